@@ -1,0 +1,21 @@
+//! Between cameras and viewers: packs each access unit once, hands it to every consumer as a shared handle, and keeps
+//! the GOP that a newcomer needs to see a picture at once.
+//!
+//! A source drives a [`Producer`]; a viewer's worker owns a [`Mailbox`] and attaches it to [`Camera`]s. What travels
+//! backwards (a keyframe is wanted, the last viewer left) goes through handles that the camera owns.
+
+mod camera;
+mod gop;
+mod mailbox;
+mod producer;
+mod registry;
+mod state;
+mod unit;
+
+pub use camera::{Camera, Formats, Join, Snapshot, Viewing};
+pub use gop::GopLimits;
+pub use mailbox::{Attachment, Delivery, Mailbox, mailbox};
+pub use producer::Producer;
+pub use registry::Hub;
+pub use state::{CameraState, Status};
+pub use unit::Unit;

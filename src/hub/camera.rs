@@ -1,0 +1,297 @@
+//! One camera as its viewers see it: formats, state, the GOP cache, and who is watching.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::{Notify, watch};
+
+use super::{Attachment, CameraState, GopLimits, Mailbox, Status, Unit, gop::GopCache, mailbox::Slot};
+use crate::{
+    media::{AudioFormat, CameraName, Kind, VideoFormat},
+    stats::{CameraCounters, RateMeter},
+};
+
+/// How far back frame rate and bitrate look. Long enough for a camera with one frame a second.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+
+/// What a camera's tracks carry; `None` for a track it does not have or that is not known yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Formats {
+    /// Pictures.
+    pub video: Option<VideoFormat>,
+    /// Sound that can be passed through.
+    pub audio: Option<AudioFormat>,
+}
+
+/// Measured properties of a camera at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// What it carries.
+    pub formats: Formats,
+    /// Frames per second over the last seconds.
+    pub fps: f64,
+    /// Video and audio, bits per second.
+    pub bitrate_bps: f64,
+    /// Time between the last two keyframes; `None` before the second.
+    pub gop: Option<Duration>,
+}
+
+/// What a viewer starts with.
+#[derive(Debug)]
+pub struct Join {
+    /// The cached GOP, keyframe first; empty when nothing is cached.
+    pub gop: Vec<Arc<Unit>>,
+    /// Number of the first unit that is not part of `gop` and is delivered through the mailbox.
+    pub next: u64,
+}
+
+/// One camera.
+#[derive(Debug)]
+pub struct Camera {
+    name: CameraName,
+    /// Counted events; also visible in `/metrics`.
+    pub counters: CameraCounters,
+    pub(super) tracks: Mutex<Tracks>,
+    formats: watch::Sender<Formats>,
+    status: watch::Sender<Status>,
+    viewers: watch::Sender<usize>,
+    keyframe_wanted: Notify,
+    /// Sources that listen for such wishes now.
+    keyframe_makers: AtomicUsize,
+    closed: watch::Sender<bool>,
+    next_slot: AtomicU64,
+}
+
+/// Everything that must change together with the next unit's number.
+#[derive(Debug)]
+pub(super) struct Tracks {
+    pub(super) next: u64,
+    pub(super) gop: GopCache,
+    pub(super) slots: Vec<Arc<Slot>>,
+    pub(super) frames: RateMeter,
+    pub(super) bits: RateMeter,
+    pub(super) last_keyframe: Option<Instant>,
+    pub(super) gop_length: Option<Duration>,
+}
+
+impl Camera {
+    /// A camera that is idle and has no viewers.
+    pub fn new(name: CameraName, limits: GopLimits) -> Arc<Self> {
+        let idle = Status { state: CameraState::Idle, since: SystemTime::now(), reason: None };
+        Arc::new(Self {
+            name,
+            counters: CameraCounters::default(),
+            tracks: Mutex::new(Tracks {
+                next: 0,
+                gop: GopCache::new(limits),
+                slots: Vec::new(),
+                frames: RateMeter::new(RATE_WINDOW),
+                bits: RateMeter::new(RATE_WINDOW),
+                last_keyframe: None,
+                gop_length: None,
+            }),
+            formats: watch::Sender::new(Formats::default()),
+            status: watch::Sender::new(idle),
+            viewers: watch::Sender::new(0),
+            keyframe_wanted: Notify::new(),
+            keyframe_makers: AtomicUsize::new(0),
+            closed: watch::Sender::new(false),
+            next_slot: AtomicU64::new(0),
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &CameraName {
+        &self.name
+    }
+
+    /// State and since when.
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Publishes a new state. `since` is kept when a failure follows a failed attempt, so that it tells since when the
+    /// camera has been away.
+    pub fn set_state(&self, state: CameraState) {
+        self.status.send_modify(|status| {
+            let retrying =
+                status.reason.is_some() && matches!(state, CameraState::Connecting | CameraState::BackingOff { .. });
+            if !retrying && status.state != state {
+                status.since = SystemTime::now();
+            }
+            match &state {
+                CameraState::BackingOff { reason, .. } => status.reason = Some(reason.clone()),
+                CameraState::Connecting => {}
+                CameraState::Idle | CameraState::Live | CameraState::Stopped => status.reason = None,
+            }
+            status.state = state;
+        });
+    }
+
+    /// What it carries now; changes can be awaited.
+    pub fn formats(&self) -> watch::Receiver<Formats> {
+        self.formats.subscribe()
+    }
+
+    pub(super) fn set_formats(&self, change: impl FnOnce(&mut Formats) -> bool) {
+        self.formats.send_if_modified(change);
+    }
+
+    /// How many viewers there are; changes can be awaited. A supervisor connects and leaves by it.
+    pub fn viewers(&self) -> watch::Receiver<usize> {
+        self.viewers.subscribe()
+    }
+
+    /// Counts a viewer until the guard is dropped.
+    pub fn view(self: &Arc<Self>) -> Viewing {
+        self.viewers.send_modify(|count| *count += 1);
+        Viewing { camera: self.clone() }
+    }
+
+    /// A viewer cannot decode and wants a keyframe. Coalesced. Returns whether there is a source that can make one.
+    pub fn request_keyframe(&self) -> bool {
+        self.keyframe_wanted.notify_one();
+        self.keyframe_makers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Completes when a keyframe has been asked for.
+    ///
+    /// # Cancel safety
+    /// A request that arrives while nobody waits is kept for the next call.
+    pub async fn keyframe_requested(&self) {
+        let _maker = Maker::new(&self.keyframe_makers);
+        self.keyframe_wanted.notified().await;
+    }
+
+    /// Waits until a viewer that joins gets a picture: the camera is live, its format known and a keyframe cached or on
+    /// its way.
+    ///
+    /// # Errors
+    /// The status at `deadline` when it did not come to that, or at once when the next attempt is later than that.
+    pub async fn wait_ready(&self, deadline: Duration) -> Result<Formats, Status> {
+        let given_up_at = Instant::now() + deadline;
+        let ready = async {
+            let mut status = self.status.subscribe();
+            let mut formats = self.formats.subscribe();
+            loop {
+                let live = status.borrow_and_update().state == CameraState::Live;
+                let known = formats.borrow_and_update().clone();
+                if live && (known.video.is_some() || known.audio.is_some()) {
+                    return Ok(known);
+                }
+                let state = status.borrow().state.clone();
+                if matches!(state, CameraState::BackingOff { retry_at, .. } if retry_at > given_up_at) {
+                    return Err(self.status());
+                }
+                tokio::select! {
+                    changed = status.changed() => if changed.is_err() { std::future::pending::<()>().await },
+                    changed = formats.changed() => if changed.is_err() { std::future::pending::<()>().await },
+                }
+            }
+        };
+        tokio::time::timeout(deadline, ready).await.unwrap_or_else(|_| Err(self.status()))
+    }
+
+    /// Delivers every unit from now on into `mailbox`, until the attachment is dropped.
+    pub fn attach(self: &Arc<Self>, mailbox: &Mailbox) -> Attachment {
+        let id = self.next_slot.fetch_add(1, Ordering::Relaxed);
+        self.lock().slots.push(Arc::new(Slot::new(id, mailbox.clone())));
+        Attachment::new(Arc::downgrade(self), id)
+    }
+
+    pub(super) fn detach(&self, id: u64) {
+        self.lock().slots.retain(|slot| slot.id != id);
+    }
+
+    /// What a newcomer, or a viewer that lost its way, starts with. The mailbox must be attached before, or units
+    /// between this and the attachment are missed.
+    pub fn join(&self) -> Join {
+        let tracks = self.lock();
+        Join { gop: tracks.gop.units().to_vec(), next: tracks.next }
+    }
+
+    /// Rates and formats at `now`.
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let mut tracks = self.lock();
+        let (fps, _) = tracks.frames.rates(now);
+        let (_, bitrate_bps) = tracks.bits.rates(now);
+        Snapshot { formats: self.formats.borrow().clone(), fps, bitrate_bps, gop: tracks.gop_length }
+    }
+
+    /// The camera was removed: its sessions end.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Whether it was removed.
+    pub fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Tracks> {
+        // Nothing panics while it is held; if something did, the numbers in it are still usable.
+        self.tracks.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Hands a finished unit to the cache and to every consumer.
+    pub(super) fn deliver(&self, make: impl FnOnce(u64) -> Unit) {
+        let mut tracks = self.lock();
+        let unit = Arc::new(make(tracks.next));
+        tracks.next += 1;
+        self.counters.units.add(1);
+        self.counters.bytes.add(unit.bytes as u64);
+        tracks.bits.note(unit.captured, unit.bytes as u64);
+        if unit.kind == Kind::Video {
+            tracks.frames.note(unit.captured, 0);
+            if unit.keyframe {
+                let last = tracks.last_keyframe.replace(unit.captured);
+                tracks.gop_length = last.map(|last| unit.captured.saturating_duration_since(last));
+            }
+            if !tracks.gop.push(&unit) {
+                self.counters.cache_overflows.add(1);
+            }
+        }
+        let refused = tracks.slots.iter().filter(|slot| !slot.offer(&self.name, &unit)).count();
+        self.counters.dropped.add(refused as u64);
+    }
+}
+
+/// Counts as a listener for keyframe requests while it lives.
+struct Maker<'a>(&'a AtomicUsize);
+
+impl<'a> Maker<'a> {
+    fn new(makers: &'a AtomicUsize) -> Self {
+        makers.fetch_add(1, Ordering::Relaxed);
+        Self(makers)
+    }
+}
+
+impl Drop for Maker<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts as one viewer while it lives.
+#[derive(Debug)]
+pub struct Viewing {
+    camera: Arc<Camera>,
+}
+
+impl Viewing {
+    /// The camera that is watched.
+    pub fn camera(&self) -> &Arc<Camera> {
+        &self.camera
+    }
+}
+
+impl Drop for Viewing {
+    fn drop(&mut self) {
+        self.camera.viewers.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}

@@ -1,0 +1,86 @@
+//! The source's end of a camera: takes access units, packs each once, delivers it.
+
+use std::sync::Arc;
+
+use super::{Camera, Unit};
+use crate::{
+    media::{AccessUnit, AudioFormat, Kind, VideoFormat},
+    rtp::{Continuity, pack_audio, pack_h264},
+};
+
+/// Feeds one camera. One at a time: a supervisor owns it across the camera's reconnects, so that the viewers'
+/// timelines go on.
+#[derive(Debug)]
+pub struct Producer {
+    camera: Arc<Camera>,
+    video: Continuity,
+    audio: Continuity,
+}
+
+impl Producer {
+    /// The one producer of `camera`.
+    pub fn new(camera: Arc<Camera>) -> Self {
+        Self { camera, video: Continuity::default(), audio: Continuity::default() }
+    }
+
+    /// The camera it feeds.
+    pub fn camera(&self) -> &Arc<Camera> {
+        &self.camera
+    }
+
+    /// Parameter sets in force from the next video unit on.
+    pub fn set_video(&self, format: VideoFormat) {
+        self.camera.set_formats(|formats| replace(&mut formats.video, Some(format)));
+    }
+
+    /// The audio track's format, or that there is none.
+    pub fn set_audio(&self, format: Option<AudioFormat>) {
+        self.camera.set_formats(|formats| replace(&mut formats.audio, format));
+    }
+
+    /// Packs and delivers a unit; never waits. A unit that cannot be packed is counted and dropped.
+    pub fn publish(&mut self, unit: &AccessUnit) {
+        let payloads = match unit.kind {
+            Kind::Video => {
+                let formats = self.camera.formats();
+                let formats = formats.borrow();
+                formats.video.as_ref().map(|format| pack_h264(&unit.data, unit.keyframe, format))
+            }
+            Kind::Audio => Some(pack_audio(&unit.data)),
+        };
+        let Some(payloads) = payloads.filter(|payloads| !payloads.is_empty()) else {
+            self.camera.counters.unusable.add(1);
+            return;
+        };
+        let line = match unit.kind {
+            Kind::Video => &mut self.video,
+            Kind::Audio => &mut self.audio,
+        };
+        let ticks = line.place(unit.time, unit.captured);
+        let bytes = payloads.iter().map(|payload| payload.len()).sum();
+        self.camera.deliver(|number| Unit {
+            number,
+            kind: unit.kind,
+            keyframe: unit.keyframe,
+            ticks,
+            captured: unit.captured,
+            payloads,
+            bytes,
+        });
+    }
+
+    /// The camera went away: what is cached would show newcomers an old picture as if it were live.
+    pub fn interrupt(&self) {
+        self.camera.lock().gop.clear();
+    }
+}
+
+/// Whether `place` changed.
+fn replace<T: PartialEq>(place: &mut Option<T>, value: Option<T>) -> bool {
+    let changed = *place != value;
+    *place = value;
+    changed
+}
+
+#[cfg(test)]
+mod tests;

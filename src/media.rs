@@ -1,0 +1,15 @@
+//! The nouns of coded media: access units, codecs, time, names.
+//!
+//! Nothing here does I/O, awaits, or reads a clock: an [`Instant`](std::time::Instant) appears only as data that a
+//! source put there. Every other layer may import this one; it imports nothing of ours.
+
+mod access_unit;
+mod codec;
+pub mod h264;
+mod name;
+mod time;
+
+pub use access_unit::{AccessUnit, Kind};
+pub use codec::{AudioCodec, AudioFormat, VideoFormat};
+pub use name::{BadCameraName, CameraName};
+pub use time::{ClockRate, MediaTime, NtpTime};

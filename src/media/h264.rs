@@ -1,0 +1,132 @@
+//! The little of H.264 (ITU-T Rec. H.264) that a gateway must read: NAL unit types, parameter sets.
+
+use bytes::Bytes;
+use h264_reader::{
+    nal::{Nal, RefNal, sps::SeqParameterSet},
+    rbsp::BitReader,
+};
+use thiserror::Error;
+
+/// Coded slice of an IDR picture (table 7-1).
+pub const NAL_IDR: u8 = 5;
+/// Sequence parameter set.
+pub const NAL_SPS: u8 = 7;
+/// Picture parameter set.
+pub const NAL_PPS: u8 = 8;
+/// Access unit delimiter.
+pub const NAL_AUD: u8 = 9;
+/// Filler data.
+pub const NAL_FILLER: u8 = 12;
+
+/// The NAL unit could not be read as a sequence parameter set.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("unusable H.264 sequence parameter set: {0}")]
+pub struct BadSps(String);
+
+/// `nal_unit_type` of a NAL unit; 0 (unspecified) for an empty one.
+pub fn nal_type(nal: &[u8]) -> u8 {
+    nal.first().map_or(0, |byte| byte & 0x1f)
+}
+
+/// The NAL units of an access unit that is framed by four-byte lengths, as cheap slices of it.
+///
+/// Stops at the first length that points past the end: what follows cannot be framed.
+pub fn nals(data: &Bytes) -> impl Iterator<Item = Bytes> + '_ {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let length = data.get(at..at + 4)?;
+        let length = u32::from_be_bytes(length.try_into().ok()?) as usize;
+        let start = at + 4;
+        let end = start.checked_add(length).filter(|end| *end <= data.len())?;
+        at = end;
+        Some(data.slice(start..end))
+    })
+    .filter(|nal| !nal.is_empty())
+}
+
+/// Displayed width and height in pixels.
+///
+/// # Errors
+/// [`BadSps`] when `sps` does not parse or has no picture size.
+pub fn dimensions(sps: &[u8]) -> Result<(u32, u32), BadSps> {
+    parse_sps(sps)?.pixel_dimensions().map_err(|e| BadSps(format!("{e:?}")))
+}
+
+fn parse_sps(sps: &[u8]) -> Result<SeqParameterSet, BadSps> {
+    if nal_type(sps) != NAL_SPS {
+        return Err(BadSps(format!("NAL unit type {} instead of {NAL_SPS}", nal_type(sps))));
+    }
+    let nal = RefNal::new(sps, &[], true);
+    SeqParameterSet::from_bits(BitReader::new(nal.rbsp_bytes())).map_err(|e| BadSps(format!("{e:?}")))
+}
+
+/// The three bytes behind the SPS's NAL header: profile_idc, constraint flags, level_idc.
+pub fn profile_level_id(sps: &[u8]) -> Option<[u8; 3]> {
+    sps.get(1..4)?.try_into().ok()
+}
+
+/// The profile's name as people know it (Annex A of the specification).
+pub fn profile_name(profile_level_id: [u8; 3]) -> &'static str {
+    let [profile, constraints, _] = profile_level_id;
+    match profile {
+        66 if constraints & 0x40 != 0 => "Constrained Baseline",
+        66 => "Baseline",
+        77 => "Main",
+        88 => "Extended",
+        100 if constraints & 0x0c == 0x0c => "Constrained High",
+        100 => "High",
+        110 => "High 10",
+        122 => "High 4:2:2",
+        244 => "High 4:4:4 Predictive",
+        _ => "unknown profile",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From x264enc of GStreamer 1.22: 322x182, Constrained Baseline, level 2.1.
+    const SMALL: &[u8] = &[
+        0x67, 0x42, 0xc0, 0x15, 0xda, 0x05, 0x46, 0x78, 0x89, 0xb0, 0x16, 0xa0, 0xc0, 0xc0, 0xd4, 0xa0, 0x00, 0x00,
+        0x03, 0x00, 0x20, 0x00, 0x00, 0x03, 0x03, 0xd1, 0xe2, 0xc5, 0xd4,
+    ];
+    /// From the same: 1920x1080, High, level 4.0; coded as 1088 lines and cropped.
+    const FULL_HD: &[u8] = &[
+        0x67, 0x64, 0x00, 0x28, 0xac, 0xb2, 0x00, 0xf0, 0x04, 0x4f, 0xcb, 0x80, 0xb5, 0x01, 0x01, 0x01, 0x40, 0x00,
+        0x00, 0x03, 0x00, 0x40, 0x00, 0x00, 0x0c, 0xa3, 0xc6, 0x0c, 0x92,
+    ];
+
+    #[test]
+    fn parameter_sets_tell_size_and_profile() {
+        assert_eq!(dimensions(SMALL), Ok((322, 182)));
+        assert_eq!(dimensions(FULL_HD), Ok((1920, 1080)));
+        assert_eq!(profile_level_id(FULL_HD), Some([0x64, 0x00, 0x28]));
+        assert_eq!(profile_name([0x42, 0xc0, 0x15]), "Constrained Baseline");
+    }
+
+    #[test]
+    fn nal_units_are_cut_at_their_lengths() {
+        let data = Bytes::from_static(&[0, 0, 0, 2, 0x65, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0x41]);
+        let nals: Vec<_> = nals(&data).collect();
+        assert_eq!(nals, [&[0x65, 1][..], &[0x41][..]]);
+    }
+
+    #[test]
+    fn a_length_past_the_end_ends_the_walk() {
+        let data = Bytes::from_static(&[0, 0, 0, 1, 0x41, 0xff, 0xff, 0xff, 0xff, 0x65]);
+        assert_eq!(nals(&data).count(), 1);
+    }
+
+    #[test]
+    fn profile_names() {
+        assert_eq!(profile_name([0x42, 0xe0, 0x1f]), "Constrained Baseline");
+        assert_eq!(profile_name([0x64, 0x00, 0x28]), "High");
+    }
+
+    #[test]
+    fn a_pps_is_not_an_sps() {
+        assert!(dimensions(&[0x68, 0xce]).is_err());
+        assert!(dimensions(&[]).is_err());
+    }
+}
