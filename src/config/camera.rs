@@ -1,0 +1,185 @@
+//! One `[[camera]]`: what it says, as the settings of a source.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use ::config::{Value, ValueKind};
+use serde::Deserialize;
+
+use super::check::{self, Checked, quote};
+use super::defaults;
+use super::fault::Problem;
+use super::key_path::KeyPath;
+use super::keys::{self, NAME_WORDS};
+use super::network::seconds;
+use super::pipelines::Pipelines;
+use super::report::Report;
+use crate::source;
+use crate::source::config::{CameraName, Credentials, GopLimits, Input, Secret, Start, Transport, parse_url};
+
+/// `[[camera]]` as serde reads it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CameraSection {
+    name: Option<String>,
+    url: Option<String>,
+    pipeline: Option<String>,
+    with: Option<BTreeMap<String, String>>,
+    username: Option<String>,
+    password: Option<Secret>,
+    password_file: Option<PathBuf>,
+    transport: Option<Transport>,
+    start: Option<Start>,
+    linger_seconds: Option<f64>,
+    gop_cache_mib: Option<u64>,
+    gop_cache_seconds: Option<f64>,
+}
+
+/// Reads the camera at `path`. `None` only with a fault in the report.
+pub(super) fn camera(
+    path: &KeyPath,
+    value: Value,
+    pipelines: &Pipelines,
+    report: &mut Report<'_>,
+) -> Option<source::Config> {
+    let is_table = matches!(value.kind, ValueKind::Table(_));
+    let checked = check::section::<CameraSection>(&keys::CAMERA, path, Some(value), report);
+    if !is_table {
+        return None;
+    }
+    let name = name(&checked, path, report);
+    let input = input(&checked, path, pipelines, report);
+    let values = checked.values;
+    let mib = values.gop_cache_mib.unwrap_or(defaults::GOP_CACHE_MIB);
+    Some(source::Config {
+        name: name?,
+        input: input?,
+        start: values.start.unwrap_or(defaults::START),
+        linger: seconds(values.linger_seconds, defaults::LINGER),
+        gop: GopLimits {
+            max_bytes: usize::try_from(mib << 20).unwrap_or(usize::MAX),
+            max_age: seconds(values.gop_cache_seconds, defaults::GOP_CACHE_AGE),
+        },
+    })
+}
+
+fn name(camera: &Checked<CameraSection>, path: &KeyPath, report: &mut Report<'_>) -> Option<CameraName> {
+    let path = path.key("name");
+    let Some(name) = &camera.values.name else {
+        if !camera.refused.contains("name") {
+            report.value(&path, "no name", NAME_WORDS);
+        }
+        return None;
+    };
+    name.parse().map_err(|why| report.value(&path, format!("{} ({why})", quote(name)), NAME_WORDS)).ok()
+}
+
+fn input(
+    camera: &Checked<CameraSection>,
+    path: &KeyPath,
+    pipelines: &Pipelines,
+    report: &mut Report<'_>,
+) -> Option<Input> {
+    let has = |key: &str| camera.refused.contains(key) || camera.has(key);
+    match (has("url"), has("pipeline")) {
+        (false, false) => report.add(path, Problem::NoInput),
+        (true, true) => report.add(&path.key("pipeline"), Problem::TwoInputs),
+        (true, false) => return rtsp(camera, path, report),
+        (false, true) => return pipeline(camera, path, pipelines, report),
+    }
+    None
+}
+
+fn rtsp(camera: &Checked<CameraSection>, path: &KeyPath, report: &mut Report<'_>) -> Option<Input> {
+    if camera.has("with") {
+        report.add(&path.key("with"), Problem::Misplaced { input: "url", needs: "pipeline" });
+    }
+    let credentials = credentials(camera, path, report);
+    let url = camera.values.url.as_ref()?;
+    let url = parse_url(url).map_err(|bad| report.add(&path.key("url"), Problem::Url(bad))).ok()?;
+    Some(Input::Rtsp { url, credentials, transport: camera.values.transport.unwrap_or(defaults::TRANSPORT) })
+}
+
+fn pipeline(
+    camera: &Checked<CameraSection>,
+    path: &KeyPath,
+    pipelines: &Pipelines,
+    report: &mut Report<'_>,
+) -> Option<Input> {
+    for key in ["username", "password", "password_file", "transport"] {
+        if camera.has(key) {
+            report.add(&path.key(key), Problem::Misplaced { input: "pipeline", needs: "url" });
+        }
+    }
+    let name = camera.values.pipeline.clone()?;
+    let file = pipelines.find(&name).map_err(|problem| report.add(&path.key("pipeline"), problem)).ok()?;
+    Some(Input::Pipeline { name, file, with: camera.values.with.clone().unwrap_or_default() })
+}
+
+fn credentials(camera: &Checked<CameraSection>, path: &KeyPath, report: &mut Report<'_>) -> Option<Credentials> {
+    let refused = |key| camera.refused.contains(key);
+    let password = match (&camera.values.password, &camera.values.password_file) {
+        (Some(_), Some(_)) => {
+            report.add(&path.key("password_file"), Problem::TwoPasswords);
+            return None;
+        }
+        (Some(password), None) => Some(password.clone()),
+        (None, Some(file)) => {
+            let file = report.document().folder().join(file);
+            let fault =
+                |reason| report.add(&path.key("password_file"), Problem::PasswordFile { file: file.clone(), reason });
+            Some(read_password(&file).map_err(fault).ok()?)
+        }
+        (None, None) => None,
+    };
+    match (&camera.values.username, password) {
+        (Some(username), Some(password)) => return Some(Credentials { username: username.clone(), password }),
+        (Some(_), None) if !refused("password") && !refused("password_file") => {
+            let missing = "password or password_file";
+            report.add(&path.key("username"), Problem::Unpaired { given: "username", missing });
+        }
+        (None, Some(_)) if !refused("username") => {
+            let key = if camera.has("password") { "password" } else { "password_file" };
+            report.add(&path.key(key), Problem::Unpaired { given: key, missing: "username" });
+        }
+        _ => {}
+    }
+    None
+}
+
+/// Reads a password without the line break that editors and `echo` put at the end.
+fn read_password(file: &Path) -> Result<Secret, String> {
+    /// Far more than any camera takes; keeps a wrong path such as /dev/zero from filling the memory.
+    const MAX_BYTES: u64 = 4096;
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(|error| format!("cannot be read ({error})"))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("is longer than {MAX_BYTES} bytes"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
+    let password = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if password.is_empty() {
+        return Err("is empty".into());
+    }
+    Ok(Secret::new(password))
+}
+
+impl Checked<CameraSection> {
+    /// Whether the key is there and passed its check.
+    fn has(&self, key: &str) -> bool {
+        let values = &self.values;
+        match key {
+            "url" => values.url.is_some(),
+            "pipeline" => values.pipeline.is_some(),
+            "with" => values.with.is_some(),
+            "username" => values.username.is_some(),
+            "password" => values.password.is_some(),
+            "password_file" => values.password_file.is_some(),
+            "transport" => values.transport.is_some(),
+            _ => false,
+        }
+    }
+}

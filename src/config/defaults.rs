@@ -1,0 +1,41 @@
+//! What holds for a key that is not in the configuration: all defaults, in this one place.
+//!
+//! The shipped config.toml shows each of them; a test compares the two.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::source::config::{Start, Transport};
+
+/// All interfaces, so that a phone on the LAN reaches a fresh installation; no root is needed for this port.
+pub(super) const HTTP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+
+/// Connecting, logging in and the first keyframe of a camera with a GOP of 4 s fit, and no viewer gives up earlier.
+pub(super) const START_DEADLINE: Duration = Duration::from_secs(10);
+
+/// All interfaces. 8189 is what other WebRTC gateways use, so that firewall recipes fit.
+pub(super) const WEBRTC_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8189);
+
+/// About 200 MB of session memory (at most 450 kB each): more than a household needs, less than a Raspberry Pi has.
+pub(super) const MAX_SESSIONS: usize = 500;
+
+/// Beside config.toml first, so that a user's pipeline replaces a packaged one of the same name.
+pub(super) const PIPELINE_FOLDERS: [&str; 2] = ["pipelines", "/usr/share/camgate/pipelines"];
+
+/// A TEARDOWN and a DTLS close take milliseconds; systemd would wait 90 s, Docker kills after 10 s.
+pub(super) const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// Most cameras, Wi-Fi cameras above all, show torn pictures over UDP.
+pub(super) const TRANSPORT: Transport = Transport::Tcp;
+
+/// A camera that nobody watches costs no bandwidth, no CPU and none of the camera's few connections.
+pub(super) const START: Start = Start::OnDemand;
+
+/// Long enough for a reloaded page and for switching between cameras without a new connection.
+pub(super) const LINGER: Duration = Duration::from_secs(10);
+
+/// A GOP of 10 s at 12 Mbit/s: a 4K camera with its usual settings.
+pub(super) const GOP_CACHE_MIB: u64 = 16;
+
+/// Three times the longest GOP that cameras usually offer (10 s).
+pub(super) const GOP_CACHE_AGE: Duration = Duration::from_secs(30);

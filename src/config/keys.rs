@@ -1,0 +1,168 @@
+//! The one table of every key: its section, its name, what may stand there.
+//!
+//! The check of the file, the names and types of environment variables, every "did you mean" and the test of the
+//! shipped config.toml read this table. A test compares it with the structs that serde fills.
+
+use std::fmt;
+
+/// A table of the file with a fixed set of keys.
+#[derive(Debug)]
+pub(super) struct Section {
+    /// The name in brackets, `http` for `[http]`.
+    pub(super) name: &'static str,
+    /// All keys that the table may have.
+    pub(super) keys: &'static [Key],
+}
+
+/// One key of a section.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// The name to the left of the `=`.
+    pub(super) name: &'static str,
+    /// What may stand to the right of it.
+    pub(super) kind: Kind,
+}
+
+/// What may stand to the right of a key. The `Display` continues the words "allowed: ".
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// A string; in words, what it must say.
+    Text(&'static str),
+    /// A string that no message may show; in words, what it is.
+    Secret(&'static str),
+    /// One of these strings.
+    Choice(&'static [&'static str]),
+    /// A whole number within these bounds.
+    Integer { min: i64, max: i64 },
+    /// Seconds within these bounds, with or without a fraction.
+    Seconds { min: f64, max: f64 },
+    /// A list of strings; in words, what each must say.
+    TextList(&'static str),
+    /// A list of STUN and TURN servers: strings, or tables with the keys of [`ICE_SERVER`].
+    IceServers,
+    /// A table whose keys the user chooses, with one plain value each.
+    Parameters,
+}
+
+impl Section {
+    /// The key of that name.
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(words) | Self::Secret(words) => write!(f, "{words}, in quotes"),
+            Self::Choice(choices) => {
+                let quoted: Vec<_> = choices.iter().map(|choice| format!("{choice:?}")).collect();
+                f.write_str(&quoted.join(" or "))
+            }
+            Self::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
+            Self::Seconds { min, max } => write!(f, "seconds from {min} to {max}"),
+            Self::TextList(words) => write!(f, "a list of {words}, such as [\"...\", \"...\"]"),
+            Self::IceServers => f.write_str(
+                "a list of \"stun:host:port\" or \
+                 { urls = [\"turn:host:port\"], username = \"...\", credential = \"...\" }",
+            ),
+            Self::Parameters => {
+                f.write_str("a table of plain values, such as { device = \"/dev/video0\", width = 1280 }")
+            }
+        }
+    }
+}
+
+const fn key(name: &'static str, kind: Kind) -> Key {
+    Key { name, kind }
+}
+
+pub(super) const LISTEN_WORDS: &str = "an IP address and a port, such as \"0.0.0.0:8080\" or \"[::]:8080\"";
+pub(super) const ADVERTISE_WORDS: &str = "IP addresses or host names without a port";
+pub(super) const ICE_URL_WORDS: &str = "stun:host[:port], stuns:..., turn:host[:port][?transport=udp|tcp] or turns:...";
+pub(super) const NAME_WORDS: &str = "1 to 64 of a-z, 0-9, _ and -";
+pub(super) const PIPELINE_WORDS: &str = "the name of a pipeline file without .launch (letters, digits, _ and -)";
+
+/// `[http]`
+pub(super) static HTTP: Section = Section {
+    name: "http",
+    keys: &[
+        key("listen", Kind::Text(LISTEN_WORDS)),
+        key("start_deadline_seconds", Kind::Seconds { min: 0.1, max: 120.0 }),
+    ],
+};
+
+/// `[webrtc]`
+pub(super) static WEBRTC: Section = Section {
+    name: "webrtc",
+    keys: &[
+        key("listen", Kind::Text(LISTEN_WORDS)),
+        key("advertise", Kind::TextList(ADVERTISE_WORDS)),
+        key("ice_servers", Kind::IceServers),
+        key("max_sessions", Kind::Integer { min: 1, max: 100_000 }),
+    ],
+};
+
+/// One table in `ice_servers` of `[webrtc]`
+pub(super) static ICE_SERVER: Section = Section {
+    name: "ice_servers",
+    keys: &[
+        key("urls", Kind::TextList(ICE_URL_WORDS)),
+        key("username", Kind::Text("the user of the TURN server")),
+        key("credential", Kind::Secret("the password of that user")),
+    ],
+};
+
+/// `[pipelines]`
+pub(super) static PIPELINES: Section =
+    Section { name: "pipelines", keys: &[key("path", Kind::TextList("folders with .launch files"))] };
+
+/// `[shutdown]`
+pub(super) static SHUTDOWN: Section =
+    Section { name: "shutdown", keys: &[key("grace_seconds", Kind::Seconds { min: 0.0, max: 300.0 })] };
+
+/// `[[camera]]`
+pub(super) static CAMERA: Section = Section {
+    name: "camera",
+    keys: &[
+        key("name", Kind::Text(NAME_WORDS)),
+        key("url", Kind::Text("rtsp://host[:port]/path without credentials")),
+        key("pipeline", Kind::Text(PIPELINE_WORDS)),
+        key("with", Kind::Parameters),
+        key("username", Kind::Text("the user of the camera")),
+        key("password", Kind::Secret("the password of that user")),
+        key("password_file", Kind::Text("a file with nothing but the password")),
+        key("transport", Kind::Choice(&["tcp", "udp"])),
+        key("start", Kind::Choice(&["on-demand", "always"])),
+        key("linger_seconds", Kind::Seconds { min: 0.0, max: 86_400.0 }),
+        key("gop_cache_mib", Kind::Integer { min: 0, max: 1024 }),
+        key("gop_cache_seconds", Kind::Seconds { min: 0.1, max: 600.0 }),
+    ],
+};
+
+/// The sections with one table each, in the order of the shipped file; [`CAMERA`] is a list beside them.
+pub(super) static SECTIONS: [&Section; 4] = [&HTTP, &WEBRTC, &PIPELINES, &SHUTDOWN];
+
+/// The candidate that `typed` was probably meant to be: at most one mistake in three letters.
+pub(super) fn closest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::osa_distance(typed, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guesses_only_what_is_close() {
+        let guess = |typed| closest(typed, CAMERA.keys.iter().map(|key| key.name));
+        assert_eq!(guess("pasword").as_deref(), Some("password"));
+        assert_eq!(guess("ulr").as_deref(), Some("url"));
+        assert_eq!(guess("linger").as_deref(), None);
+        assert_eq!(guess("colour"), None);
+    }
+}

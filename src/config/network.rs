@@ -1,0 +1,134 @@
+//! The sections `[http]` and `[webrtc]`: what they say, as the settings of the HTTP and the WebRTC side.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ::config::Value;
+use serde::Deserialize;
+
+use super::check::{self, Checked, quote};
+use super::defaults;
+use super::fault::Problem;
+use super::key_path::KeyPath;
+use super::keys::{self, ADVERTISE_WORDS, ICE_URL_WORDS, LISTEN_WORDS};
+use super::report::Report;
+use crate::source::config::Secret;
+use crate::{http, peer};
+
+/// `[http]` as serde reads it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HttpSection {
+    listen: Option<String>,
+    start_deadline_seconds: Option<f64>,
+}
+
+/// `[webrtc]` as serde reads it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebrtcSection {
+    listen: Option<String>,
+    advertise: Option<Vec<String>>,
+    ice_servers: Option<Vec<IceServerEntry>>,
+    max_sessions: Option<usize>,
+}
+
+/// One entry of `ice_servers` as serde reads it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum IceServerEntry {
+    Url(String),
+    Table(IceServerSection),
+}
+
+/// A table in `ice_servers` as serde reads it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IceServerSection {
+    urls: Option<Vec<String>>,
+    username: Option<String>,
+    credential: Option<Secret>,
+}
+
+/// Reads `[http]`.
+pub(super) fn http(value: Option<Value>, report: &mut Report<'_>) -> http::Config {
+    let path = KeyPath::root(keys::HTTP.name);
+    let Checked { values, .. } = check::section::<HttpSection>(&keys::HTTP, &path, value, report);
+    http::Config {
+        listen: listen(values.listen, &path, defaults::HTTP_LISTEN, report),
+        start_deadline: seconds(values.start_deadline_seconds, defaults::START_DEADLINE),
+    }
+}
+
+/// Reads `[webrtc]`.
+pub(super) fn webrtc(value: Option<Value>, report: &mut Report<'_>) -> peer::Config {
+    let path = KeyPath::root(keys::WEBRTC.name);
+    let Checked { values, .. } = check::section::<WebrtcSection>(&keys::WEBRTC, &path, value, report);
+    let advertise = values.advertise.unwrap_or_default();
+    let ice_servers = values.ice_servers.unwrap_or_default();
+    peer::Config {
+        listen: listen(values.listen, &path, defaults::WEBRTC_LISTEN, report),
+        advertise: (advertise.iter().enumerate())
+            .filter_map(|(index, text)| {
+                let refuse = |why| {
+                    report.value(
+                        &path.key("advertise").index(index),
+                        format!("{} ({why})", quote(text)),
+                        ADVERTISE_WORDS,
+                    )
+                };
+                text.parse().map_err(refuse).ok()
+            })
+            .collect(),
+        ice_servers: (ice_servers.into_iter().enumerate())
+            .map(|(index, entry)| ice_server(entry, &path.key("ice_servers").index(index), report))
+            .collect(),
+        max_sessions: values.max_sessions.unwrap_or(defaults::MAX_SESSIONS),
+    }
+}
+
+fn ice_server(entry: IceServerEntry, path: &KeyPath, report: &mut Report<'_>) -> peer::IceServer {
+    let (urls, urls_path, username, credential) = match entry {
+        IceServerEntry::Url(url) => (vec![(url, path.clone())], path.clone(), None, None),
+        IceServerEntry::Table(table) => {
+            let urls_path = path.key("urls");
+            let urls = table.urls.unwrap_or_default().into_iter().enumerate();
+            let urls = urls.map(|(index, url)| (url, urls_path.index(index))).collect();
+            (urls, urls_path, table.username, table.credential)
+        }
+    };
+    if urls.is_empty() {
+        report.value(&urls_path, "no URL", format_args!("at least one {ICE_URL_WORDS}"));
+    }
+    let urls: Vec<peer::IceUrl> = (urls.into_iter())
+        .filter_map(|(url, path)| {
+            let refuse = |why| report.value(&path, format!("{} ({why})", quote(&url)), ICE_URL_WORDS);
+            url.parse().map_err(refuse).ok()
+        })
+        .collect();
+    match (&username, &credential) {
+        (Some(_), None) => report.add(path, Problem::Unpaired { given: "username", missing: "credential" }),
+        (None, Some(_)) => report.add(path, Problem::Unpaired { given: "credential", missing: "username" }),
+        (None, None) if urls.iter().any(peer::IceUrl::is_turn) => report.value(
+            path,
+            "a turn URL without username and credential",
+            "{ urls = [\"turn:...\"], username = \"...\", credential = \"...\" }",
+        ),
+        _ => {}
+    }
+    let credential = credential.map(|credential| peer::Credential::new(credential.expose()));
+    peer::IceServer { urls, username, credential }
+}
+
+fn listen(text: Option<String>, section: &KeyPath, default: SocketAddr, report: &mut Report<'_>) -> SocketAddr {
+    let Some(text) = text else { return default };
+    text.parse().unwrap_or_else(|_| {
+        report.value(&section.key("listen"), quote(&text), LISTEN_WORDS);
+        default
+    })
+}
+
+/// A number of seconds that the check has found within its bounds.
+pub(super) fn seconds(number: Option<f64>, default: Duration) -> Duration {
+    number.map_or(default, Duration::from_secs_f64)
+}

@@ -1,0 +1,653 @@
+//! One test for each kind of fault, and what a good configuration becomes.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::peer::{Advertise, Credential};
+use crate::source::config::{Credentials, GopLimits, Input, Secret, Start, Transport, parse_url};
+
+/// A folder with a config.toml that is gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with(config: impl AsRef<[u8]>) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("camgate-config-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = Self(std::env::temp_dir().join(name));
+        std::fs::create_dir_all(folder.0.join("pipelines")).unwrap();
+        folder.file("config.toml", config);
+        folder.file("pipelines/test-pattern.launch", "videotestsrc");
+        folder
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.0.join(name), content).unwrap();
+    }
+
+    fn load(&self, environment: &[(&str, &str)]) -> Result<Config, Faults> {
+        let environment = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        load_with(&self.0.join("config.toml"), environment)
+    }
+
+    /// The messages, with paths as seen from the folder, one per line.
+    fn faults(&self, environment: &[(&str, &str)]) -> String {
+        let faults = self.load(environment).unwrap_err();
+        let text = faults.to_string();
+        assert_eq!(text.lines().count(), faults.len(), "{text}");
+        text.replace(&format!("{}/", self.0.display()), "")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn good(config: &str) -> Config {
+    Folder::with(config).load(&[]).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+fn faults(config: &str) -> String {
+    Folder::with(config).faults(&[])
+}
+
+/// The faults of a camera `front` at lines 1 to 2 with `keys` from line 3 on.
+fn camera_faults(keys: &str) -> String {
+    faults(&format!("[[camera]]\nname = \"front\"\n{keys}"))
+}
+
+#[track_caller]
+fn assert_starts(messages: &str, start: &str) {
+    assert_eq!(messages.lines().count(), 1, "{messages}");
+    assert!(messages.starts_with(start), "{messages}\ndoes not start with\n{start}");
+}
+
+#[test]
+fn an_empty_file_has_the_defaults_and_no_camera() {
+    let config = good("");
+    assert_eq!(config.http.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(config.http.start_deadline, Duration::from_secs(10));
+    assert_eq!(config.peer.listen.to_string(), "0.0.0.0:8189");
+    assert_eq!((config.peer.advertise.len(), config.peer.ice_servers.len()), (0, 0));
+    assert_eq!(config.peer.max_sessions, 500);
+    assert_eq!(config.shutdown_grace, Duration::from_secs(5));
+    assert_eq!(config.cameras, []);
+}
+
+#[test]
+fn every_key_arrives() {
+    let config = good(
+        r#"
+        [http]
+        listen = "127.0.0.1:0"
+        start_deadline_seconds = 2.5
+        [webrtc]
+        listen = "[::1]:0"
+        advertise = ["203.0.113.7", "cam.example.org"]
+        ice_servers = ["stun:stun.example.org:3478", { urls = ["turn:turn.example.org"], username = "u", credential = "c" }]
+        max_sessions = 7
+        [shutdown]
+        grace_seconds = 0
+        [[camera]]
+        name = "front"
+        url = "rtsp://192.168.1.20/stream1"
+        username = "viewer"
+        password = "hunter2"
+        transport = "udp"
+        start = "always"
+        linger_seconds = 0.5
+        gop_cache_mib = 0
+        gop_cache_seconds = 12
+        [[camera]]
+        name = "desk"
+        pipeline = "test-pattern"
+        with = { device = "/dev/video0", width = 1280, fps = 12.5, flip = true }
+        "#,
+    );
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:0");
+    assert_eq!(config.http.start_deadline, Duration::from_millis(2500));
+    assert_eq!(config.peer.listen.to_string(), "[::1]:0");
+    assert_eq!(
+        config.peer.advertise,
+        [Advertise::Ip([203, 0, 113, 7].into()), Advertise::Host("cam.example.org".into())]
+    );
+    let [stun, turn] = config.peer.ice_servers.as_slice() else { panic!("{:?}", config.peer) };
+    assert_eq!((stun.urls[0].as_str(), &stun.username), ("stun:stun.example.org:3478", &None));
+    assert_eq!((turn.urls[0].is_turn(), &turn.credential), (true, &Some(Credential::new("c"))));
+    assert_eq!(config.peer.max_sessions, 7);
+    assert_eq!(config.shutdown_grace, Duration::ZERO);
+
+    let [front, desk] = config.cameras.as_slice() else { panic!("{:?}", config.cameras) };
+    assert_eq!(front.name.as_str(), "front");
+    let credentials = Some(Credentials { username: "viewer".into(), password: Secret::new("hunter2") });
+    let url = parse_url("rtsp://192.168.1.20/stream1").unwrap();
+    assert_eq!(front.input, Input::Rtsp { url, credentials, transport: Transport::Udp });
+    assert_eq!((front.start, front.linger), (Start::Always, Duration::from_millis(500)));
+    assert_eq!(front.gop, GopLimits { max_bytes: 0, max_age: Duration::from_secs(12) });
+
+    assert_eq!((desk.start, desk.linger), (Start::OnDemand, Duration::from_secs(10)));
+    assert_eq!(desk.gop, GopLimits { max_bytes: 16 << 20, max_age: Duration::from_secs(30) });
+    let Input::Pipeline { name, file, with } = &desk.input else { panic!("{desk:?}") };
+    assert!(name == "test-pattern" && file.ends_with("pipelines/test-pattern.launch"), "{desk:?}");
+    let with: Vec<_> = with.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(with, [("device", "/dev/video0"), ("flip", "true"), ("fps", "12.5"), ("width", "1280")]);
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_password_file_is_read_without_its_line_end() {
+    for content in ["hunter2", "hunter2\n", "hunter2\r\n"] {
+        let folder =
+            Folder::with("[[camera]]\nname = \"a\"\nurl = \"rtsp://a/\"\nusername = \"u\"\npassword_file = \"p\"");
+        folder.file("p", content);
+        let config = folder.load(&[]).unwrap();
+        let Input::Rtsp { credentials: Some(credentials), .. } = &config.cameras[0].input else { panic!() };
+        assert_eq!(credentials.password.expose(), "hunter2");
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let folder = Folder::with(
+        r#"
+        http = { listen = "127.0.0.1:1" }
+        [[camera]]
+        name = "front-door"
+        url = "rtsp://a/"
+        username = "u"
+        [[camera]]
+        name = "desk"
+        pipeline = "test-pattern"
+        with.device = "/dev/video0"
+        "#,
+    );
+    let config = folder.load(&[
+        ("CAMGATE_HTTP__LISTEN", "127.0.0.1:2"),
+        ("CAMGATE_HTTP__START_DEADLINE_SECONDS", "1.5"),
+        ("CAMGATE_WEBRTC__ADVERTISE", "192.0.2.1, cam.example.org"),
+        ("CAMGATE_WEBRTC__ICE_SERVERS", "stun:a,stun:b"),
+        ("CAMGATE_WEBRTC__MAX_SESSIONS", "3"),
+        ("CAMGATE_CAMERA__FRONT_DOOR__PASSWORD", "0123"),
+        ("CAMGATE_CAMERA__FRONT_DOOR__TRANSPORT", "udp"),
+        ("CAMGATE_CAMERA__DESK__WITH__DEVICE", "/dev/video1"),
+        ("HOME", "/root"),
+    ]);
+    let config = config.unwrap();
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:2");
+    assert_eq!(config.http.start_deadline, Duration::from_millis(1500));
+    assert_eq!((config.peer.advertise.len(), config.peer.ice_servers.len(), config.peer.max_sessions), (2, 2, 3));
+    let Input::Rtsp { credentials: Some(credentials), transport, .. } = &config.cameras[0].input else { panic!() };
+    assert_eq!((credentials.password.expose(), *transport), ("0123", Transport::Udp));
+    let Input::Pipeline { with, .. } = &config.cameras[1].input else { panic!() };
+    assert_eq!(with["device"], "/dev/video1");
+}
+
+#[test]
+fn fault_no_file() {
+    let folder = Folder::with("");
+    let faults = load_with(&folder.0.join("none.toml"), []).unwrap_err().to_string();
+    assert!(faults.ends_with(
+        "none.toml: found no such file, allowed: the path of a configuration file, as in camgate run --config FILE"
+    ));
+}
+
+#[test]
+fn fault_unreadable_file() {
+    let folder = Folder::with("");
+    let faults = load_with(&folder.0, []).unwrap_err().to_string();
+    assert!(faults.contains("found something that cannot be read (Is a directory"), "{faults}");
+}
+
+#[test]
+fn fault_not_utf8() {
+    let messages = Folder::with(b"# ok\n# \xff\n").faults(&[]);
+    assert_eq!(messages, "config.toml:2: found a byte that is not UTF-8 at byte offset 7, allowed: UTF-8 text");
+}
+
+#[test]
+fn fault_not_toml_shows_the_place_but_not_the_line() {
+    for config in ["[[camera]]\npassword = hunter2\n", "[[camera]]\npassword = \"hunter2\n", "a = 1\nhunter2\n"] {
+        let messages = faults(config);
+        assert_starts(&messages, "config.toml:2: column ");
+        assert!(messages.contains("found no TOML (") && !messages.contains("hunter2"), "{messages}");
+    }
+    assert_starts(&faults("\nä = 1 2"), "config.toml:2: column ");
+    assert_starts(
+        &faults("\n[http]\nstart_deadline_seconds = 99999999999999999999"),
+        "config.toml:3: column 26: found no TOML",
+    );
+}
+
+#[test]
+fn fault_unknown_key() {
+    assert_eq!(
+        faults("[http]\nlistn = 1"),
+        "config.toml:2: http.listn: found an unknown key, did you mean \"listen\"?, \
+         allowed: listen, start_deadline_seconds"
+    );
+    assert_starts(
+        &faults("\n[htpp]\n"),
+        "config.toml:2: htpp: found an unknown key, did you mean \"http\"?, allowed: http,",
+    );
+    assert_starts(&faults("colour = 1"), "config.toml:1: colour: found an unknown key, allowed: http, webrtc, ");
+    let messages = camera_faults("pipeline = \"test-pattern\"\npasword = \"hunter2\"");
+    assert_starts(
+        &messages,
+        "config.toml:4: camera[0] \"front\" pasword: found an unknown key, did you mean \"password\"?",
+    );
+    let messages = faults("[webrtc]\nice_servers = [\n\"stun:a\",\n{ urls = [\"stun:b\"], user = \"c\" }]");
+    assert_starts(
+        &messages,
+        "config.toml:4: webrtc.ice_servers[1].user: found an unknown key, allowed: urls, username",
+    );
+}
+
+#[test]
+fn a_quoted_path_is_an_unknown_key_and_no_way_to_a_setting() {
+    for key in ["http.listen", "camera[3]", "camera[-9].name"] {
+        let messages = faults(&format!("{key:?} = \"127.0.0.1:1\""));
+        assert_starts(&messages, &format!("config.toml:1: {key}: found an unknown key, allowed: http, webrtc, "));
+    }
+}
+
+#[test]
+fn fault_wrong_type() {
+    let cases = [
+        ("[http]\nlisten = 8080", "config.toml:2: http.listen: found 8080, allowed: an IP address and a port"),
+        ("http = 1", "config.toml:1: http: found 1, allowed: a table with the keys listen, "),
+        (
+            "[webrtc]\nadvertise = \"a\"",
+            "config.toml:2: webrtc.advertise: found \"a\", allowed: a list of IP addresses",
+        ),
+        ("[webrtc]\nadvertise = [\"a\",\n2]", "config.toml:3: webrtc.advertise[1]: found 2, allowed: a list of IP"),
+        (
+            "[webrtc]\nmax_sessions = \"9\"",
+            "config.toml:2: webrtc.max_sessions: found \"9\", allowed: a whole number from 1",
+        ),
+        ("[webrtc]\nice_servers = [1]", "config.toml:2: webrtc.ice_servers[0]: found 1, allowed: a list of \"stun:"),
+        ("[camera]\nname = \"a\"", "config.toml:1: camera: found a table, allowed: [[camera]], with two brackets"),
+        ("camera = [1]", "config.toml:1: camera[0]: found 1, allowed: a table with the keys name, url"),
+        (
+            "[shutdown]\ngrace_seconds = true",
+            "config.toml:2: shutdown.grace_seconds: found true, allowed: seconds from 0 to 300",
+        ),
+    ];
+    for (config, start) in cases {
+        assert_starts(&faults(config), start);
+    }
+    let messages = camera_faults("pipeline = \"test-pattern\"\n[camera.with]\nsize = [1, 2]");
+    assert_starts(&messages, "config.toml:5: camera[0] \"front\" with.size: found a list, allowed: a string, a number");
+    let messages = camera_faults("pipeline = \"test-pattern\"\nstart = \"now\"");
+    assert_starts(
+        &messages,
+        "config.toml:4: camera[0] \"front\" start: found \"now\", allowed: \"on-demand\" or \"always\"",
+    );
+}
+
+#[test]
+fn fault_wrong_type_of_a_password_does_not_show_it() {
+    let messages = camera_faults("url = \"rtsp://a/\"\nusername = \"u\"\npassword = 20041997");
+    assert_eq!(
+        messages,
+        "config.toml:5: camera[0] \"front\" password: found a value that is not in quotes, \
+         allowed: the password of that user, in quotes"
+    );
+    let messages = faults("[webrtc]\nice_servers = [{ urls = [\"stun:a\"], username = \"u\", credential = 20041997 }]");
+    assert!(messages.contains("ice_servers[0].credential: ") && !messages.contains("20041997"), "{messages}");
+    for url in ["[\"rtsp://u:hunter2@a/\"]", "{ a = \"hunter2\" }", "\"u:hunter2@a\""] {
+        assert!(!camera_faults(&format!("url = {url}")).contains("hunter2"));
+    }
+}
+
+#[test]
+fn fault_out_of_range() {
+    for number in ["0", "-1", "120.1", "nan", "inf", "1e300"] {
+        let messages = faults(&format!("[http]\nstart_deadline_seconds = {number}"));
+        assert_starts(&messages, "config.toml:2: http.start_deadline_seconds: found ");
+        assert!(messages.ends_with(", allowed: seconds from 0.1 to 120"), "{messages}");
+    }
+    let messages = camera_faults("pipeline = \"test-pattern\"\ngop_cache_mib = 1025");
+    assert_starts(
+        &messages,
+        "config.toml:4: camera[0] \"front\" gop_cache_mib: found 1025, allowed: a whole number from 0 to 1024",
+    );
+}
+
+#[test]
+fn fault_name() {
+    let messages = faults("[[camera]]\nname = \"Front Door\"\npipeline = \"test-pattern\"");
+    assert_eq!(
+        messages,
+        "config.toml:2: camera[0] \"Front Door\" name: found \"Front Door\" ('F' cannot be part of a name), \
+         allowed: 1 to 64 of a-z, 0-9, _ and -"
+    );
+    let messages = faults("\n[[camera]]\npipeline = \"test-pattern\"");
+    assert_starts(&messages, "config.toml:2: camera[0] name: found no name, allowed: 1 to 64");
+}
+
+#[test]
+fn fault_duplicate_name_tells_both_lines() {
+    let camera = "[[camera]]\nname = \"a\"\npipeline = \"test-pattern\"\n";
+    let messages = faults(&camera.repeat(2));
+    assert_starts(
+        &messages,
+        "config.toml:5: camera[1] \"a\" name: found \"a\" again, first at config.toml:2, allowed: ",
+    );
+}
+
+#[test]
+fn fault_inputs() {
+    assert_starts(
+        &camera_faults(""),
+        "config.toml:1: camera[0] \"front\": found neither url nor pipeline, allowed: exactly one",
+    );
+    let messages = camera_faults("url = \"rtsp://a/\"\npipeline = \"test-pattern\"");
+    assert_starts(
+        &messages,
+        "config.toml:4: camera[0] \"front\" pipeline: found both url and pipeline, allowed: exactly one",
+    );
+}
+
+#[test]
+fn fault_url() {
+    let fault = |url: &str| camera_faults(&format!("url = \"{url}\""));
+    let place = "config.toml:3: camera[0] \"front\" url: ";
+    let allowed = "allowed: rtsp://host[:port]/path without credentials";
+    assert_eq!(
+        fault("rtsp://admin:hunter2@192.168.1.20/stream1"),
+        format!(
+            "{place}found \"rtsp://***@192.168.1.20/...\", {allowed}; they have their own keys, username and password"
+        )
+    );
+    assert_starts(&fault("http://x"), &format!("{place}found \"http://x\", {allowed}; what plain RTSP cannot do"));
+    assert_starts(
+        &fault("rtsps://x/y"),
+        &format!("{place}found \"rtsps://x/...\", {allowed}; what plain RTSP cannot do"),
+    );
+    assert_starts(&fault("rtsp:///y"), &format!("{place}found \"rtsp:///...\", which names no host, {allowed}"));
+    assert_starts(
+        &fault("192.168.1.20"),
+        &format!("{place}found \"192.168.1.20\" (relative URL without a base), {allowed}"),
+    );
+}
+
+#[test]
+fn fault_half_of_the_credentials() {
+    let messages = camera_faults("url = \"rtsp://a/\"\nusername = \"u\"");
+    assert_starts(
+        &messages,
+        "config.toml:4: camera[0] \"front\" username: found a username without password or password_file",
+    );
+    let messages = camera_faults("url = \"rtsp://a/\"\npassword = \"hunter2\"");
+    assert_starts(&messages, "config.toml:4: camera[0] \"front\" password: found a password without username");
+    let messages = faults("[webrtc]\nice_servers = [{ urls = [\"stun:a\"], username = \"u\" }]");
+    assert_starts(&messages, "config.toml:2: webrtc.ice_servers[0]: found a username without credential");
+}
+
+#[test]
+fn fault_password_file() {
+    let keys = "url = \"rtsp://a/\"\nusername = \"u\"\npassword_file = \"secret\"\n";
+    let both = camera_faults(&format!("{keys}password = \"hunter2\""));
+    assert_starts(&both, "config.toml:5: camera[0] \"front\" password_file: found both password and password_file");
+    assert_starts(
+        &camera_faults(keys),
+        "config.toml:5: camera[0] \"front\" password_file: found \"secret\", which cannot be read (No such file",
+    );
+
+    let folder = Folder::with(format!("[[camera]]\nname = \"front\"\n{keys}"));
+    folder.file("secret", "\n");
+    assert!(folder.faults(&[]).contains("found \"secret\", which is empty, allowed: "));
+    folder.file("secret", "x".repeat(5000));
+    assert!(folder.faults(&[]).contains("which is longer than 4096 bytes"));
+    folder.file("secret", b"\xff");
+    assert!(folder.faults(&[]).contains("which is not UTF-8"));
+}
+
+#[test]
+fn fault_key_of_the_other_input() {
+    let messages =
+        camera_faults("pipeline = \"test-pattern\"\nusername = \"u\"\npassword = \"hunter2\"\ntransport = \"tcp\"");
+    let lines: Vec<_> = messages.lines().collect();
+    assert_eq!(lines.len(), 3, "{messages}");
+    assert_eq!(
+        lines[0],
+        "config.toml:4: camera[0] \"front\" username: found a key that a camera with pipeline does not have, \
+         allowed: only together with url"
+    );
+    let messages = camera_faults("url = \"rtsp://a/\"\nwith = {}");
+    assert_starts(
+        &messages,
+        "config.toml:4: camera[0] \"front\" with: found a key that a camera with url does not have",
+    );
+}
+
+#[test]
+fn fault_pipeline() {
+    for name in ["../etc/passwd", "/etc/passwd", "", "a.launch", "a b"] {
+        let messages = camera_faults(&format!("pipeline = \"{name}\""));
+        assert_starts(
+            &messages,
+            &format!("config.toml:3: camera[0] \"front\" pipeline: found {name:?}, allowed: the name of a"),
+        );
+    }
+    let messages = camera_faults("pipeline = \"v4l2\"\n[pipelines]\npath = [\"pipelines\", \"/nowhere\"]");
+    assert_eq!(
+        messages,
+        "config.toml:3: camera[0] \"front\" pipeline: found \"v4l2\", but no v4l2.launch in pipelines, /nowhere, \
+         allowed: test-pattern"
+    );
+    assert_starts(
+        &faults("pipelines.path = []"),
+        "config.toml:1: pipelines.path: found an empty list, allowed: at least one",
+    );
+}
+
+#[test]
+fn fault_listen() {
+    for text in [":8080", "8080", "localhost:8080", "0.0.0.0", "0.0.0.0:99999"] {
+        let messages = faults(&format!("[http]\nlisten = \"{text}\"\n[webrtc]\nlisten = \"{text}\""));
+        let lines: Vec<_> = messages.lines().collect();
+        assert!(lines[0].starts_with(&format!(
+            "config.toml:2: http.listen: found \"{text}\", allowed: an IP address and a port, such as \"0.0.0.0:8080\""
+        )));
+        assert!(lines[1].starts_with("config.toml:4: webrtc.listen: "));
+    }
+}
+
+#[test]
+fn fault_advertise_and_ice_servers() {
+    let messages = faults("webrtc.advertise = [\"a\", \"192.0.2.1:8189\"]");
+    assert_starts(
+        &messages,
+        "config.toml:1: webrtc.advertise[1]: found \"192.0.2.1:8189\" (the port does not belong here), allowed: IP",
+    );
+    let messages = faults("webrtc.ice_servers = [\"stun://a\"]");
+    assert_starts(
+        &messages,
+        "config.toml:1: webrtc.ice_servers[0]: found \"stun://a\" (no // after the scheme), allowed: stun:",
+    );
+    let messages = faults("webrtc.ice_servers = [\"turn:me:hunter2@a\"]");
+    assert!(
+        messages.contains("found \"***@a\" (username and credential") && !messages.contains("hunter2"),
+        "{messages}"
+    );
+    let messages = faults("webrtc.ice_servers = [\"turn:a\"]");
+    assert_starts(
+        &messages,
+        "config.toml:1: webrtc.ice_servers[0]: found a turn URL without username and credential, allowed: {",
+    );
+    let messages = faults("webrtc.ice_servers = [{}]");
+    assert_starts(&messages, "config.toml:1: webrtc.ice_servers[0].urls: found no URL, allowed: at least one stun:");
+}
+
+#[test]
+fn fault_in_the_environment_names_the_variable() {
+    let folder = Folder::with("[[camera]]\nname = \"front\"\nurl = \"rtsp://a/\"\n");
+    let fault = |name: &str, value: &str| folder.faults(&[(name, value)]);
+    assert_starts(
+        &fault("CAMGATE_HTTP__LISTEN", "8080"),
+        "CAMGATE_HTTP__LISTEN: http.listen: found \"8080\", allowed: an IP address",
+    );
+    assert_starts(
+        &fault("CAMGATE_WEBRTC__MAX_SESSIONS", "many"),
+        "CAMGATE_WEBRTC__MAX_SESSIONS: found \"many\", allowed: a whole number",
+    );
+    assert_starts(
+        &fault("CAMGATE_WEBRTC__MAX_SESSIONS", "0"),
+        "CAMGATE_WEBRTC__MAX_SESSIONS: webrtc.max_sessions: found 0, allowed:",
+    );
+    assert_starts(
+        &fault("CAMGATE_WEBRTC__ADVERTISE", "a,b:1"),
+        "CAMGATE_WEBRTC__ADVERTISE: webrtc.advertise[1]: found \"b:1\"",
+    );
+    assert_starts(
+        &fault("CAMGATE_HTTP_LISTEN", "x"),
+        "CAMGATE_HTTP_LISTEN: found an unknown variable, did you mean \"CAMGATE_HTTP__LISTEN\"?",
+    );
+    assert_starts(&fault("CAMGATE_X", "x"), "CAMGATE_X: found an unknown variable, allowed: CAMGATE_SECTION__KEY");
+    assert_starts(
+        &fault("CAMGATE_CAMERA__FRONT__PASWORD", "hunter2"),
+        "CAMGATE_CAMERA__FRONT__PASWORD: found an unknown variable, did you mean \"CAMGATE_CAMERA__FRONT__PASSWORD\"?",
+    );
+    assert_starts(
+        &fault("CAMGATE_CAMERA__BACK__PASSWORD", "hunter2"),
+        "CAMGATE_CAMERA__BACK__PASSWORD: found a variable for a camera that the file does not have, allowed: CAMGATE_CAMERA__FRONT__...",
+    );
+    assert_starts(
+        &fault("CAMGATE_CAMERA__FRONT__URL", "rtsp://u:hunter2@b/"),
+        "CAMGATE_CAMERA__FRONT__URL: camera[0] \"front\" url: found \"rtsp://***@b/\", allowed: rtsp://host",
+    );
+    assert_starts(
+        &fault("CAMGATE_CAMERA__FRONT__NAME", "back"),
+        "CAMGATE_CAMERA__FRONT__NAME: found an unknown variable",
+    );
+}
+
+#[test]
+fn a_variable_that_fits_two_cameras_is_a_fault() {
+    let folder = Folder::with(
+        "[[camera]]\nname = \"a-b\"\nurl = \"rtsp://a/\"\n[[camera]]\nname = \"a_b\"\nurl = \"rtsp://a/\"\n",
+    );
+    let messages = folder.faults(&[("CAMGATE_CAMERA__A_B__START", "always")]);
+    assert_starts(
+        &messages,
+        "CAMGATE_CAMERA__A_B__START: found a variable that fits camera[0] and camera[1], allowed:",
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_unicode_is_a_fault() {
+    use std::os::unix::ffi::OsStringExt;
+    let folder = Folder::with("");
+    let variable = (OsString::from("CAMGATE_HTTP__LISTEN"), OsString::from_vec(vec![0xff]));
+    let faults = load_with(&folder.0.join("config.toml"), [variable]).unwrap_err();
+    assert_starts(&faults.to_string(), "CAMGATE_HTTP__LISTEN: found a value that is not Unicode");
+}
+
+#[test]
+fn all_faults_at_once_in_the_order_of_the_file() {
+    let folder = Folder::with(
+        "[[camera]]\nname = \"A\"\nurl = 5\nstart = \"never\"\n[[camera]]\nname = \"b\"\nurl = \"http://x\"\nlingr = 3\n\
+         [http]\nlisten = \"x\"\nstart_deadline_seconds = \"y\"\n[webrct]\n",
+    );
+    let messages = folder.faults(&[("CAMGATE_ZZZ", ""), ("CAMGATE_CAMERA__B__TRANSPORT", "sctp")]);
+    let starts: Vec<_> = messages.lines().map(|line| line.split(": found").next().unwrap()).collect();
+    assert_eq!(
+        starts,
+        [
+            "config.toml:2: camera[0] \"A\" name",
+            "config.toml:3: camera[0] \"A\" url",
+            "config.toml:4: camera[0] \"A\" start",
+            "config.toml:7: camera[1] \"b\" url",
+            "config.toml:8: camera[1] \"b\" lingr",
+            "config.toml:10: http.listen",
+            "config.toml:11: http.start_deadline_seconds",
+            "config.toml:12: webrct",
+            "CAMGATE_CAMERA__B__TRANSPORT: camera[1] \"b\" transport",
+            "CAMGATE_ZZZ",
+        ]
+    );
+}
+
+/// The names of the struct's fields, from serde's own message about a field that it does not have.
+fn fields<T: serde::de::DeserializeOwned>() -> Vec<String> {
+    let message = toml::from_str::<T>("no_such_key = 1").err().unwrap().message().to_owned();
+    let expected = message.split_once("expected ").unwrap().1;
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_table_of_keys_is_that_of_the_structs() {
+    let keys = |section: &keys::Section| section.keys.iter().map(|key| key.name.to_owned()).collect::<Vec<_>>();
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    for (section, fields) in [
+        (&keys::HTTP, fields::<network::HttpSection>()),
+        (&keys::WEBRTC, fields::<network::WebrtcSection>()),
+        (&keys::ICE_SERVER, fields::<network::IceServerSection>()),
+        (&keys::PIPELINES, fields::<pipelines::PipelinesSection>()),
+        (&keys::SHUTDOWN, fields::<ShutdownSection>()),
+        (&keys::CAMERA, fields::<camera::CameraSection>()),
+    ] {
+        assert_eq!(sorted(keys(section)), sorted(fields), "{}", section.name);
+    }
+}
+
+const SHIPPED: &str = include_str!("../../config.toml");
+
+#[test]
+fn the_shipped_file_has_one_camera_and_all_defaults() {
+    let config = good(SHIPPED);
+    let [camera] = config.cameras.as_slice() else { panic!("{:?}", config.cameras) };
+    assert_eq!(camera.name.as_str(), "test-pattern");
+    assert!(matches!(&camera.input, Input::Pipeline { name, .. } if name == "test-pattern"));
+    assert_eq!(Config { cameras: Vec::new(), ..config }, good(""));
+}
+
+#[test]
+fn the_shipped_file_documents_every_key() {
+    let is_set = |table: &str, key: &str| {
+        let mut current = "";
+        SHIPPED.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).any(|line| {
+            if line.starts_with('[') {
+                current = line.trim_matches(['[', ']']);
+            }
+            current == table && line.starts_with(&format!("{key} = "))
+        })
+    };
+    for section in keys::SECTIONS {
+        for key in section.keys {
+            assert!(is_set(section.name, key.name), "[{}] {}", section.name, key.name);
+        }
+    }
+    for key in keys::CAMERA.keys {
+        let is_set = if key.name == "with" { SHIPPED.contains("[camera.with]") } else { is_set("camera", key.name) };
+        assert!(is_set, "[[camera]] {}", key.name);
+    }
+    for key in keys::ICE_SERVER.keys {
+        assert!(SHIPPED.contains(&format!("{} = ", key.name)), "ice_servers {}", key.name);
+    }
+}
+
+#[test]
+fn the_switched_off_settings_of_the_shipped_file_are_good_and_the_defaults() {
+    // Two ways to give a password exclude each other.
+    let lines = SHIPPED.lines().filter(|line| !line.starts_with("#password_file"));
+    let is_switched_off =
+        |line: &str| line.starts_with("#[") || line[1..].starts_with(|c: char| c.is_ascii_lowercase());
+    let switched_on = lines.map(|line| match line.starts_with('#') && is_switched_off(line) {
+        true => &line[1..],
+        false => line,
+    });
+    let config = good(&switched_on.collect::<Vec<_>>().join("\n"));
+    assert_eq!(config.cameras.len(), 3);
+    let (first, shipped) = (&config.cameras[0], &good(SHIPPED).cameras[0]);
+    assert_eq!((first.start, first.linger, first.gop), (shipped.start, shipped.linger, shipped.gop));
+    assert_eq!(Config { cameras: Vec::new(), ..config }, good(""));
+}

@@ -1,0 +1,16 @@
+//! What the HTTP side needs to know: where to listen and how patient to be.
+//!
+//! Made by `crate::config` from the section `[http]`, read by the HTTP server. Plain data: whoever makes it has
+//! checked it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The settings of the HTTP server (WHEP, pages, API).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The TCP address to listen on; port 0 means any free port.
+    pub listen: SocketAddr,
+    /// How long a WHEP POST waits for a camera that is not live yet before it is answered with 409.
+    pub start_deadline: Duration,
+}
