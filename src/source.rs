@@ -1,0 +1,39 @@
+//! Cameras: one task per camera connects, keeps the connection alive, and hands coded media to the hub.
+//!
+//! In: a camera's [`Config`] and its `hub::Camera`. Out: `AccessUnit`s published through the camera's one `Producer`,
+//! and its `CameraState`. [`run`] is called by app, once per camera. A source never waits for a viewer: a camera that
+//! is read late disconnects or truncates packets. RTSP is spoken by `rtsp` alone, GStreamer by `capture` alone; the
+//! `supervisor` decides when to connect and when to leave.
+
+mod backoff;
+pub mod capture;
+mod clock;
+pub mod config;
+mod error;
+mod feed;
+mod rtsp;
+mod supervisor;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+pub use config::Config;
+pub use error::{Error, FailureKind, Step};
+
+use crate::hub::Camera;
+
+/// Keeps one camera alive until `shutdown`; returns when the camera was left properly, which takes at most some
+/// seconds. Failures do not end it: they show in the camera's state and are tried again.
+pub async fn run(config: Config, camera: Arc<Camera>, shutdown: CancellationToken) {
+    match config.input.clone() {
+        config::Input::Rtsp { url, credentials, transport } => {
+            let input = rtsp::Input::new(config.name.clone(), url, credentials, transport);
+            supervisor::drive(&config, camera, shutdown, input).await;
+        }
+        config::Input::Pipeline { name, file, with } => {
+            let input = capture::Input::new(name, file, with);
+            supervisor::drive(&config, camera, shutdown, input).await;
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What a GStreamer failure means to the person who wrote the pipeline.
+
+use std::collections::BTreeMap;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use crate::source::{Error, error::redacted};
+
+/// Words in the name of a placeholder whose value is a secret.
+const SECRETS: [&str; 4] = ["pass", "pw", "secret", "token"];
+
+/// Elements by the Debian package they are in; the first match counts.
+const PACKAGES: [(&str, &[&str]); 8] = [
+    ("gstreamer1.0-plugins-ugly", &["x264enc", "mpeg2dec"]),
+    ("gstreamer1.0-libcamera", &["libcamera"]),
+    ("gstreamer1.0-alsa", &["alsa"]),
+    ("gstreamer1.0-pulseaudio", &["pulse"]),
+    ("gstreamer1.0-libav", &["avdec_", "avenc_"]),
+    (
+        "gstreamer1.0-plugins-bad",
+        &["h264parse", "h265parse", "openh264", "va", "v4l2sl", "srt", "rtmp", "qsv", "nv", "opusparse", "webrtc"],
+    ),
+    (
+        "gstreamer1.0-plugins-good",
+        &["v4l2", "rtp", "rtsp", "udp", "jpeg", "png", "mulaw", "alaw", "soup", "level", "flv", "matroska", "qtdemux"],
+    ),
+    (
+        "gstreamer1.0-plugins-base",
+        &["video", "audio", "opus", "text", "clock", "time", "decodebin", "uridecodebin", "app", "vorbis", "theora"],
+    ),
+];
+
+/// Turns failures of one pipeline into words.
+#[derive(Clone, Debug)]
+pub(super) struct Words {
+    pipeline: String,
+    secrets: Vec<String>,
+}
+
+impl Words {
+    pub(super) fn new(pipeline: &str, with: &BTreeMap<String, String>) -> Self {
+        let secret = |key: &str| SECRETS.iter().any(|word| key.contains(word));
+        let secrets = with.iter().filter(|(key, _)| secret(key)).map(|(_, value)| value.clone()).collect();
+        Self { pipeline: pipeline.to_owned(), secrets }
+    }
+
+    pub(super) fn pipeline(&self) -> &str {
+        &self.pipeline
+    }
+
+    /// A pipeline that does not deliver what it must.
+    pub(super) fn unusable(&self, reason: impl Into<String>) -> Error {
+        Error::Pipeline { pipeline: self.pipeline.clone(), reason: reason.into() }
+    }
+
+    /// The description could not be understood.
+    pub(super) fn unparsable(&self, error: &gst::glib::Error, missing: &[String]) -> Error {
+        let Some(element) = missing.first() else { return self.unusable(self.clean(error.message())) };
+        let package = package(element).map_or_else(
+            || ": install the package that has it".to_owned(),
+            |package| format!(": install it with: apt install {package}"),
+        );
+        self.unusable(format!("there is no GStreamer element {element}{package}"))
+    }
+
+    /// An element posted an error.
+    pub(super) fn element(&self, message: &gst::message::Error) -> Error {
+        let error = message.error();
+        let element = message.src().map_or_else(|| "GStreamer".into(), |source| source.name().to_string());
+        let debug = message.debug().unwrap_or_default();
+        let hint = if debug.contains("not-negotiated") || debug.contains("not-linked") {
+            ": the branch to appsink name=video must end in H.264 (put h264parse before it), the one to name=audio in \
+             Opus or 8 kHz mono G.711"
+        } else if error.matches(gst::ResourceError::NotFound) {
+            ": check the device or the address in the camera's with"
+        } else if error.matches(gst::ResourceError::Busy) {
+            ": another program uses the device"
+        } else if error.matches(gst::ResourceError::NotAuthorized) {
+            ": check the credentials in the camera's with, and whether the gateway's user may use the device (groups \
+             video and audio)"
+        } else if error.matches(gst::CoreError::MissingPlugin) || error.matches(gst::StreamError::CodecNotFound) {
+            ": a GStreamer plugin is missing; gstreamer1.0-plugins-good, -bad, -ugly and gstreamer1.0-libav have them"
+        } else {
+            ""
+        };
+        // Its first line is where in GStreamer's source it happened, its last often what the system said.
+        let detail = debug.lines().skip(1).filter(|line| !line.trim().is_empty()).last();
+        let reason = detail.map_or_else(
+            || error.message().to_owned(),
+            |detail| format!("{} ({})", error.message().trim_end_matches('.'), detail.trim_end_matches('.')),
+        );
+        self.failed(&element, &reason, hint)
+    }
+
+    /// An element failed in a way that is told by `reason`.
+    pub(super) fn failed(&self, element: &str, reason: &str, hint: &str) -> Error {
+        Error::Element {
+            pipeline: self.pipeline.clone(),
+            element: element.to_owned(),
+            reason: self.clean(reason),
+            hint: hint.to_owned(),
+        }
+    }
+
+    fn clean(&self, text: &str) -> String {
+        let text = redacted(text).unwrap_or_else(|| "no reason given".into());
+        let text = text.trim_end_matches('.').to_owned();
+        self.secrets.iter().filter(|secret| !secret.is_empty()).fold(text, |text, secret| text.replace(secret, "***"))
+    }
+}
+
+/// The Debian package that has an element, as far as its name tells.
+fn package(element: &str) -> Option<&'static str> {
+    PACKAGES.iter().find(|(_, names)| names.iter().any(|name| element.starts_with(name))).map(|(package, _)| *package)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_of_the_elements_that_pipelines_use() {
+        for (element, expected) in [
+            ("x264enc", "gstreamer1.0-plugins-ugly"),
+            ("alsasrc", "gstreamer1.0-alsa"),
+            ("libcamerasrc", "gstreamer1.0-libcamera"),
+            ("h264parse", "gstreamer1.0-plugins-bad"),
+            ("v4l2src", "gstreamer1.0-plugins-good"),
+            ("v4l2h264enc", "gstreamer1.0-plugins-good"),
+            ("rtspsrc", "gstreamer1.0-plugins-good"),
+            ("opusenc", "gstreamer1.0-plugins-base"),
+            ("timeoverlay", "gstreamer1.0-plugins-base"),
+            ("videotestsrc", "gstreamer1.0-plugins-base"),
+        ] {
+            assert_eq!(package(element), Some(expected), "{element}");
+        }
+        assert_eq!(package("teapot"), None);
+    }
+
+    #[test]
+    fn secrets_do_not_get_out() {
+        let with = [("password".to_owned(), "hunter2".to_owned()), ("device".to_owned(), "/dev/video0".to_owned())];
+        let words = Words::new("x", &with.into());
+        let shown = words.failed("src", "no hunter2 on /dev/video0", "").to_string();
+        assert_eq!(shown, "pipeline x: src: no *** on /dev/video0");
+    }
+}

@@ -1,0 +1,295 @@
+//! Why a camera cannot be watched, in words that say what to do about it.
+//!
+//! Made by `rtsp` and `capture`, shown by the supervisor in the camera's state and in the log. No message holds a
+//! secret: texts that come from outside pass through [`redacted`].
+
+use std::{fmt, time::Duration};
+
+use thiserror::Error;
+
+use super::capture::LaunchError;
+use crate::media::CameraName;
+
+/// What stands between a camera and its viewers.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The host name has no address.
+    #[error("the host name {host} has no address ({reason}): check the host in url, and the name server")]
+    Dns {
+        /// The host of the URL.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// Nothing listens there.
+    #[error("{peer} refuses connections: check the port in url, and that RTSP is switched on in the camera")]
+    Refused {
+        /// Host and port.
+        peer: String,
+    },
+    /// No way to get there.
+    #[error("{peer} cannot be reached ({reason}): check that the camera has power and network")]
+    Unreachable {
+        /// Host and port.
+        peer: String,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// An answer did not come in time.
+    #[error("no answer from {peer} to {step} within {} s{}", limit.as_secs(), step.advice())]
+    Timeout {
+        /// Host and port, or the pipeline.
+        peer: String,
+        /// What was not answered.
+        step: Step,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// Everything was agreed on, and then no media came.
+    #[error("{peer} sends no picture and no sound: none came within {} s{hint}", limit.as_secs())]
+    Silent {
+        /// Host and port, or the pipeline.
+        peer: String,
+        /// How long was waited.
+        limit: Duration,
+        /// What to try; starts with a colon.
+        hint: &'static str,
+    },
+    /// Frames came, but none to start decoding with.
+    #[error("no keyframe came within {} s: set a shorter keyframe (I-frame) interval in the camera", limit.as_secs())]
+    NoKeyframe {
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// Media came and then stopped, while the connection stayed.
+    #[error("{peer} stopped sending: nothing came for {} s", limit.as_secs())]
+    Stalled {
+        /// Host and port, or the pipeline.
+        peer: String,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// The camera does not accept the credentials.
+    #[error("the camera refused the user name or password ({status}): check username and password of camera {camera}")]
+    BadCredentials {
+        /// Whose configuration to look at.
+        camera: CameraName,
+        /// 401 or 403.
+        status: u16,
+    },
+    /// The camera wants credentials and there are none.
+    #[error("the camera asks for a user name and a password ({status}): set username and password of camera {camera}")]
+    NoCredentials {
+        /// Whose configuration to look at.
+        camera: CameraName,
+        /// 401 or 403.
+        status: u16,
+    },
+    /// There is no such stream.
+    #[error("the camera has no stream of that name (404): check the path in url")]
+    NotFound,
+    /// The camera cannot send the way it was asked to.
+    #[error("the camera does not send over {tried} (461): set transport = \"{instead}\"")]
+    Transport {
+        /// The transport that was asked for.
+        tried: &'static str,
+        /// The one to try.
+        instead: &'static str,
+    },
+    /// There is video, but not H.264.
+    #[error("the camera sends its video as {codec}, which is not supported: set the camera to H.264")]
+    Codec {
+        /// The codec's name.
+        codec: String,
+    },
+    /// Neither video nor sound that could be passed on.
+    #[error("the camera offers no H.264 video (it offers: {offered}): check the path in url")]
+    NoVideo {
+        /// What it offers instead.
+        offered: String,
+    },
+    /// The camera answered with an error that has no sentence of its own.
+    #[error("the camera answered {step} with status {status}")]
+    Status {
+        /// What was answered.
+        step: Step,
+        /// RTSP status code.
+        status: u16,
+    },
+    /// The camera said something that cannot be understood.
+    #[error("the conversation with the camera failed at {step}: {reason}")]
+    Protocol {
+        /// Where it happened.
+        step: Step,
+        /// What was wrong, one line.
+        reason: String,
+    },
+    /// The camera hung up.
+    #[error("the camera closed the connection")]
+    HungUp,
+    /// The pipeline's file cannot be used.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// Built without GStreamer.
+    #[error(
+        "this build has no GStreamer, so it cannot run pipeline {pipeline}: build it with the feature gstreamer, or \
+         give the camera a url"
+    )]
+    NoGstreamer {
+        /// The pipeline's name.
+        pipeline: String,
+    },
+    /// GStreamer refused to start or to go on.
+    #[error("pipeline {pipeline}: {element}: {reason}{hint}")]
+    Element {
+        /// The pipeline's name.
+        pipeline: String,
+        /// The element that failed.
+        element: String,
+        /// What it said.
+        reason: String,
+        /// What to do; empty, or starts with a colon.
+        hint: String,
+    },
+    /// The pipeline does not deliver what it must.
+    #[error("pipeline {pipeline}: {reason}")]
+    Pipeline {
+        /// The pipeline's name.
+        pipeline: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The pipeline came to its end.
+    #[error("pipeline {pipeline} has ended: a camera's pipeline must have a live source")]
+    EndOfStream {
+        /// The pipeline's name.
+        pipeline: String,
+    },
+}
+
+/// Where in the conversation with a camera something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Opening the TCP connection.
+    Connect,
+    /// Asking what streams there are.
+    Describe,
+    /// Asking for one stream.
+    Setup,
+    /// Asking to start.
+    Play,
+    /// Receiving media.
+    Media,
+    /// Starting a pipeline.
+    Start,
+}
+
+impl Step {
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Connect => ": check the host in url, that the camera has power and network, and firewalls",
+            Self::Describe => ": check that the port in url is the camera's RTSP port, or restart the camera",
+            Self::Setup | Self::Play | Self::Media => ": the camera may have too many connections, or needs a restart",
+            Self::Start => ": the device may be busy or gone",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "the connection",
+            Self::Describe => "DESCRIBE",
+            Self::Setup => "SETUP",
+            Self::Play => "PLAY",
+            Self::Media => "the media",
+            Self::Start => "the start",
+        })
+    }
+}
+
+/// What a failure means for the next try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// May be gone in a moment.
+    Passing,
+    /// The camera said no to who we are: trying often locks the account.
+    Credentials,
+    /// Stays until somebody changes the configuration or the camera.
+    Setting,
+}
+
+impl Error {
+    /// What it means for the next try.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::BadCredentials { .. } | Self::NoCredentials { .. } => FailureKind::Credentials,
+            Self::NotFound
+            | Self::Transport { .. }
+            | Self::Codec { .. }
+            | Self::NoVideo { .. }
+            | Self::Launch(_)
+            | Self::NoGstreamer { .. }
+            | Self::Pipeline { .. } => FailureKind::Setting,
+            Self::Dns { .. }
+            | Self::Refused { .. }
+            | Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::Silent { .. }
+            | Self::NoKeyframe { .. }
+            | Self::Stalled { .. }
+            | Self::Status { .. }
+            | Self::Protocol { .. }
+            | Self::HungUp
+            | Self::Element { .. }
+            | Self::EndOfStream { .. } => FailureKind::Passing,
+        }
+    }
+
+    /// Whether the camera refused who we are.
+    pub fn is_auth(&self) -> bool {
+        self.kind() == FailureKind::Credentials
+    }
+}
+
+/// The first line of a text from outside, without what a URL may hide in it. `None` when nothing is left.
+pub(super) fn redacted(text: &str) -> Option<String> {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let words = line.split(' ').map(|word| match word.find("://") {
+        Some(at) => {
+            let scheme = word[..at].rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |before| before + 1);
+            format!("{}{}", &word[..scheme], crate::source::config::redact_url(&word[scheme..]))
+        }
+        None => word.to_owned(),
+    });
+    Some(words.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_say_what_to_do() {
+        let camera: CameraName = "front".parse().unwrap();
+        let refused = Error::BadCredentials { camera, status: 401 };
+        assert!(refused.is_auth());
+        assert_eq!(
+            refused.to_string(),
+            "the camera refused the user name or password (401): check username and password of camera front"
+        );
+        let codec = Error::Codec { codec: "H.265".into() };
+        assert_eq!(codec.kind(), FailureKind::Setting);
+        assert!(codec.to_string().ends_with("set the camera to H.264"));
+        let late = Error::Timeout { peer: "cam:554".into(), step: Step::Describe, limit: Duration::from_secs(10) };
+        assert!(late.to_string().starts_with("no answer from cam:554 to DESCRIBE within 10 s: check"), "{late}");
+    }
+
+    #[test]
+    fn urls_in_foreign_texts_lose_their_secrets() {
+        let text = "\nCould not open \"rtsp://admin:hunter2@cam/live?password=hunter2\" now\nconn: more";
+        let shown = redacted(text).unwrap();
+        assert!(!shown.contains("hunter2") && shown.contains("rtsp://***@cam/..."), "{shown}");
+        assert_eq!(redacted(" \n\n"), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! The thin part of a source that publishes: one connection's way into the hub.
+//!
+//! `rtsp` and `capture` say what tracks there are and hand over coded media; this counts, cuts sound into packets,
+//! holds back pictures that nobody could decode, and tells the supervisor when media flows.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::{
+    hub::Producer,
+    media::{AccessUnit, AudioCodec, AudioFormat, Kind, MediaTime, VideoFormat},
+    stats::CameraCounters,
+};
+
+/// Longest G.711 packet that is passed on whole: 40 ms. Cameras send up to 128 ms, which a browser's jitter buffer
+/// plays with as much delay.
+const G711_WHOLE: usize = 320;
+/// What longer ones are cut into: 20 ms, the packet time of RFC 3551 section 4.2.
+const G711_PACKET: usize = 160;
+
+/// One connection's way into the hub.
+#[derive(Debug)]
+pub(super) struct Feed<'a> {
+    producer: &'a mut Producer,
+    live: Option<oneshot::Sender<()>>,
+    has_video: bool,
+    format_known: bool,
+    keyframe_seen: bool,
+}
+
+impl<'a> Feed<'a> {
+    /// `live` is told when the first keyframe, or without video the first sound, was published.
+    pub(super) fn new(producer: &'a mut Producer, live: oneshot::Sender<()>) -> Self {
+        Self { producer, live: Some(live), has_video: false, format_known: false, keyframe_seen: false }
+    }
+
+    /// The tracks of this connection, before its first unit.
+    pub(super) fn tracks(&mut self, has_video: bool, audio: Option<AudioFormat>) {
+        self.has_video = has_video;
+        self.producer.set_audio(audio);
+    }
+
+    /// Parameter sets in force from the next picture on.
+    pub(super) fn set_video(&mut self, format: VideoFormat) {
+        self.format_known = true;
+        self.producer.set_video(format);
+    }
+
+    /// The sound's format from the next packet on.
+    #[cfg(feature = "gstreamer")]
+    pub(super) fn set_audio(&mut self, format: AudioFormat) {
+        self.producer.set_audio(Some(format));
+    }
+
+    /// The camera's counters.
+    pub(super) fn counters(&self) -> &CameraCounters {
+        &self.producer.camera().counters
+    }
+
+    /// Whether a keyframe was published.
+    pub(super) fn is_live(&self) -> bool {
+        self.live.is_none()
+    }
+
+    /// Publishes a picture; `data` is framed by four-byte lengths. Pictures before the first keyframe are dropped.
+    pub(super) fn video(&mut self, time: MediaTime, captured: Instant, keyframe: bool, data: Bytes) {
+        self.keyframe_seen |= keyframe;
+        if !self.keyframe_seen {
+            return;
+        }
+        self.producer.publish(&AccessUnit { kind: Kind::Video, time, captured, keyframe, data });
+        if keyframe && self.format_known {
+            self.now_live();
+        }
+    }
+
+    /// Publishes one packet of sound.
+    pub(super) fn audio(&mut self, time: MediaTime, captured: Instant, data: Bytes) {
+        self.producer.publish(&AccessUnit { kind: Kind::Audio, time, captured, keyframe: true, data });
+        if !self.has_video {
+            self.now_live();
+        }
+    }
+
+    /// Completes when a viewer wants a keyframe.
+    ///
+    /// # Cancel safety
+    /// A request that arrives while nobody waits is kept.
+    #[cfg(feature = "gstreamer")]
+    pub(super) async fn keyframe_requested(&self) {
+        self.producer.camera().keyframe_requested().await;
+    }
+
+    fn now_live(&mut self) {
+        if let Some(live) = self.live.take() {
+            // Nobody listens any more when the camera is being left in this moment.
+            let _ = live.send(());
+        }
+    }
+}
+
+/// What a camera sent as one packet, cut into packets that can be passed on, each with its distance from the first in
+/// ticks.
+pub(super) fn audio_packets(codec: AudioCodec, data: Bytes) -> impl Iterator<Item = (i64, Bytes)> {
+    let size = match codec {
+        AudioCodec::Pcmu | AudioCodec::Pcma if data.len() > G711_WHOLE => G711_PACKET,
+        AudioCodec::Pcmu | AudioCodec::Pcma | AudioCodec::Opus => data.len().max(1),
+    };
+    (0..data.len()).step_by(size).map(move |at| (at as i64, data.slice(at..data.len().min(at + size))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(codec: AudioCodec, length: usize) -> Vec<(i64, usize)> {
+        audio_packets(codec, Bytes::from(vec![0; length])).map(|(ticks, data)| (ticks, data.len())).collect()
+    }
+
+    #[test]
+    fn long_g711_packets_are_cut_into_20_ms() {
+        assert_eq!(cut(AudioCodec::Pcma, 400), [(0, 160), (160, 160), (320, 80)]);
+        assert_eq!(cut(AudioCodec::Pcmu, 1_024).len(), 7);
+    }
+
+    #[test]
+    fn what_fits_is_left_alone() {
+        assert_eq!(cut(AudioCodec::Pcmu, 320), [(0, 320)]);
+        assert_eq!(cut(AudioCodec::Opus, 900), [(0, 900)]);
+        assert_eq!(cut(AudioCodec::Pcmu, 0), []);
+    }
+}

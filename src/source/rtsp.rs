@@ -1,0 +1,258 @@
+//! IP cameras over RTSP: the only place that knows retina.
+//!
+//! In: a URL, credentials, a transport. Out: pictures (H.264) and sound (G.711), published through a `Feed`, each
+//! with the time it was captured. Called by the supervisor, one connection at a time. Refuses what has no H.264 video;
+//! sound that cannot be passed on is left out and never costs the picture.
+//!
+//! retina has no deadlines, so every await here has one. Its policies are set to whatever tolerates most: what a
+//! camera says beside the media is of no use to us when the media itself is good.
+
+mod failure;
+mod receive;
+mod tracks;
+
+use std::{sync::Arc, time::Duration};
+
+use retina::client::{
+    InitialSequenceNumberPolicy, InitialTimestampPolicy, PlayOptions, Playing, Session, SessionGroup, SessionIdPolicy,
+    SessionOptions, SetupOptions, TcpTransportOptions, TeardownPolicy, UdpTransportOptions,
+    UnassignedChannelDataPolicy, UnknownRtcpSsrcPolicy,
+};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use url::Url;
+
+use self::tracks::Tracks;
+use super::{
+    Error, Step,
+    config::{Credentials, Transport},
+    feed::Feed,
+    supervisor::Connector,
+};
+use crate::media::CameraName;
+
+/// For the name server. Resolvers try again after 5 s; a second round is left to the next try.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(6);
+/// For the TCP connection and DESCRIBE together, with its second round for digest authentication. Cameras that wake
+/// from standby take up to 8 s for it.
+const DESCRIBE_LIMIT: Duration = Duration::from_secs(10);
+/// For finding out, after DESCRIBE was not answered, whether anything listens there at all. Only words depend on it.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
+/// For each SETUP. Starting an encoder takes some cameras 2 to 3 s.
+const SETUP_LIMIT: Duration = Duration::from_secs(8);
+/// For PLAY.
+const PLAY_LIMIT: Duration = Duration::from_secs(8);
+/// For TEARDOWN, and before the next connection for one that is still under way: many cameras serve only two to four
+/// sessions and keep one that was not torn down for a minute. When hit, the camera finds out by itself.
+const TEARDOWN_LIMIT: Duration = Duration::from_secs(3);
+/// RTSP's port (RFC 2326 section 3.2).
+const PORT: u16 = 554;
+
+/// How the gateway introduces itself; some cameras answer 401 to a client without a name.
+const USER_AGENT: &str = concat!("camgate/", env!("CARGO_PKG_VERSION"));
+
+/// One RTSP camera.
+pub(super) struct Input {
+    camera: CameraName,
+    url: Url,
+    peer: String,
+    credentials: Option<Credentials>,
+    transport: Transport,
+    /// Sessions that are still being torn down.
+    group: Arc<SessionGroup>,
+    /// The camera broke off when it was asked for its sound, so it is not asked again.
+    without_sound: bool,
+    /// What the log already has about the sound.
+    told: Option<String>,
+}
+
+impl Input {
+    /// Does not connect yet.
+    pub(super) fn new(camera: CameraName, url: Url, credentials: Option<Credentials>, transport: Transport) -> Self {
+        let peer = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or(PORT));
+        let group = Arc::new(SessionGroup::default().named(camera.to_string()));
+        Self { camera, url, peer, credentials, transport, group, without_sound: false, told: None }
+    }
+}
+
+impl Connector for Input {
+    async fn open(&mut self, feed: &mut Feed<'_>, leave: &CancellationToken) -> Result<(), Error> {
+        let result = tokio::select! {
+            biased;
+            () = leave.cancelled() => Ok(()),
+            ended = self.watch(feed) => ended,
+        };
+        // The session is dropped by now, which makes retina send TEARDOWN.
+        self.torn_down().await;
+        result
+    }
+}
+
+impl Input {
+    /// One connection, from the name server to its failure.
+    async fn watch(&mut self, feed: &mut Feed<'_>) -> Result<(), Error> {
+        self.resolve().await?;
+        self.torn_down().await;
+        let (session, tracks) = match self.play().await {
+            Err(Broken::Sound(error)) => {
+                self.tell(format!("the camera broke off when asked for its sound ({error}): playing without"));
+                self.without_sound = true;
+                self.torn_down().await;
+                self.play().await?
+            }
+            played => played?,
+        };
+        receive::receive(self, session, &tracks, feed).await
+    }
+
+    async fn resolve(&self) -> Result<(), Error> {
+        let Some(url::Host::Domain(host)) = self.url.host() else { return Ok(()) };
+        let dns = |reason: String| Error::Dns { host: host.to_owned(), reason };
+        match timeout(RESOLVE_LIMIT, lookup_host((host, PORT))).await {
+            Ok(Ok(mut addresses)) => addresses.next().map(drop).ok_or_else(|| dns("none is known".into())),
+            Ok(Err(error)) => Err(dns(error.to_string())),
+            Err(_) => Err(dns(format!("the name server did not answer within {} s", RESOLVE_LIMIT.as_secs()))),
+        }
+    }
+
+    /// DESCRIBE, SETUP of what can be used, PLAY.
+    async fn play(&mut self) -> Result<(Session<Playing>, Tracks), Broken> {
+        let described = timeout(DESCRIBE_LIMIT, Session::describe(self.url.clone(), self.session_options())).await;
+        let mut session = match described {
+            Ok(described) => described.map_err(|error| self.failure(&error, Step::Describe))?,
+            Err(_) => {
+                let step = if self.listens().await { Step::Describe } else { Step::Connect };
+                return Err(self.late(step, DESCRIBE_LIMIT).into());
+            }
+        };
+        let mut tracks = Tracks::choose(session.streams())?;
+        if let Some(codec) = tracks.unusable_sound.take() {
+            self.tell(format!("sound of this codec is not supported yet: {codec}"));
+        }
+        if self.without_sound && tracks.video.is_some() {
+            tracks.audio = None;
+        }
+        if let Some(index) = tracks.video {
+            self.setup(&mut session, index).await??;
+        }
+        if let Some((index, _)) = tracks.audio {
+            match self.setup(&mut session, index).await {
+                Ok(Ok(())) => {}
+                answered @ Ok(Err(_)) if tracks.video.is_none() => answered?.map_err(Broken::from)?,
+                Ok(Err(error)) => {
+                    self.tell(format!("the camera does not give its sound: {error}"));
+                    tracks.audio = None;
+                }
+                Err(error) if tracks.video.is_none() => return Err(error.into()),
+                Err(error) => return Err(Broken::Sound(error)),
+            }
+        }
+        match timeout(PLAY_LIMIT, session.play(play_options())).await {
+            Ok(played) => Ok((played.map_err(|error| self.failure(&error, Step::Play))?, tracks)),
+            Err(_) => Err(self.late(Step::Play, PLAY_LIMIT).into()),
+        }
+    }
+
+    /// The outer error means that the connection is of no use any more, the inner one that the camera said no.
+    async fn setup(
+        &self,
+        session: &mut Session<retina::client::Described>,
+        index: usize,
+    ) -> Result<Result<(), Error>, Error> {
+        let transport = match self.transport {
+            Transport::Tcp => retina::client::Transport::Tcp(TcpTransportOptions::default()),
+            Transport::Udp => retina::client::Transport::Udp(UdpTransportOptions::default()),
+        };
+        // Four-byte lengths and no parameter sets inside: what media::AccessUnit asks for.
+        let options = SetupOptions::default().transport(transport).frame_format(retina::codec::FrameFormat::MP4);
+        match timeout(SETUP_LIMIT, session.setup(index, options)).await {
+            Ok(Ok(())) => Ok(Ok(())),
+            Ok(Err(error)) if error.status_code().is_some() => Ok(Err(self.failure(&error, Step::Setup))),
+            Ok(Err(error)) => Err(self.failure(&error, Step::Setup)),
+            Err(_) => Err(self.late(Step::Setup, SETUP_LIMIT)),
+        }
+    }
+
+    fn session_options(&self) -> SessionOptions {
+        let credentials = self.credentials.as_ref().map(|credentials| retina::client::Credentials {
+            username: credentials.username.clone(),
+            password: credentials.password.expose().to_owned(),
+        });
+        SessionOptions::default()
+            .creds(credentials)
+            .user_agent(USER_AGENT.to_owned())
+            .session_group(self.group.clone())
+            .teardown(TeardownPolicy::Auto)
+            // Some cameras send streams that were never set up; nothing of that harms the others.
+            .unassigned_channel_data(UnassignedChannelDataPolicy::Ignore)
+            .session_id(SessionIdPolicy::UseFirst)
+    }
+
+    fn late(&self, step: Step, limit: Duration) -> Error {
+        Error::Timeout { peer: self.peer.clone(), step, limit }
+    }
+
+    /// Whether the camera takes TCP connections.
+    async fn listens(&self) -> bool {
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let connecting = TcpStream::connect((host, self.url.port().unwrap_or(PORT)));
+        matches!(timeout(PROBE_LIMIT, connecting).await, Ok(Ok(_)))
+    }
+
+    /// Waits until what was torn down is gone, within bounds.
+    async fn torn_down(&self) {
+        match timeout(TEARDOWN_LIMIT, self.group.await_teardown()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(camera = %self.camera, %error, "TEARDOWN failed"),
+            Err(_) => debug!(camera = %self.camera, "TEARDOWN was not answered"),
+        }
+    }
+
+    /// Says something about the sound, once.
+    fn tell(&mut self, what: String) {
+        if self.told.as_ref() != Some(&what) {
+            info!(camera = %self.camera, "{what}");
+            self.told = Some(what);
+        }
+    }
+
+    fn warn_about_parameter_sets(&self, reason: &dyn std::fmt::Display) {
+        warn!(camera = %self.camera, %reason, "the camera's H.264 parameter sets cannot be used");
+    }
+}
+
+/// Why there is no session.
+enum Broken {
+    /// The camera did not survive SETUP of the sound; it may do without.
+    Sound(Error),
+    /// Anything else.
+    Other(Error),
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<Broken> for Error {
+    fn from(broken: Broken) -> Self {
+        let (Broken::Sound(error) | Broken::Other(error)) = broken;
+        error
+    }
+}
+
+fn play_options() -> PlayOptions {
+    PlayOptions::default()
+        // RTP-Info is not needed: media time comes from the packets, its meaning from sender reports.
+        .initial_timestamp(InitialTimestampPolicy::Permissive)
+        // A wrong one (Hikvision, Tapo) would look like a loss of thousands of packets, which ends a TCP session.
+        .initial_seq(InitialSequenceNumberPolicy::Ignore)
+        // Dropping the reports would also take the SSRC of the first one for the media's, and then refuse the media.
+        // Whether a report can be believed is for the clock to decide.
+        .unknown_rtcp_ssrc(UnknownRtcpSsrcPolicy::ProcessPackets)
+}

@@ -1,0 +1,172 @@
+//! Takes media from a session that plays, until it ends.
+//!
+//! Never waits for anything but the camera. A packet that cannot be understood is counted and skipped, because the
+//! picture comes back with the next keyframe and the session would not.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use retina::{
+    client::{Demuxed, Playing, Session},
+    codec::{AudioFrame, CodecItem, ParametersRef, VideoFrame, VideoParametersCodec},
+    rtcp::ReceivedCompoundPacket,
+};
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+
+use super::{Input, failure::is_about_one_packet, tracks::Tracks};
+use crate::{
+    media::{AudioFormat, ClockRate, Kind, MediaTime, NtpTime, VideoFormat, h264},
+    source::{
+        Error, Step,
+        clock::Clock,
+        config::Transport,
+        feed::{Feed, audio_packets},
+    },
+};
+
+/// From PLAY to the first frame. Cameras that start their encoder only now take up to 4 s.
+const FIRST_FRAME_LIMIT: Duration = Duration::from_secs(10);
+/// From one frame to the next. The slowest rate that cameras offer for video is one frame in 5 s.
+const FRAME_LIMIT: Duration = Duration::from_secs(10);
+/// From PLAY to the first keyframe. Cameras send one at once or within their interval, which is 1 to 10 s; "smart"
+/// codecs stretch it to 20 s.
+const KEYFRAME_LIMIT: Duration = Duration::from_secs(30);
+/// So many packets in a row that cannot be understood mean that the stream itself cannot be.
+const MAX_FAULTS: u32 = 50;
+
+/// Publishes everything until the camera fails.
+pub(super) async fn receive(
+    input: &Input,
+    session: Session<Playing>,
+    tracks: &Tracks,
+    feed: &mut Feed<'_>,
+) -> Result<(), Error> {
+    let media = session.demuxed().map_err(|error| input.failure(&error, Step::Play))?;
+    feed.tracks(tracks.video.is_some(), tracks.audio.map(|(_, format)| format));
+    let mut receiver = Receiver { input, tracks, feed, media, clock: Clock::default() };
+    receiver.take_parameters();
+    receiver.run().await
+}
+
+struct Receiver<'a, 'p> {
+    input: &'a Input,
+    tracks: &'a Tracks,
+    feed: &'a mut Feed<'p>,
+    media: Demuxed,
+    clock: Clock,
+}
+
+impl Receiver<'_, '_> {
+    async fn run(&mut self) -> Result<(), Error> {
+        let start = Instant::now();
+        let mut due = start + FIRST_FRAME_LIMIT;
+        let mut silent = true;
+        let (mut faults, mut last_fault) = (0, None);
+        loop {
+            if !self.feed.is_live() && start.elapsed() > KEYFRAME_LIMIT {
+                return Err(Error::NoKeyframe { limit: KEYFRAME_LIMIT });
+            }
+            let Ok(next) = timeout_at(due, self.media.next()).await else { return Err(self.overdue(silent)) };
+            match next {
+                None => return Err(last_fault.unwrap_or(Error::HungUp)),
+                Some(Err(error)) => {
+                    let failure = self.input.failure(&error, Step::Media);
+                    faults += 1;
+                    if faults >= MAX_FAULTS || !is_about_one_packet(&error) {
+                        return Err(failure);
+                    }
+                    debug!(camera = %self.input.camera, reason = %failure, "skipped a packet");
+                    self.feed.counters().lost_packets.add(1);
+                    last_fault = Some(failure);
+                }
+                Some(Ok(CodecItem::Rtcp(report))) => self.sender_report(&report),
+                Some(Ok(item)) => {
+                    let main = match item {
+                        CodecItem::VideoFrame(frame) => {
+                            self.picture(frame);
+                            true
+                        }
+                        CodecItem::AudioFrame(frame) => {
+                            self.sound(&frame);
+                            self.tracks.video.is_none()
+                        }
+                        _ => false,
+                    };
+                    (faults, last_fault) = (0, None);
+                    if main {
+                        silent = false;
+                        due = Instant::now() + FRAME_LIMIT;
+                    }
+                }
+            }
+        }
+    }
+
+    fn overdue(&self, silent: bool) -> Error {
+        let peer = self.input.peer.clone();
+        let hint = match self.input.transport {
+            Transport::Udp => ": a firewall may block UDP, try transport = \"tcp\"",
+            Transport::Tcp => ": restart the camera, or try another stream of it in url",
+        };
+        if silent {
+            Error::Silent { peer, limit: FIRST_FRAME_LIMIT, hint }
+        } else {
+            Error::Stalled { peer, limit: FRAME_LIMIT }
+        }
+    }
+
+    fn picture(&mut self, frame: VideoFrame) {
+        self.feed.counters().lost_packets.add(frame.loss().into());
+        if frame.has_new_parameters() {
+            self.take_parameters();
+        }
+        let time = MediaTime { ticks: frame.timestamp().timestamp(), rate: ClockRate::VIDEO };
+        // The first packet, because how long the others take depends on the picture's size.
+        let captured = self.clock.captured(Kind::Video, time, frame.start_ctx().received());
+        let complete = frame.is_random_access_point();
+        let data = Bytes::from(frame.into_data());
+        // retina also calls a unit without any picture in it a random access point.
+        let keyframe = complete && h264::nals(&data).any(|nal| h264::nal_type(&nal) == h264::NAL_IDR);
+        self.feed.video(time, captured, keyframe, data);
+    }
+
+    fn sound(&mut self, frame: &AudioFrame) {
+        self.feed.counters().lost_packets.add(frame.loss().into());
+        let Some((_, AudioFormat { codec, .. })) = self.tracks.audio else { return };
+        let start = frame.timestamp().timestamp();
+        for (offset, data) in audio_packets(codec, Bytes::copy_from_slice(frame.data())) {
+            let time = MediaTime { ticks: start.saturating_add(offset), rate: codec.clock_rate() };
+            let captured = self.clock.captured(Kind::Audio, time, frame.ctx().received());
+            self.feed.audio(time, captured, data);
+        }
+    }
+
+    /// The parameter sets in force, from the SDP or from the pictures.
+    fn take_parameters(&mut self) {
+        let stream = self.tracks.video.map(|index| &self.media.streams()[index]);
+        let Some(ParametersRef::Video(parameters)) = stream.and_then(|stream| stream.parameters()) else { return };
+        let VideoParametersCodec::H264 { sps, pps } = parameters.codec_params() else { return };
+        match VideoFormat::from_parameter_sets(sps.clone(), pps.clone()) {
+            Ok(format) => self.feed.set_video(format),
+            Err(error) => self.input.warn_about_parameter_sets(&error),
+        }
+    }
+
+    fn sender_report(&mut self, compound: &ReceivedCompoundPacket) {
+        let stream = Some(compound.stream_id());
+        let (kind, rate) = match self.tracks.audio {
+            _ if stream == self.tracks.video => (Kind::Video, ClockRate::VIDEO),
+            Some((index, format)) if stream == Some(index) => (Kind::Audio, format.codec.clock_rate()),
+            _ => return,
+        };
+        let first = compound.pkts().next();
+        let report = first.and_then(|packet| packet.as_sender_report().ok().flatten());
+        if let (Some(media), Some(report)) = (compound.rtp_timestamp(), report) {
+            let media = MediaTime { ticks: media.timestamp(), rate };
+            let camera = NtpTime(report.ntp_timestamp().0);
+            self.clock.sender_report(kind, media, camera, compound.ctx().received());
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Keeps one camera connected when it must be: carries out what the state machine in `state` decides.
+//!
+//! In: viewers coming and going, failures, media, the end of the program. Out: connections opened and closed, the
+//! camera's published state, log lines. Owns the camera's one [`Producer`] across reconnects, so that the viewers'
+//! timelines go on. How to connect is a [`Connector`]'s business.
+
+mod state;
+
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{oneshot, watch},
+    time::{sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use self::state::{Action, Event, Rules, State};
+use super::{Config, Error, feed::Feed};
+use crate::hub::{Camera, CameraState, Producer};
+
+/// How long a connection may take to end after it was asked to. Longer than what a connector allows itself (RTSP
+/// TEARDOWN 3 s, stopping a pipeline 5 s); when hit, the connection is dropped as it is.
+const LEAVE_LIMIT: Duration = Duration::from_secs(6);
+
+/// One way to reach a camera.
+pub(super) trait Connector {
+    /// Connects and publishes into `feed` until the connection fails, or until `leave` is cancelled and it was ended
+    /// properly. Cleans up in both cases.
+    fn open(
+        &mut self,
+        feed: &mut Feed<'_>,
+        leave: &CancellationToken,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Runs one camera until `shutdown`.
+pub(super) async fn drive(
+    config: &Config,
+    camera: Arc<Camera>,
+    shutdown: CancellationToken,
+    connector: impl Connector,
+) {
+    let viewers = camera.viewers();
+    let rules = Rules { start: config.start, linger: config.linger };
+    let outside = Outside { viewers, watched: false, shutdown };
+    let producer = Producer::new(camera.clone());
+    Supervisor { rules, outside, producer, connector, report: Report { camera, told: None }, tries: 0 }.run().await;
+}
+
+struct Supervisor<C> {
+    rules: Rules,
+    outside: Outside,
+    producer: Producer,
+    connector: C,
+    report: Report,
+    tries: u64,
+}
+
+impl<C: Connector> Supervisor<C> {
+    async fn run(mut self) {
+        self.outside.watched = *self.outside.viewers.borrow_and_update() > 0;
+        let (mut state, _) = State::new(&self.rules, self.outside.watched);
+        loop {
+            state = match state {
+                State::Connecting { .. } => self.connection(state).await,
+                State::Idle { .. } | State::BackingOff { .. } => {
+                    let event = self.outside.next(state.deadline()).await;
+                    state.on(event, now(), &self.rules).0
+                }
+                // Left inside `connection`, before it returns.
+                State::Live { .. } | State::Stopped => break,
+            };
+            if let State::Idle { .. } = state {
+                self.report.publish(CameraState::Idle);
+            }
+        }
+        self.report.publish(CameraState::Stopped);
+    }
+
+    /// One connection, from the first packet to the last. Returns the state after it.
+    async fn connection(&mut self, state: State) -> State {
+        self.tries += 1;
+        if self.tries > 1 {
+            self.report.camera.counters.reconnects.add(1);
+        }
+        self.report.publish(CameraState::Connecting);
+        let (state, failure) = self.session(state).await;
+        self.producer.interrupt();
+        match (failure, state) {
+            (Some(error), State::BackingOff { retry_at, .. }) => self.report.failed(&error, retry_at),
+            (_, State::Idle { .. }) => self.report.left(),
+            _ => {}
+        }
+        state
+    }
+
+    /// The state after the connection, and what it failed with.
+    async fn session(&mut self, mut state: State) -> (State, Option<Error>) {
+        let leave = CancellationToken::new();
+        let (live, mut went_live) = oneshot::channel();
+        let mut feed = Feed::new(&mut self.producer, live);
+        let mut session = pin!(self.connector.open(&mut feed, &leave));
+        loop {
+            let live = matches!(state, State::Live { .. });
+            let (event, failure) = tokio::select! {
+                biased;
+                event = self.outside.next(state.deadline()) => (event, None),
+                Ok(()) = &mut went_live, if !live => (Event::FirstMedia, None),
+                ended = &mut session => {
+                    let error = ended.err().unwrap_or(Error::HungUp);
+                    (Event::Failed { kind: error.kind(), chance: rand::random() }, Some(error))
+                }
+            };
+            let action;
+            (state, action) = state.on(event, now(), &self.rules);
+            if event == Event::FirstMedia {
+                self.report.live();
+            }
+            if action == Action::Disconnect {
+                leave.cancel();
+                if timeout(LEAVE_LIMIT, &mut session).await.is_err() {
+                    self.report.left_too_slowly();
+                }
+            }
+            if !matches!(state, State::Connecting { .. } | State::Live { .. }) {
+                return (state, failure);
+            }
+        }
+    }
+}
+
+/// What a connection is interrupted by.
+struct Outside {
+    viewers: watch::Receiver<usize>,
+    watched: bool,
+    shutdown: CancellationToken,
+}
+
+impl Outside {
+    /// The next thing that happens, at the latest when `deadline` has come.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when it is dropped before it is ready.
+    async fn next(&mut self, deadline: Option<Instant>) -> Event {
+        let due = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut due = pin!(due);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Event::Stop,
+                // It never fails: the producer keeps the camera, which owns the sender.
+                changed = self.viewers.changed() => {
+                    let watched = changed.is_ok() && *self.viewers.borrow_and_update() > 0;
+                    if watched != self.watched {
+                        self.watched = watched;
+                        return if watched { Event::Watched } else { Event::Unwatched };
+                    }
+                }
+                () = &mut due => return Event::Deadline,
+            }
+        }
+    }
+}
+
+/// Tells people: the camera's state, and one log line per change and not per try.
+struct Report {
+    camera: Arc<Camera>,
+    /// The failure that the log already has.
+    told: Option<String>,
+}
+
+impl Report {
+    fn publish(&self, state: CameraState) {
+        self.camera.set_state(state);
+    }
+
+    fn live(&mut self) {
+        self.publish(CameraState::Live);
+        self.told = None;
+        let formats = self.camera.formats().borrow().clone();
+        let picture = formats.video.map(|video| format!("{}x{}", video.width, video.height));
+        let sound = formats.audio.map(|audio| audio.codec.encoding_name());
+        info!(camera = %self.camera.name(), picture, sound, "live");
+    }
+
+    fn left(&self) {
+        info!(camera = %self.camera.name(), "nobody is watching any more: left the camera");
+    }
+
+    fn left_too_slowly(&self) {
+        warn!(camera = %self.camera.name(), limit_s = LEAVE_LIMIT.as_secs(), "leaving the camera took too long");
+    }
+
+    fn failed(&mut self, error: &Error, retry_at: Instant) {
+        let reason = error.to_string();
+        let retry_in_s = retry_at.saturating_duration_since(now()).as_secs_f32();
+        if self.told.as_deref() == Some(reason.as_str()) {
+            debug!(camera = %self.camera.name(), %reason, retry_in_s, "still not available");
+        } else {
+            warn!(camera = %self.camera.name(), %reason, retry_in_s, "not available");
+            self.told = Some(reason.clone());
+        }
+        self.publish(CameraState::BackingOff { reason, retry_at });
+    }
+}
+
+/// On tokio's clock, which tests can stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests;
