@@ -1,0 +1,28 @@
+//! The viewer's side: WebRTC sessions, many to a worker, all on one UDP port.
+//!
+//! In: offers from http, units from the hub, datagrams from viewers. Out: answers, and trains of datagrams. The only
+//! layer that knows webrtc-rs. A session is sans-I/O (no socket, no clock), a worker drives many of them, the
+//! directory tells which datagram belongs to which session.
+
+mod candidates;
+mod config;
+mod directory;
+mod dtls;
+mod engine;
+mod feedback;
+mod history;
+mod negotiation;
+mod outbound;
+mod pacer;
+mod peers;
+mod session;
+mod socket;
+mod status;
+mod train;
+mod worker;
+
+pub use config::*;
+pub use negotiation::Refusal;
+pub use peers::{Answer, OpenError, Peers};
+pub use socket::BindError;
+pub use status::{Phase, SessionId, SessionStatus};

@@ -1,0 +1,268 @@
+//! Which datagram belongs to which session, when all sessions share one port.
+//!
+//! By the ICE user name in a STUN request (RFC 8445 section 7.2.2: ours before the colon), by the transaction of a STUN
+//! response to a request of ours, and by the remote address for everything else. What belongs to nobody is dropped
+//! without an answer.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use rtc::stun::{attributes::ATTR_USERNAME, message::Message};
+
+use super::{SessionId, SessionStatus};
+
+/// Remote addresses remembered per session, so that nobody fills the table by sending from many ports. A browser has a
+/// handful of candidates.
+const MAX_ADDRESSES: usize = 16;
+/// A STUN response later than this is not waited for: ICE gives up on a check after 1.4 s here (7 times 200 ms).
+const TRANSACTION_LIFETIME: Duration = Duration::from_secs(5);
+/// STUN header: type, length, magic cookie, transaction id (RFC 8489 section 5).
+const STUN_HEADER: usize = 20;
+const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+
+/// Where a session lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) worker: usize,
+    pub(super) session: SessionId,
+}
+
+/// A transaction id of a STUN message (RFC 8489 section 5).
+type Transaction = [u8; 12];
+
+#[derive(Debug)]
+struct Entry {
+    route: Route,
+    ufrag: String,
+    addresses: VecDeque<SocketAddr>,
+    status: Arc<SessionStatus>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    sessions: HashMap<SessionId, Entry>,
+    by_ufrag: HashMap<String, SessionId>,
+    by_address: HashMap<SocketAddr, Route>,
+    by_transaction: HashMap<Transaction, Route>,
+    transactions: VecDeque<(Instant, Transaction)>,
+}
+
+/// The table of all sessions, shared by the receiver, the workers and the API.
+#[derive(Debug, Default)]
+pub(super) struct Directory {
+    tables: Mutex<Tables>,
+}
+
+impl Directory {
+    /// Enters a session; from now on its datagrams find it.
+    pub(super) fn enter(&self, route: Route, ufrag: String, status: Arc<SessionStatus>) {
+        let mut tables = self.lock();
+        tables.by_ufrag.insert(ufrag.clone(), route.session);
+        tables.sessions.insert(route.session, Entry { route, ufrag, addresses: VecDeque::new(), status });
+    }
+
+    /// Forgets a session and all that leads to it.
+    pub(super) fn forget(&self, session: SessionId) {
+        let mut tables = self.lock();
+        let Some(entry) = tables.sessions.remove(&session) else { return };
+        tables.by_ufrag.remove(&entry.ufrag);
+        for address in entry.addresses {
+            if tables.by_address.get(&address) == Some(&entry.route) {
+                tables.by_address.remove(&address);
+            }
+        }
+    }
+
+    /// The session that a datagram from `remote` is for.
+    pub(super) fn route(&self, remote: SocketAddr, datagram: &[u8]) -> Option<Route> {
+        let mut tables = self.lock();
+        match Stun::of(datagram) {
+            Some(Stun::Request) => {
+                let ufrag = own_ufrag(datagram)?;
+                let session = *tables.by_ufrag.get(&ufrag)?;
+                tables.remember(session, remote)
+            }
+            Some(Stun::Response(transaction)) => {
+                let route = tables.by_transaction.remove(&transaction);
+                route.or_else(|| tables.by_address.get(&remote).copied())
+            }
+            None => tables.by_address.get(&remote).copied(),
+        }
+    }
+
+    /// Notes a datagram that a session sends: the answer to a STUN request finds back by its transaction.
+    pub(super) fn note_sent(&self, route: Route, datagram: &[u8], now: Instant) {
+        if Stun::of(datagram) != Some(Stun::Request) {
+            return;
+        }
+        let Some(transaction) = transaction(datagram) else { return };
+        let mut tables = self.lock();
+        tables.by_transaction.insert(transaction, route);
+        tables.transactions.push_back((now, transaction));
+        while let Some((at, old)) = tables.transactions.front().copied()
+            && now.saturating_duration_since(at) > TRANSACTION_LIFETIME
+        {
+            tables.transactions.pop_front();
+            tables.by_transaction.remove(&old);
+        }
+    }
+
+    /// Where a session lives.
+    pub(super) fn find(&self, session: SessionId) -> Option<(Route, Arc<SessionStatus>)> {
+        self.lock().sessions.get(&session).map(|entry| (entry.route, entry.status.clone()))
+    }
+
+    /// All sessions, oldest first.
+    pub(super) fn all(&self) -> Vec<Arc<SessionStatus>> {
+        let mut all: Vec<_> = self.lock().sessions.values().map(|entry| entry.status.clone()).collect();
+        all.sort_by_key(|status| status.since);
+        all
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().sessions.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl Tables {
+    /// A request that names our session came from `remote`. Whether it is authentic the session's ICE agent checks; until
+    /// then all that this does is to lead this address's datagrams there, where DTLS and SRTP refuse forgeries.
+    fn remember(&mut self, session: SessionId, remote: SocketAddr) -> Option<Route> {
+        let entry = self.sessions.get_mut(&session)?;
+        let route = entry.route;
+        if self.by_address.insert(remote, route) != Some(route) {
+            entry.addresses.push_back(remote);
+            if entry.addresses.len() > MAX_ADDRESSES
+                && let Some(oldest) = entry.addresses.pop_front()
+                && self.by_address.get(&oldest) == Some(&route)
+            {
+                self.by_address.remove(&oldest);
+            }
+        }
+        Some(route)
+    }
+}
+
+/// The two kinds of STUN message that ICE uses here.
+#[derive(Debug, PartialEq, Eq)]
+enum Stun {
+    Request,
+    Response(Transaction),
+}
+
+impl Stun {
+    /// `None` for what is not STUN (RFC 7983 section 7) and for indications.
+    fn of(datagram: &[u8]) -> Option<Self> {
+        let transaction = transaction(datagram)?;
+        match datagram[..2] {
+            [0x00, 0x01] => Some(Self::Request),
+            [0x01, 0x01] | [0x01, 0x11] => Some(Self::Response(transaction)),
+            _ => None,
+        }
+    }
+}
+
+fn transaction(datagram: &[u8]) -> Option<Transaction> {
+    let header = datagram.get(..STUN_HEADER)?;
+    (header[4..8] == STUN_COOKIE).then_some(())?;
+    header[8..].try_into().ok()
+}
+
+/// The part of USERNAME that names the receiver.
+fn own_ufrag(datagram: &[u8]) -> Option<String> {
+    let mut message = Message::new();
+    message.unmarshal_binary(datagram).ok()?;
+    let username = String::from_utf8(message.get(ATTR_USERNAME).ok()?).ok()?;
+    username.split_once(':').map(|(ours, _)| ours.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use rtc::stun::{message::BINDING_REQUEST, textattrs::Username};
+
+    use super::*;
+
+    fn addr(port: u16) -> SocketAddr {
+        ([192, 0, 2, 1], port).into()
+    }
+
+    fn request(username: &str) -> Vec<u8> {
+        let mut message = Message::new();
+        let username = Username::new(ATTR_USERNAME, username.to_owned());
+        message
+            .build(&[Box::new(BINDING_REQUEST), Box::new(rtc::stun::message::TransactionId::new()), Box::new(username)])
+            .expect("a request");
+        message.raw.to_vec()
+    }
+
+    fn response(request: &[u8]) -> Vec<u8> {
+        let mut response = request[..STUN_HEADER].to_vec();
+        response[0] = 1;
+        response[2..4].fill(0);
+        response
+    }
+
+    fn directory(count: usize) -> (Directory, Vec<Route>) {
+        let directory = Directory::default();
+        let routes: Vec<_> = (0..count).map(|worker| Route { worker, session: SessionId::random() }).collect();
+        for (index, route) in routes.iter().enumerate() {
+            let status = SessionStatus::new(route.session, "front".parse().expect("a name"));
+            directory.enter(*route, format!("ufrag{index}"), Arc::new(status));
+        }
+        (directory, routes)
+    }
+
+    #[test]
+    fn a_request_is_routed_by_our_ufrag_and_opens_the_address() {
+        let (directory, routes) = directory(2);
+        assert_eq!(directory.route(addr(1), &[22, 1, 2]), None);
+        assert_eq!(directory.route(addr(1), &request("ufrag1:theirs")), Some(routes[1]));
+        assert_eq!(directory.route(addr(1), &[22, 1, 2]), Some(routes[1]));
+        assert_eq!(directory.route(addr(2), &request("nobody:theirs")), None);
+    }
+
+    #[test]
+    fn a_response_is_routed_by_its_transaction() {
+        let (directory, routes) = directory(2);
+        let now = Instant::now();
+        let sent = request("theirs:ufrag0");
+        directory.note_sent(routes[0], &sent, now);
+        assert_eq!(directory.route(addr(9), &response(&sent)), Some(routes[0]));
+        assert_eq!(directory.route(addr(9), &response(&sent)), None);
+        directory.note_sent(routes[0], &sent, now);
+        directory.note_sent(routes[0], &request("a:b"), now + TRANSACTION_LIFETIME * 2);
+        assert_eq!(directory.route(addr(9), &response(&sent)), None);
+    }
+
+    #[test]
+    fn a_new_session_takes_over_an_address_and_forgetting_the_old_one_keeps_it() {
+        let (directory, routes) = directory(2);
+        directory.route(addr(1), &request("ufrag0:theirs"));
+        directory.route(addr(1), &request("ufrag1:theirs"));
+        directory.forget(routes[0].session);
+        assert_eq!(directory.route(addr(1), &[22]), Some(routes[1]));
+        directory.forget(routes[1].session);
+        assert_eq!(directory.route(addr(1), &[22]), None);
+        assert_eq!(directory.route(addr(1), &request("ufrag1:theirs")), None);
+        assert_eq!(directory.len(), 0);
+    }
+
+    #[test]
+    fn one_session_does_not_fill_the_table() {
+        let (directory, routes) = directory(1);
+        for port in 1..1_000 {
+            assert_eq!(directory.route(addr(port), &request("ufrag0:theirs")), Some(routes[0]));
+        }
+        assert_eq!(directory.lock().by_address.len(), MAX_ADDRESSES);
+        assert_eq!(directory.route(addr(1), &[22]), None);
+        assert_eq!(directory.route(addr(999), &[22]), Some(routes[0]));
+    }
+}

@@ -1,0 +1,207 @@
+//! Sets up webrtc-rs for one session: exactly the chosen codecs, the given credentials, our feedback listener.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rtc::{
+    crypto::{self, RTCCryptoProvider, SignatureScheme},
+    dtls::extension::extension_use_srtp::SrtpProtectionProfile,
+    ice::mdns::MulticastDnsMode,
+    interceptor::{Registry, Slot},
+    media_stream::MediaStreamTrack,
+    peer_connection::{
+        RTCPeerConnection, RTCPeerConnectionBuilder,
+        certificate::{CertificateParams, RTCCertificate},
+        configuration::{
+            RTCConfigurationBuilder,
+            media_engine::{MIME_TYPE_H264, MIME_TYPE_RTX, MediaEngine},
+            setting_engine::SettingEngineBuilder,
+        },
+        sdp::RTCSessionDescription,
+        transport::{CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate},
+    },
+    rtp_transceiver::rtp_sender::{
+        RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
+        RTCRtpRtxParameters, RtpCodecKind,
+    },
+    shared::error::Error,
+};
+
+use super::{
+    feedback::{Inbox, Listener},
+    negotiation::{Choice, Codec},
+};
+
+/// No packet for this long: the connection shows as disconnected. Twice Chromium's interval between consent checks.
+const DISCONNECTED: Duration = Duration::from_secs(5);
+/// Disconnected for this long: given up, and everything freed (RFC 7675 allows 30 s in all).
+const FAILED: Duration = Duration::from_secs(10);
+/// Our own consent checks (RFC 7675 section 5.1: about every 5 s; more often finds a dead viewer sooner).
+const KEEPALIVE: Duration = Duration::from_secs(2);
+
+/// Behind every interceptor that webrtc-rs may add: closest to the application.
+const LISTENER: Slot = Slot::SenderReport;
+
+/// How SRTP protects a session's media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// AEAD_AES_128_GCM (RFC 7714).
+    Gcm,
+    /// AES128_CM_HMAC_SHA1_80 (RFC 5764).
+    CmHmacSha1,
+}
+
+/// What all sessions share.
+#[derive(Clone)]
+pub(super) struct Engine {
+    provider: Arc<dyn RTCCryptoProvider>,
+    certificate: RTCCertificate,
+}
+
+impl Engine {
+    /// Makes the certificate of this run of the program.
+    ///
+    /// # Errors
+    /// When the system has no randomness to make a key of.
+    pub(super) fn new() -> Result<Self, Error> {
+        let other = |e: &dyn std::fmt::Display| Error::Other(e.to_string());
+        let provider = crypto::default_provider().map_err(|e| other(&e))?;
+        let params = CertificateParams::new(vec!["camgate".to_owned()]).map_err(|e| other(&e))?;
+        let certificate = RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, params)?;
+        Ok(Self { provider, certificate })
+    }
+}
+
+/// Everything that makes a session what it is towards its viewer; the same blueprint twice makes the same session.
+#[derive(Clone, Debug)]
+pub(super) struct Blueprint {
+    pub(super) offer: String,
+    pub(super) choice: Choice,
+    pub(super) ufrag: String,
+    pub(super) pwd: String,
+    pub(super) candidates: Vec<SocketAddr>,
+    pub(super) stream_id: String,
+    pub(super) video_ssrc: u32,
+    pub(super) rtx_ssrc: u32,
+    pub(super) audio_ssrc: u32,
+}
+
+/// A connection that has answered `blueprint.offer`, and its answer.
+///
+/// # Errors
+/// What webrtc-rs finds wrong with the offer.
+pub(super) fn build(
+    engine: &Engine,
+    blueprint: &Blueprint,
+    protection: Protection,
+    inbox: Inbox,
+    now: Instant,
+) -> Result<(RTCPeerConnection, String), Error> {
+    let choice = &blueprint.choice;
+    let mut media = MediaEngine::default();
+    if let Some(video) = &choice.video {
+        media.register_codec(parameters(video, MIME_TYPE_H264), RtpCodecKind::Video)?;
+        if let Some(payload_type) = choice.rtx {
+            media.register_codec(rtx(payload_type, video.payload_type), RtpCodecKind::Video)?;
+        }
+    }
+    if let Some((audio, codec)) = &choice.audio {
+        let mime_type = format!("audio/{}", codec.encoding_name());
+        media.register_codec(parameters(audio, &mime_type), RtpCodecKind::Audio)?;
+    }
+    let profile = match protection {
+        Protection::Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+        Protection::CmHmacSha1 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+    };
+    let settings = SettingEngineBuilder::new()
+        .with_lite(false)
+        // The answer says passive: a ClientHello of ours would be lost until ICE has a pair, and is repeated only after
+        // 150 ms (Chromium connects 55 to 70 ms after the answer this way, 200 ms the other).
+        .with_answering_dtls_role(RTCDtlsRole::Server)
+        // Would open a multicast socket per session and fail where there is no multicast route.
+        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+        .with_include_loopback_candidate(true)
+        .with_srtp_protection_profiles(vec![profile])
+        .with_crypto_provider(engine.provider.clone())
+        .with_ice_timeouts(Some(DISCONNECTED), Some(FAILED), Some(KEEPALIVE))
+        .with_ice_credentials(blueprint.ufrag.clone(), blueprint.pwd.clone())
+        .build();
+    let configuration = RTCConfigurationBuilder::new().with_certificates(vec![engine.certificate.clone()]).build();
+    let registry = Registry::new().with(LISTENER, Listener::new(inbox));
+    let mut connection = RTCPeerConnectionBuilder::new()
+        .with_configuration(configuration)
+        .with_setting_engine(settings)
+        .with_media_engine(media)
+        .with_interceptor_registry(registry)
+        .build(now)?;
+    if let Some(video) = &choice.video {
+        let rtx = choice.rtx.map(|_| RTCRtpRtxParameters { ssrc: blueprint.rtx_ssrc });
+        let codec = parameters(video, MIME_TYPE_H264).rtp_codec;
+        connection.add_track(track(blueprint, RtpCodecKind::Video, blueprint.video_ssrc, rtx, codec))?;
+    }
+    if let Some((audio, codec)) = &choice.audio {
+        let codec = parameters(audio, &format!("audio/{}", codec.encoding_name())).rtp_codec;
+        connection.add_track(track(blueprint, RtpCodecKind::Audio, blueprint.audio_ssrc, None, codec))?;
+    }
+    connection.set_remote_description(now, RTCSessionDescription::offer(blueprint.offer.clone())?)?;
+    for address in &blueprint.candidates {
+        connection.add_local_candidate(RTCIceCandidate::from(&host_candidate(*address)?).to_json()?)?;
+    }
+    let answer = connection.create_answer(None)?;
+    connection.set_local_description(now, answer)?;
+    let answer = connection.local_description().map(|description| description.sdp).unwrap_or_default();
+    Ok((connection, answer))
+}
+
+fn host_candidate(address: SocketAddr) -> Result<rtc::ice::candidate::Candidate, Error> {
+    let base_config = CandidateConfig {
+        network: "udp".to_owned(),
+        address: address.ip().to_string(),
+        port: address.port(),
+        component: 1,
+        ..CandidateConfig::default()
+    };
+    CandidateHostConfig { base_config, ..CandidateHostConfig::default() }.new_candidate_host()
+}
+
+fn track(
+    blueprint: &Blueprint,
+    kind: RtpCodecKind,
+    ssrc: u32,
+    rtx: Option<RTCRtpRtxParameters>,
+    codec: RTCRtpCodec,
+) -> MediaStreamTrack {
+    let coding = RTCRtpCodingParameters { ssrc: Some(ssrc), rtx, ..RTCRtpCodingParameters::default() };
+    let encoding =
+        RTCRtpEncodingParameters { rtp_coding_parameters: coding, codec, ..RTCRtpEncodingParameters::default() };
+    let id = format!("{}-{kind}", blueprint.stream_id);
+    MediaStreamTrack::new(blueprint.stream_id.clone(), id.clone(), id, kind, vec![encoding])
+}
+
+fn parameters(codec: &Codec, mime_type: &str) -> RTCRtpCodecParameters {
+    let video = mime_type == MIME_TYPE_H264;
+    let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() };
+    let rtcp_feedback =
+        if video { vec![feedback("nack", ""), feedback("nack", "pli"), feedback("ccm", "fir")] } else { Vec::new() };
+    let rtp_codec = RTCRtpCodec {
+        mime_type: mime_type.to_owned(),
+        clock_rate: codec.clock_rate,
+        channels: codec.channels,
+        sdp_fmtp_line: codec.fmtp.clone(),
+        rtcp_feedback,
+    };
+    RTCRtpCodecParameters { rtp_codec, payload_type: codec.payload_type }
+}
+
+fn rtx(payload_type: u8, of: u8) -> RTCRtpCodecParameters {
+    let rtp_codec = RTCRtpCodec {
+        mime_type: MIME_TYPE_RTX.to_owned(),
+        clock_rate: 90_000,
+        sdp_fmtp_line: format!("apt={of}"),
+        ..RTCRtpCodec::default()
+    };
+    RTCRtpCodecParameters { rtp_codec, payload_type }
+}

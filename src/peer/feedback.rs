@@ -1,0 +1,165 @@
+//! What viewers send back about the media (RTCP, RFC 3550 and RFC 4585), read off the session's interceptor chain.
+//!
+//! `rtc` ends inbound RTCP inside the chain and would hand on only compounds whose first packet names one of our
+//! streams; an interceptor of our own sees all of it.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use rtc::{
+    interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket},
+    rtcp::{
+        payload_feedbacks::{full_intra_request::FullIntraRequest, picture_loss_indication::PictureLossIndication},
+        receiver_report::ReceiverReport,
+        reception_report::ReceptionReport,
+        sender_report::SenderReport,
+        transport_feedbacks::transport_layer_nack::TransportLayerNack,
+    },
+    sansio::Protocol,
+    shared::error::Error,
+};
+
+/// One thing a viewer told us.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Feedback {
+    /// Packets of `ssrc` that did not arrive (generic NACK, RFC 4585 section 6.2.1).
+    Lost { ssrc: u32, sequence_numbers: Vec<u16> },
+    /// The decoder needs a keyframe (PLI, RFC 4585 section 6.3.1, or FIR, RFC 5104 section 4.3.1).
+    KeyframeWanted,
+    /// Reception statistics (RFC 3550 section 6.4.1).
+    Report { ssrc: u32, fraction_lost: f32, jitter: u32, last_sender_report: u32, delay: u32 },
+}
+
+/// Most feedback kept between two looks of the session; a viewer that sends more than this per datagram is not heard.
+const MAX_QUEUED: usize = 256;
+
+/// Where the interceptor leaves feedback and the session finds it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inbox(Arc<Mutex<VecDeque<Feedback>>>);
+
+impl Inbox {
+    pub(super) fn take(&self) -> VecDeque<Feedback> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(|e| e.into_inner()))
+    }
+
+    fn push(&self, feedback: Feedback) {
+        let mut queue = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        if queue.len() < MAX_QUEUED {
+            queue.push_back(feedback);
+        }
+    }
+}
+
+/// The interceptor: passes everything on, and notes inbound feedback.
+pub(super) struct Listener {
+    inbox: Inbox,
+    reads: VecDeque<TaggedPacket>,
+    writes: VecDeque<TaggedPacket>,
+}
+
+impl Listener {
+    pub(super) fn new(inbox: Inbox) -> Self {
+        Self { inbox, reads: VecDeque::new(), writes: VecDeque::new() }
+    }
+
+    fn note(&self, packet: &dyn rtc::rtcp::Packet) {
+        let packet = packet.as_any();
+        if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
+            let sequence_numbers = nack.nacks.iter().flat_map(|pair| pair.packet_list()).collect();
+            self.inbox.push(Feedback::Lost { ssrc: nack.media_ssrc, sequence_numbers });
+        } else if packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>() {
+            self.inbox.push(Feedback::KeyframeWanted);
+        } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
+            self.note_reports(&report.reports);
+        } else if let Some(report) = packet.downcast_ref::<SenderReport>() {
+            self.note_reports(&report.reports);
+        }
+    }
+
+    fn note_reports(&self, reports: &[ReceptionReport]) {
+        for report in reports {
+            self.inbox.push(Feedback::Report {
+                ssrc: report.ssrc,
+                fraction_lost: f32::from(report.fraction_lost) / 256.0,
+                jitter: report.jitter,
+                last_sender_report: report.last_sender_report,
+                delay: report.delay,
+            });
+        }
+    }
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for Listener {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, message: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtcp(packets) = &message.message.packet {
+            packets.iter().for_each(|packet| self.note(packet.as_ref()));
+        }
+        self.reads.push_back(message);
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.reads.pop_front()
+    }
+
+    fn handle_write(&mut self, message: TaggedPacket) -> Result<(), Error> {
+        self.writes.push_back(message);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.writes.pop_front()
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        None
+    }
+}
+
+impl Interceptor for Listener {
+    fn bind_local_stream(&mut self, _info: &StreamInfo) {}
+    fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
+    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
+
+    use super::*;
+
+    #[test]
+    fn a_nack_names_every_lost_packet() {
+        let inbox = Inbox::default();
+        let listener = Listener::new(inbox.clone());
+        let nacks = vec![NackPair { packet_id: 65_535, lost_packets: 0b101 }];
+        listener.note(&TransportLayerNack { sender_ssrc: 1, media_ssrc: 7, nacks });
+        listener.note(&PictureLossIndication { sender_ssrc: 1, media_ssrc: 7 });
+        let seen: Vec<_> = inbox.take().into();
+        assert_eq!(seen, [Feedback::Lost { ssrc: 7, sequence_numbers: vec![65_535, 0, 2] }, Feedback::KeyframeWanted]);
+    }
+
+    #[test]
+    fn a_flood_is_not_kept() {
+        let inbox = Inbox::default();
+        let listener = Listener::new(inbox.clone());
+        for _ in 0..10_000 {
+            listener.note(&PictureLossIndication { sender_ssrc: 1, media_ssrc: 7 });
+        }
+        assert_eq!(inbox.take().len(), MAX_QUEUED);
+    }
+}

@@ -1,0 +1,112 @@
+//! What was sent on one stream, for retransmission: not the packets but which unit they were cut from, so that all
+//! viewers of a camera share one copy of the payloads.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::hub::Unit;
+
+/// How many packets back a viewer may ask. At 3 Mbit/s these are 11 seconds, more than any browser waits; a GOP of 10 s
+/// that was sent as a burst fits whole. Half of the sequence number space would be ambiguous (RFC 3550 A.1), this is far below.
+const MAX_PACKETS: usize = 4_096;
+
+/// One sent unit.
+#[derive(Debug)]
+struct Sent {
+    first: u16,
+    timestamp: u32,
+    unit: Arc<Unit>,
+}
+
+/// A packet to send again.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Again {
+    pub(super) timestamp: u32,
+    pub(super) marker: bool,
+    pub(super) payload: Bytes,
+}
+
+/// The units behind the newest packets of one stream.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    sent: VecDeque<Sent>,
+    packets: usize,
+}
+
+impl History {
+    /// `unit` was sent under the sequence numbers from `first` on.
+    pub(super) fn push(&mut self, first: u16, timestamp: u32, unit: Arc<Unit>) {
+        self.packets += unit.payloads.len();
+        self.sent.push_back(Sent { first, timestamp, unit });
+        while self.packets > MAX_PACKETS
+            && let Some(oldest) = self.sent.pop_front()
+        {
+            self.packets -= oldest.unit.payloads.len();
+        }
+    }
+
+    /// The packet that had this sequence number; `None` when it is too old or was never sent.
+    pub(super) fn find(&self, sequence_number: u16) -> Option<Again> {
+        // Lost packets are almost always among the newest.
+        let sent = self.sent.iter().rev().find(|sent| sent.index(sequence_number).is_some())?;
+        let index = sent.index(sequence_number)?;
+        Some(Again {
+            timestamp: sent.timestamp,
+            marker: index + 1 == sent.unit.payloads.len(),
+            payload: sent.unit.payloads[index].clone(),
+        })
+    }
+}
+
+impl Sent {
+    fn index(&self, sequence_number: u16) -> Option<usize> {
+        let index = usize::from(sequence_number.wrapping_sub(self.first));
+        (index < self.unit.payloads.len()).then_some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::media::Kind;
+
+    fn unit(packets: usize) -> Arc<Unit> {
+        let payloads: Vec<_> = (0..packets).map(|i| Bytes::from(vec![i as u8; 3])).collect();
+        Arc::new(Unit {
+            number: 0,
+            kind: Kind::Video,
+            keyframe: true,
+            ticks: 0,
+            captured: Instant::now(),
+            bytes: packets * 3,
+            payloads,
+        })
+    }
+
+    #[test]
+    fn finds_packets_across_the_wrap() {
+        let mut history = History::default();
+        history.push(65_534, 100, unit(4));
+        history.push(2, 200, unit(1));
+        let again = history.find(1).expect("the last of the first unit");
+        assert_eq!(again, Again { timestamp: 100, marker: true, payload: Bytes::from(vec![3u8; 3]) });
+        assert_eq!(history.find(65_535).map(|again| again.marker), Some(false));
+        assert_eq!(history.find(2).map(|again| again.timestamp), Some(200));
+        assert_eq!(history.find(3), None);
+        assert_eq!(history.find(65_533), None);
+    }
+
+    #[test]
+    fn is_bounded() {
+        let mut history = History::default();
+        let unit = unit(100);
+        for index in 0..1_000u16 {
+            history.push(index.wrapping_mul(100), 0, unit.clone());
+        }
+        assert!(history.packets <= MAX_PACKETS);
+        assert_eq!(history.sent.len(), MAX_PACKETS / 100);
+    }
+}

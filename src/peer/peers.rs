@@ -1,0 +1,263 @@
+//! The door to the viewer's side: opens and closes sessions, tells about them.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, RwLock},
+    time::{Duration, Instant},
+};
+
+use rand::distr::{Alphanumeric, SampleString};
+use thiserror::Error;
+use tokio::{
+    sync::oneshot,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use tracing::{error, info, warn};
+
+use super::{
+    Advertise, BindError, Config, IceServer, SessionId, SessionStatus,
+    candidates::gather,
+    directory::{Directory, Route},
+    engine::{Blueprint, Engine},
+    negotiation::{self, Refusal},
+    session::Session,
+    socket::Socket,
+    worker::{self, Command, Handle},
+};
+use crate::hub::{Camera, Formats};
+
+/// How often advertised host names are looked up again. Dynamic DNS services use a lifetime of one minute.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(60);
+/// A name server that does not answer by then is asked again at the next interval.
+const LOOKUP_DEADLINE: Duration = Duration::from_secs(5);
+/// After an error of the socket itself, so that it cannot spin.
+const SOCKET_PAUSE: Duration = Duration::from_millis(100);
+
+/// The answer to an offer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The session's id.
+    pub id: SessionId,
+    /// The SDP, with all candidates in it.
+    pub sdp: String,
+}
+
+/// Why a session was not opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The offer does not fit.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// `[webrtc] max_sessions` is reached.
+    #[error("all {limit} viewer places are taken")]
+    Full {
+        /// The limit.
+        limit: usize,
+    },
+    /// Draining.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+}
+
+/// All sessions, their workers and their port.
+pub struct Peers {
+    config: Config,
+    engine: Engine,
+    socket: Arc<Socket>,
+    directory: Arc<Directory>,
+    workers: Vec<Handle>,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    advertised: RwLock<Vec<IpAddr>>,
+}
+
+impl Peers {
+    /// Opens the port and starts `workers` threads. To be called on the runtime that will run the receiver.
+    ///
+    /// # Errors
+    /// [`BindError`] when the port cannot be opened.
+    pub fn bind(config: Config, workers: usize) -> Result<Arc<Self>, BindError> {
+        let socket = Arc::new(Socket::bind(config.listen)?);
+        let directory = Arc::new(Directory::default());
+        let fault = |source| BindError::new(config.listen, source);
+        let engine = Engine::new().map_err(|e| fault(std::io::Error::other(e.to_string())))?;
+        let mut handles = Vec::new();
+        let mut threads = Vec::new();
+        for index in 0..workers.max(1) {
+            let (handle, thread) = worker::start(index, socket.clone(), directory.clone()).map_err(fault)?;
+            handles.push(handle);
+            threads.push(thread);
+        }
+        let fixed = config.advertise.iter().filter_map(|advertise| match advertise {
+            Advertise::Ip(ip) => Some(*ip),
+            Advertise::Host(_) => None,
+        });
+        let peers = Arc::new(Self {
+            advertised: RwLock::new(fixed.collect()),
+            config,
+            engine,
+            socket,
+            directory,
+            workers: handles,
+            threads: Mutex::new(threads),
+            tasks: Mutex::new(Vec::new()),
+        });
+        let mut tasks = vec![tokio::spawn(receive(peers.clone()))];
+        if peers.config.advertise.iter().any(|advertise| matches!(advertise, Advertise::Host(_))) {
+            tasks.push(tokio::spawn(look_up(peers.clone())));
+        }
+        *peers.tasks.lock().unwrap_or_else(|e| e.into_inner()) = tasks;
+        Ok(peers)
+    }
+
+    /// Where it listens, with the real port.
+    pub fn local_address(&self) -> SocketAddr {
+        self.socket.local_address()
+    }
+
+    /// STUN and TURN servers for viewers.
+    pub fn ice_servers(&self) -> &[IceServer] {
+        &self.config.ice_servers
+    }
+
+    /// Whether one more session would be too many.
+    ///
+    /// # Errors
+    /// [`OpenError::Full`] then.
+    pub fn check_room(&self) -> Result<(), OpenError> {
+        let limit = self.config.max_sessions;
+        if self.directory.len() >= limit { Err(OpenError::Full { limit }) } else { Ok(()) }
+    }
+
+    /// Reads an offer without opening anything, so that a bad one costs the camera nothing. Codecs are judged by
+    /// [`open`](Self::open), when the camera's are known.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that blames the offer.
+    pub fn check_offer(&self, offer: &str) -> Result<(), Refusal> {
+        negotiation::check(offer)
+    }
+
+    /// Answers an offer for `camera`, which sends `formats`.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is left behind then.
+    pub fn open(&self, camera: &Arc<Camera>, formats: &Formats, offer: &str) -> Result<Answer, OpenError> {
+        self.check_room()?;
+        let choice = negotiation::choose(offer, formats)?;
+        let id = SessionId::random();
+        let status = Arc::new(SessionStatus::new(id, camera.name().clone()));
+        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+        let advertised = self.advertised.read().unwrap_or_else(|e| e.into_inner()).clone();
+        let mut rng = rand::rng();
+        let blueprint = Blueprint {
+            offer: offer.to_owned(),
+            choice,
+            // RFC 8445 section 5.3 asks for 24 and 128 bits of randomness at least; a character here has almost 6.
+            ufrag: Alphanumeric.sample_string(&mut rng, 16),
+            pwd: Alphanumeric.sample_string(&mut rng, 32),
+            candidates: gather(self.socket.local_address(), &interfaces, &advertised),
+            stream_id: format!("camgate-{}", camera.name()),
+            video_ssrc: rand::random(),
+            rtx_ssrc: rand::random(),
+            audio_ssrc: rand::random(),
+        };
+        let ufrag = blueprint.ufrag.clone();
+        let own = interfaces.iter().map(if_addrs::Interface::ip).collect();
+        let viewing = camera.view();
+        let (session, sdp) = Session::new(self.engine.clone(), blueprint, own, viewing, status.clone(), Instant::now())
+            .map_err(|e| Refusal::Malformed(e.to_string()))?;
+        let (index, worker) =
+            self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.load()).ok_or(OpenError::ShuttingDown)?;
+        self.directory.enter(Route { worker: index, session: id }, ufrag, status);
+        if worker.commands.send(Command::Adopt(Box::new(session))).is_err() {
+            self.directory.forget(id);
+            return Err(OpenError::ShuttingDown);
+        }
+        info!(camera = %camera.name(), session = ?id, "viewer answered");
+        Ok(Answer { id, sdp })
+    }
+
+    /// Ends a session of `camera`. Returns whether there was one.
+    pub async fn close(&self, camera: &str, id: SessionId) -> bool {
+        let Some((route, status)) = self.directory.find(id) else { return false };
+        if status.camera.as_str() != camera {
+            return false;
+        }
+        let (done, wait) = oneshot::channel();
+        if self.workers[route.worker].commands.send(Command::Close(id, done)).is_err() {
+            return false;
+        }
+        wait.await.is_ok()
+    }
+
+    /// All sessions, oldest first.
+    pub fn sessions(&self) -> Vec<Arc<SessionStatus>> {
+        self.directory.all()
+    }
+
+    /// Datagrams dropped because the kernel had no room, and because a worker had none.
+    pub fn dropped_datagrams(&self) -> (u64, u64) {
+        let inbound = self.workers.iter().map(|worker| worker.dropped.total()).sum();
+        (self.socket.refused.total(), inbound)
+    }
+
+    /// Says goodbye to every viewer and ends all threads and tasks.
+    pub async fn shutdown(&self) {
+        for worker in &self.workers {
+            let (done, wait) = oneshot::channel();
+            if worker.commands.send(Command::Drain(done)).is_ok() {
+                // A worker that is gone has no viewers.
+                let _ = wait.await;
+            }
+        }
+        for task in self.tasks.lock().unwrap_or_else(|e| e.into_inner()).drain(..) {
+            task.abort();
+        }
+        let threads: Vec<_> = self.threads.lock().unwrap_or_else(|e| e.into_inner()).drain(..).collect();
+        // They end right after they answered.
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(|thread| thread.join()));
+        if !matches!(joined.await, Ok(Ok(()))) {
+            error!("a viewer worker ended with a panic");
+        }
+    }
+}
+
+/// Reads the port for as long as the program runs.
+async fn receive(peers: Arc<Peers>) {
+    let mut buffers = peers.socket.buffers();
+    loop {
+        let (directory, workers) = (&peers.directory, &peers.workers);
+        let read = peers.socket.receive(&mut buffers, |datagram| {
+            if let Some(route) = directory.route(datagram.remote, &datagram.data) {
+                workers[route.worker].deliver(route.session, datagram);
+            }
+        });
+        if let Err(error) = read.await {
+            warn!(%error, "cannot read the WebRTC port");
+            sleep(SOCKET_PAUSE).await;
+        }
+    }
+}
+
+/// Keeps the addresses of advertised host names fresh.
+async fn look_up(peers: Arc<Peers>) {
+    loop {
+        let mut found = Vec::new();
+        for advertise in &peers.config.advertise {
+            match advertise {
+                Advertise::Ip(ip) => found.push(*ip),
+                Advertise::Host(name) => {
+                    match timeout(LOOKUP_DEADLINE, tokio::net::lookup_host((name.as_str(), 0))).await {
+                        Ok(Ok(addresses)) => found.extend(addresses.map(|address| address.ip())),
+                        Ok(Err(error)) => warn!(%name, %error, "cannot look up this name of [webrtc] advertise"),
+                        Err(_) => warn!(%name, "no answer to the look-up of this name of [webrtc] advertise"),
+                    }
+                }
+            }
+        }
+        *peers.advertised.write().unwrap_or_else(|e| e.into_inner()) = found;
+        sleep(LOOKUP_INTERVAL).await;
+    }
+}

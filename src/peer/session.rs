@@ -1,0 +1,384 @@
+//! One viewer's session, sans-I/O: datagrams, units and the passing of time go in, datagrams come out.
+
+mod playback;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::BytesMut;
+use rtc::{
+    peer_connection::{
+        RTCPeerConnection,
+        event::RTCPeerConnectionEvent,
+        state::{RTCIceConnectionState, RTCPeerConnectionState},
+        transport::RTCDtlsTransportState,
+    },
+    sansio::Protocol,
+    shared::{TaggedBytesMut, TransportContext, TransportProtocol, error::Error},
+};
+
+use self::playback::Playback;
+use super::{
+    Phase, SessionStatus,
+    candidates::local_address,
+    dtls::HelloReader,
+    engine::{self, Blueprint, Engine, Protection},
+    feedback::{Feedback, Inbox},
+    socket::Received,
+};
+use crate::{
+    hub::{Camera, Unit, Viewing},
+    media::NtpTime,
+};
+
+/// A viewer that has not connected by then never will: ICE checks of every browser have ended (Chromium after 15 s).
+const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
+/// STUN attribute (RFC 8445 section 16.1).
+const USE_CANDIDATE: [u8; 4] = [0x00, 0x25, 0x00, 0x00];
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The viewer said goodbye (DTLS close_notify).
+    ViewerLeft,
+    /// The viewer is not heard any more (RFC 7675).
+    ConsentLost,
+    /// No connection came about.
+    NeverConnected,
+    /// DELETE.
+    Deleted,
+    /// The camera was taken out of the configuration.
+    CameraRemoved,
+    /// The camera's sound changed to a codec that was not negotiated.
+    FormatChanged,
+    /// The program ends.
+    Shutdown,
+}
+
+impl End {
+    /// For the log.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::ViewerLeft => "the viewer left",
+            Self::ConsentLost => "the viewer is not heard any more",
+            Self::NeverConnected => "no connection came about: is the WebRTC port open for UDP?",
+            Self::Deleted => "deleted",
+            Self::CameraRemoved => "the camera was removed",
+            Self::FormatChanged => "the camera changed its audio codec",
+            Self::Shutdown => "shutting down",
+        }
+    }
+}
+
+/// One viewer.
+pub(super) struct Session {
+    pub(super) status: Arc<SessionStatus>,
+    engine: Engine,
+    blueprint: Blueprint,
+    connection: RTCPeerConnection,
+    inbox: Inbox,
+    playback: Playback,
+    viewing: Viewing,
+    own: Vec<IpAddr>,
+    opened: Instant,
+    hello: Hello,
+    nomination: Option<(TransportContext, BytesMut)>,
+    /// Whether ICE has a pair, so that what is not STUN gets through.
+    paired: bool,
+    end: Option<End>,
+}
+
+/// What is known of the viewer's SRTP profiles.
+#[derive(Debug)]
+enum Hello {
+    /// Its ClientHello has not come.
+    Awaited(HelloReader),
+    /// It cannot do AES-GCM: the session was rebuilt, and the ClientHello waits for ICE.
+    Held(TransportContext, BytesMut),
+    /// Nothing more to find out.
+    Settled,
+}
+
+impl Session {
+    /// Answers `blueprint.offer`. `own` are the addresses of this machine that may be set as a datagram's sender.
+    ///
+    /// # Errors
+    /// What webrtc-rs finds wrong with the offer.
+    pub(super) fn new(
+        engine: Engine,
+        blueprint: Blueprint,
+        own: Vec<IpAddr>,
+        viewing: Viewing,
+        status: Arc<SessionStatus>,
+        now: Instant,
+    ) -> Result<(Self, String), Error> {
+        let inbox = Inbox::default();
+        let (connection, answer) = engine::build(&engine, &blueprint, Protection::Gcm, inbox.clone(), now)?;
+        let playback = Playback::new(&blueprint, status.clone(), now);
+        let hello = Hello::Awaited(HelloReader::default());
+        let session = Self {
+            status,
+            engine,
+            blueprint,
+            connection,
+            inbox,
+            playback,
+            viewing,
+            own,
+            opened: now,
+            hello,
+            nomination: None,
+            paired: false,
+            end: None,
+        };
+        Ok((session, answer))
+    }
+
+    /// The camera it shows.
+    pub(super) fn camera(&self) -> &Arc<Camera> {
+        self.viewing.camera()
+    }
+
+    /// Why it is over, once it is.
+    pub(super) fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// Ends it with a goodbye to the viewer, which [`poll_transmit`](Self::poll_transmit) then hands out.
+    pub(super) fn close(&mut self, end: End) {
+        self.end.get_or_insert(end);
+        self.status.set_phase(Phase::Closed);
+        // The connection goes away whatever it says.
+        let _ = self.connection.close();
+    }
+
+    /// A datagram for this session.
+    pub(super) fn on_datagram(&mut self, datagram: Received, wall: SystemTime) {
+        let now = datagram.at;
+        let Some(local_addr) = local_address(&self.blueprint.candidates, datagram.to, datagram.remote) else { return };
+        let transport = TransportContext {
+            local_addr,
+            peer_addr: datagram.remote,
+            transport_protocol: TransportProtocol::UDP,
+            ecn: None,
+        };
+        if self.status.phase() == Phase::New {
+            self.status.set_phase(Phase::Connecting);
+        }
+        self.watch_handshake(&transport, &datagram.data, now);
+        let handshake = is_dtls(&datagram.data);
+        let response = is_stun_response(&datagram.data);
+        if !matches!(self.hello, Hello::Held(..)) || is_stun(&datagram.data) {
+            self.read(transport, datagram.data, now);
+        }
+        if response {
+            self.nominate_again(now);
+        }
+        if handshake && self.end.is_none() && self.said_goodbye() {
+            self.close(End::ViewerLeft);
+        }
+        self.after_input(now, wall);
+    }
+
+    /// A unit of its camera.
+    pub(super) fn on_unit(&mut self, now: Instant, unit: &Arc<Unit>) {
+        if self.status.phase() == Phase::Connected && self.end.is_none() {
+            self.playback.on_unit(&mut self.connection, now, unit, self.viewing.camera());
+        }
+    }
+
+    /// Something that [`poll_timeout`](Self::poll_timeout) named is due.
+    pub(super) fn on_timeout(&mut self, now: Instant, wall: SystemTime) {
+        // A failing timer of one handler is logged by rtc; the connection's state tells whether it matters.
+        let _ = self.connection.handle_timeout(now);
+        if self.status.phase() == Phase::Connected {
+            self.playback.on_timeout(&mut self.connection, now, wall, self.viewing.camera());
+        } else if now >= self.opened + CONNECT_DEADLINE && self.end.is_none() {
+            self.close(End::NeverConnected);
+        }
+        if self.end.is_none() && self.camera().is_closed() {
+            self.close(End::CameraRemoved);
+        }
+        if self.end.is_none() && self.audio_changed() {
+            self.close(End::FormatChanged);
+        }
+        self.after_input(now, wall);
+    }
+
+    /// When [`on_timeout`](Self::on_timeout) is due next.
+    pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
+        let own = match self.status.phase() {
+            Phase::Connected => self.playback.poll_timeout(),
+            Phase::New | Phase::Connecting => Some(self.opened + CONNECT_DEADLINE),
+            Phase::Closed => None,
+        };
+        [self.connection.poll_timeout(), own].into_iter().flatten().min()
+    }
+
+    /// The next datagram to send: from, to, content. To be called until there is none.
+    pub(super) fn poll_transmit(&mut self) -> Option<(Option<IpAddr>, SocketAddr, BytesMut)> {
+        let out = self.connection.poll_write()?;
+        self.status.packets_sent.add(1);
+        self.status.bytes_sent.add(out.message.len() as u64);
+        let source = out.transport.local_addr.ip();
+        let source = self.own.contains(&source).then_some(source);
+        Some((source, out.transport.peer_addr, out.message))
+    }
+
+    fn read(&mut self, transport: TransportContext, message: BytesMut, now: Instant) {
+        // What does not parse or decrypt is the sender's fault and no reason to end the session.
+        let _ = self.connection.handle_read(TaggedBytesMut { now, transport, message });
+        let _ = self.connection.handle_timeout(now);
+        // Nothing that viewers send is media we want; an unread queue would grow.
+        while self.connection.poll_read().is_some() {}
+    }
+
+    fn after_input(&mut self, now: Instant, wall: SystemTime) {
+        while let Some(event) = self.connection.poll_event() {
+            match event {
+                RTCPeerConnectionEvent::OnConnectionStateChangeEvent(state) => self.on_state(state, now),
+                RTCPeerConnectionEvent::OnIceConnectionStateChangeEvent(
+                    RTCIceConnectionState::Connected | RTCIceConnectionState::Completed,
+                ) => self.paired = true,
+                _ => {}
+            }
+        }
+        self.release_hello(now);
+        for feedback in self.inbox.take() {
+            self.on_feedback(feedback, now, wall);
+        }
+    }
+
+    fn on_state(&mut self, state: RTCPeerConnectionState, now: Instant) {
+        match state {
+            RTCPeerConnectionState::Connected if self.end.is_none() => {
+                self.status.set_phase(Phase::Connected);
+                self.playback.start(now);
+            }
+            RTCPeerConnectionState::Closed if self.end.is_none() => self.close(End::ViewerLeft),
+            RTCPeerConnectionState::Failed if self.end.is_none() => {
+                let connected = self.status.phase() == Phase::Connected;
+                self.close(if connected { End::ConsentLost } else { End::NeverConnected });
+            }
+            _ => {}
+        }
+    }
+
+    fn on_feedback(&mut self, feedback: Feedback, now: Instant, wall: SystemTime) {
+        match feedback {
+            Feedback::Lost { ssrc, sequence_numbers } => {
+                self.playback.retransmit(&mut self.connection, now, ssrc, &sequence_numbers);
+            }
+            Feedback::KeyframeWanted => {
+                self.status.plis.add(1);
+                self.playback.on_keyframe_request(now, self.viewing.camera());
+            }
+            Feedback::Report { fraction_lost, last_sender_report, delay, ssrc, .. } => {
+                if self.playback.is_video(ssrc) {
+                    self.status.set_loss(fraction_lost);
+                }
+                if let Some(rtt) = round_trip(wall, last_sender_report, delay) {
+                    self.status.set_rtt(rtt);
+                }
+            }
+        }
+    }
+
+    /// Whether the viewer closed DTLS. `rtc` notes that on the transport only: the connection goes on as "connected".
+    fn said_goodbye(&mut self) -> bool {
+        let Some(sender) = self.connection.get_senders().next() else { return false };
+        let sender = self.connection.rtp_sender(sender);
+        let state = sender.and_then(|sender| sender.transport().map(|transport| transport.state()));
+        state == Some(RTCDtlsTransportState::Closed)
+    }
+
+    fn audio_changed(&self) -> bool {
+        let negotiated = self.blueprint.choice.audio.as_ref().map(|(_, codec)| *codec);
+        let now = self.camera().formats().borrow().audio.map(|format| format.codec);
+        matches!((negotiated, now), (Some(negotiated), Some(now)) if negotiated != now)
+    }
+
+    /// Finds out whether the viewer does AES-GCM, and starts over with AES-CM-HMAC-SHA1 if it does not.
+    fn watch_handshake(&mut self, transport: &TransportContext, datagram: &BytesMut, now: Instant) {
+        if is_stun(datagram) {
+            if datagram.windows(4).any(|window| window == USE_CANDIDATE) {
+                self.nomination = Some((*transport, datagram.clone()));
+            }
+            return;
+        }
+        match &mut self.hello {
+            Hello::Awaited(reader) => match reader.read(datagram) {
+                None => {}
+                Some(true) => self.hello = Hello::Settled,
+                Some(false) => self.fall_back(*transport, datagram.clone(), now),
+            },
+            Hello::Held(..) | Hello::Settled => {}
+        }
+    }
+
+    /// The same session again, except for its SRTP profile. The viewer's last nomination makes the new ICE agent select
+    /// the pair that is already in use; the viewer notices nothing.
+    fn fall_back(&mut self, transport: TransportContext, hello: BytesMut, now: Instant) {
+        let inbox = self.inbox.clone();
+        match engine::build(&self.engine, &self.blueprint, Protection::CmHmacSha1, inbox, now) {
+            Ok((connection, _same_answer)) => {
+                self.connection = connection;
+                self.paired = false;
+                self.hello = Hello::Held(transport, hello);
+                self.nominate_again(now);
+            }
+            Err(_) => {
+                self.hello = Hello::Settled;
+                self.close(End::NeverConnected);
+            }
+        }
+    }
+
+    /// Plays the viewer's last nomination once more, as if the network had doubled it. `rtc` answers a nomination only for
+    /// a pair whose own check has succeeded, and forgets it otherwise, so that a viewer that nominates at once would wait
+    /// for its retransmission timer; and after a fall-back the viewer would not nominate again at all.
+    fn nominate_again(&mut self, now: Instant) {
+        if !self.paired
+            && let Some((transport, nomination)) = self.nomination.clone()
+        {
+            self.read(transport, nomination, now);
+        }
+    }
+
+    fn release_hello(&mut self, now: Instant) {
+        if !matches!(self.hello, Hello::Held(..)) || !self.paired {
+            return;
+        }
+        if let Hello::Held(transport, hello) = std::mem::replace(&mut self.hello, Hello::Settled) {
+            self.read(transport, hello, now);
+        }
+    }
+}
+
+/// First byte 0 or 1 (RFC 7983 section 7 gives STUN 0 to 3; requests and responses start with these).
+fn is_stun(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(0..=3))
+}
+
+/// A Binding success response (RFC 8489 section 5).
+fn is_stun_response(datagram: &[u8]) -> bool {
+    datagram.starts_with(&[0x01, 0x01])
+}
+
+/// RFC 7983 section 7.
+fn is_dtls(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(20..=63))
+}
+
+/// RFC 3550 section 6.4.1: now less the time of the report it answers less the time the viewer held it.
+fn round_trip(wall: SystemTime, last_sender_report: u32, delay: u32) -> Option<Duration> {
+    if last_sender_report == 0 {
+        return None;
+    }
+    let units = NtpTime::from_system(wall).middle().wrapping_sub(last_sender_report).wrapping_sub(delay);
+    // A viewer whose clock runs faster than ours can make it come out below zero, which wraps.
+    (units < 60 << 16).then(|| Duration::from_secs(units.into()) / 65_536)
+}

@@ -1,0 +1,266 @@
+//! What a connected viewer is sent, and when: the cached GOP first, squeezed to end at "now", then everything live.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use rtc::{
+    peer_connection::{
+        RTCPeerConnection,
+        message::{RTCMessage, TaggedRTCMessage},
+    },
+    rtp::Packet,
+    sansio::Protocol,
+};
+
+use crate::{
+    hub::{Camera, Join, Unit},
+    media::{ClockRate, Kind},
+    peer::{SessionStatus, engine::Blueprint, outbound::Outbound, pacer::Pacer},
+    rtp::Timeline,
+};
+
+/// From the end of the DTLS handshake to the first packet. Clients on webrtc-rs install the keys a moment after they have
+/// read our Finished, and drop what arrives in between: the parameter sets, of all packets.
+const START_DELAY: Duration = Duration::from_millis(10);
+/// Between two sender reports. RFC 3550 allows 5 s; browsers need two of them before they play in step.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two answers to keyframe requests of one viewer. A burst of a whole GOP into a network that is losing packets
+/// must not be repeated faster than it can help.
+const KEYFRAME_INTERVAL: Duration = Duration::from_secs(1);
+/// A keyframe of the camera's own that comes this soon is waited for.
+const SOON: Duration = Duration::from_secs(1);
+/// Units that may wait behind a burst: what a camera makes in ten seconds at 60 frames. Beyond, the viewer skips to the next
+/// keyframe; the units are shared, so that this bounds time and not memory.
+const MAX_WAITING: usize = 3_600;
+
+/// When the viewer is next played the cached GOP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    /// At this time.
+    At(Instant),
+    /// Together with the camera's next picture.
+    WithNextPicture,
+    /// It has been.
+    Done,
+}
+
+/// A unit that waits for its turn in a burst.
+#[derive(Debug)]
+struct Waiting {
+    unit: Arc<Unit>,
+    timestamp: u32,
+}
+
+/// One viewer's playback.
+#[derive(Debug)]
+pub(super) struct Playback {
+    status: Arc<SessionStatus>,
+    video: Option<Outbound>,
+    audio: Option<Outbound>,
+    waiting: VecDeque<Waiting>,
+    pacer: Pacer,
+    entry: Entry,
+    /// Number of the next unit to send.
+    next: u64,
+    awaiting_keyframe: bool,
+    last_keyframe: Option<Instant>,
+    next_report: Instant,
+}
+
+impl Playback {
+    pub(super) fn new(blueprint: &Blueprint, status: Arc<SessionStatus>, now: Instant) -> Self {
+        let choice = &blueprint.choice;
+        let video = choice.video.as_ref().map(|codec| {
+            let timeline = Timeline::new(ClockRate::VIDEO, rand::random());
+            let stream = Outbound::new(blueprint.video_ssrc, codec.payload_type, timeline);
+            match choice.rtx {
+                Some(payload_type) => stream.with_retransmission(blueprint.rtx_ssrc, payload_type),
+                None => stream,
+            }
+        });
+        let audio = choice.audio.as_ref().map(|(codec, kind)| {
+            let timeline = Timeline::new(kind.clock_rate(), rand::random());
+            Outbound::new(blueprint.audio_ssrc, codec.payload_type, timeline)
+        });
+        Self {
+            status,
+            video,
+            audio,
+            waiting: VecDeque::new(),
+            pacer: Pacer::new(now),
+            entry: Entry::Done,
+            next: 0,
+            awaiting_keyframe: true,
+            last_keyframe: None,
+            next_report: now,
+        }
+    }
+
+    /// The connection is there: begins, after [`START_DELAY`], with what the camera has cached.
+    pub(super) fn start(&mut self, now: Instant) {
+        self.next_report = now + START_DELAY;
+        self.entry = Entry::At(now + START_DELAY);
+    }
+
+    /// Everything from the last keyframe on, on this viewer's timeline.
+    fn enter(&mut self, connection: &mut RTCPeerConnection, now: Instant, join: Join) {
+        self.entry = Entry::Done;
+        self.next = join.next;
+        self.waiting.clear();
+        let (Some(video), Some(last)) = (&mut self.video, join.gop.last()) else {
+            self.awaiting_keyframe = true;
+            return;
+        };
+        let timestamps = video.timeline.squeezed(last.ticks, join.gop.len());
+        self.waiting =
+            join.gop.iter().cloned().zip(timestamps).map(|(unit, timestamp)| Waiting { unit, timestamp }).collect();
+        self.awaiting_keyframe = false;
+        self.last_keyframe = Some(now);
+        self.send_waiting(connection, now);
+    }
+
+    pub(super) fn on_unit(
+        &mut self,
+        connection: &mut RTCPeerConnection,
+        now: Instant,
+        unit: &Arc<Unit>,
+        camera: &Camera,
+    ) {
+        if unit.number < self.next {
+            return;
+        }
+        match self.entry {
+            Entry::At(_) => return,
+            // The cache holds this unit, so the burst ends with it and not with one that was sent already.
+            Entry::WithNextPicture if unit.kind == Kind::Video => return self.enter(connection, now, camera.join()),
+            Entry::WithNextPicture | Entry::Done => {}
+        }
+        self.next = unit.number + 1;
+        match unit.kind {
+            Kind::Audio => {
+                if let Some(audio) = &mut self.audio {
+                    let timestamp = audio.timeline.live(unit.ticks);
+                    send_all(connection, now, &self.status, audio.packets(unit, timestamp));
+                }
+            }
+            Kind::Video => self.on_picture(connection, now, unit),
+        }
+    }
+
+    fn on_picture(&mut self, connection: &mut RTCPeerConnection, now: Instant, unit: &Arc<Unit>) {
+        let Some(video) = &mut self.video else { return };
+        if self.awaiting_keyframe && !unit.keyframe {
+            self.status.skipped_units.add(1);
+            return;
+        }
+        if unit.keyframe {
+            // Whoever waits for a picture need not be sent the old ones first.
+            self.status.skipped_units.add(self.waiting.len() as u64);
+            self.waiting.clear();
+            self.awaiting_keyframe = false;
+            self.last_keyframe = Some(now);
+        }
+        let timestamp = video.timeline.live(unit.ticks);
+        if self.waiting.is_empty() {
+            send_all(connection, now, &self.status, video.packets(unit, timestamp));
+        } else if self.waiting.len() < MAX_WAITING {
+            self.waiting.push_back(Waiting { unit: unit.clone(), timestamp });
+        } else {
+            self.status.skipped_units.add(self.waiting.len() as u64 + 1);
+            self.waiting.clear();
+            self.awaiting_keyframe = true;
+        }
+    }
+
+    pub(super) fn on_timeout(
+        &mut self,
+        connection: &mut RTCPeerConnection,
+        now: Instant,
+        wall: SystemTime,
+        camera: &Camera,
+    ) {
+        if matches!(self.entry, Entry::At(at) if now >= at) {
+            self.enter(connection, now, camera.join());
+        }
+        self.send_waiting(connection, now);
+        if now >= self.next_report {
+            self.next_report = now + REPORT_INTERVAL;
+            let streams = [&self.video, &self.audio].into_iter().flatten();
+            let reports = streams.filter_map(|stream| stream.report(now, wall));
+            let packets: Vec<Box<dyn rtc::rtcp::Packet>> = reports.map(|report| Box::new(report) as _).collect();
+            if !packets.is_empty() {
+                write(connection, now, RTCMessage::RtcpPacket(String::new(), packets));
+            }
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let burst = (!self.waiting.is_empty()).then(|| self.pacer.next());
+        let entry = if let Entry::At(at) = self.entry { Some(at) } else { None };
+        [Some(self.next_report), burst, entry].into_iter().flatten().min()
+    }
+
+    /// Sends again what the viewer missed; what is no longer known it will not get.
+    pub(super) fn retransmit(&mut self, connection: &mut RTCPeerConnection, now: Instant, ssrc: u32, numbers: &[u16]) {
+        self.status.nacks.add(numbers.len() as u64);
+        let Some(video) = self.video.as_mut().filter(|video| video.ssrc() == ssrc) else { return };
+        let packets: Vec<_> = numbers.iter().filter_map(|number| video.again(*number)).collect();
+        self.status.retransmissions.add(packets.len() as u64);
+        send_all(connection, now, &self.status, packets.into_iter());
+    }
+
+    /// The viewer's decoder is lost: ask the source where it can make a keyframe, else play it the cached GOP, unless the
+    /// next keyframe is near anyhow.
+    pub(super) fn on_keyframe_request(&mut self, now: Instant, camera: &Camera) {
+        let recently = self.last_keyframe.is_some_and(|last| now.saturating_duration_since(last) < KEYFRAME_INTERVAL);
+        let busy = self.entry != Entry::Done || !self.waiting.is_empty();
+        if recently || busy || self.video.is_none() || camera.request_keyframe() {
+            return;
+        }
+        let join = camera.join();
+        let age = join.gop.first().map(|first| now.saturating_duration_since(first.captured));
+        let due = camera.snapshot(now).gop.zip(age).map(|(gop, age)| gop.saturating_sub(age));
+        let soon = due.is_some_and(|due| due > Duration::ZERO && due < SOON);
+        if !soon && !join.gop.is_empty() {
+            self.entry = Entry::WithNextPicture;
+        }
+    }
+
+    pub(super) fn is_video(&self, ssrc: u32) -> bool {
+        self.video.as_ref().is_some_and(|video| video.ssrc() == ssrc)
+    }
+
+    fn send_waiting(&mut self, connection: &mut RTCPeerConnection, now: Instant) {
+        self.pacer.refill(now);
+        let Some(video) = &mut self.video else { return };
+        while let Some(front) = self.waiting.front()
+            && self.pacer.take(front.unit.bytes)
+            && let Some(Waiting { unit, timestamp }) = self.waiting.pop_front()
+        {
+            send_all(connection, now, &self.status, video.packets(&unit, timestamp));
+        }
+    }
+}
+
+fn send_all(
+    connection: &mut RTCPeerConnection,
+    now: Instant,
+    status: &SessionStatus,
+    packets: impl Iterator<Item = Packet>,
+) {
+    let mut count = 0;
+    for packet in packets {
+        // The name of the track is not looked at on the way out.
+        write(connection, now, RTCMessage::RtpPacket(String::new(), packet));
+        count += 1;
+    }
+    status.rtp_packets_sent.add(count);
+}
+
+fn write(connection: &mut RTCPeerConnection, now: Instant, message: RTCMessage) {
+    // It fails only before the DTLS handshake, and nothing is sent before.
+    let _ = connection.handle_write(TaggedRTCMessage { now, message });
+}

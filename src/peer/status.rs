@@ -1,0 +1,183 @@
+//! What the world may know of a session: shared between its worker, which writes, and the API, which reads.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    str::FromStr,
+    sync::{
+        Mutex,
+        atomic::{AtomicU8, AtomicU32, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use crate::{media::CameraName, stats::Counter};
+
+/// 128 random bits from the system's generator, so that nobody can guess another's session (WHEP section 5).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(u128);
+
+impl SessionId {
+    pub(super) fn random() -> Self {
+        Self(rand::random())
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// The first digits only: whoever knows the whole may end the session.
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0 >> 96)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let plain = text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if plain { u128::from_str_radix(text, 16).map(Self).map_err(|_| ()) } else { Err(()) }
+    }
+}
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Answered; nothing has arrived from the viewer.
+    New,
+    /// The viewer's connectivity checks arrive.
+    Connecting,
+    /// Media flows.
+    Connected,
+    /// Over.
+    Closed,
+}
+
+impl Phase {
+    /// Its name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// One session's state and counters.
+#[derive(Debug)]
+pub struct SessionStatus {
+    /// Its id, the last part of its URL.
+    pub id: SessionId,
+    /// The camera it shows.
+    pub camera: CameraName,
+    /// When the offer was answered.
+    pub since: SystemTime,
+    phase: AtomicU8,
+    remote: Mutex<Option<SocketAddr>>,
+    /// Datagrams and bytes sent to the viewer, everything included.
+    pub packets_sent: Counter,
+    /// See `packets_sent`.
+    pub bytes_sent: Counter,
+    /// RTP packets sent, retransmissions included.
+    pub rtp_packets_sent: Counter,
+    /// Packets that the viewer asked for again.
+    pub nacks: Counter,
+    /// Packets that were sent again.
+    pub retransmissions: Counter,
+    /// Keyframe requests (PLI and FIR).
+    pub plis: Counter,
+    /// Units that were not sent because the viewer had to skip to the next keyframe.
+    pub skipped_units: Counter,
+    /// Round trip in microseconds; `u32::MAX` while unknown.
+    rtt_us: AtomicU32,
+    /// Fraction lost of 65,536; `u32::MAX` while unknown.
+    loss_65536: AtomicU32,
+}
+
+impl SessionStatus {
+    pub(super) fn new(id: SessionId, camera: CameraName) -> Self {
+        Self {
+            id,
+            camera,
+            since: SystemTime::now(),
+            phase: AtomicU8::new(Phase::New as u8),
+            remote: Mutex::new(None),
+            packets_sent: Counter::default(),
+            bytes_sent: Counter::default(),
+            rtp_packets_sent: Counter::default(),
+            nacks: Counter::default(),
+            retransmissions: Counter::default(),
+            plis: Counter::default(),
+            skipped_units: Counter::default(),
+            rtt_us: AtomicU32::new(u32::MAX),
+            loss_65536: AtomicU32::new(u32::MAX),
+        }
+    }
+
+    /// How far it has come.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::New,
+            1 => Phase::Connecting,
+            2 => Phase::Connected,
+            _ => Phase::Closed,
+        }
+    }
+
+    pub(super) fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Where media is sent.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        *self.remote.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub(super) fn set_remote(&self, remote: SocketAddr) {
+        *self.remote.lock().unwrap_or_else(|e| e.into_inner()) = Some(remote);
+    }
+
+    /// Time to the viewer and back, from its last reception report.
+    pub fn rtt(&self) -> Option<Duration> {
+        let micros = self.rtt_us.load(Ordering::Relaxed);
+        (micros != u32::MAX).then(|| Duration::from_micros(micros.into()))
+    }
+
+    pub(super) fn set_rtt(&self, rtt: Duration) {
+        let micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX - 1);
+        self.rtt_us.store(micros, Ordering::Relaxed);
+    }
+
+    /// Fraction of packets lost on the way, from its last reception report: 0 to 1.
+    pub fn loss(&self) -> Option<f64> {
+        let loss = self.loss_65536.load(Ordering::Relaxed);
+        (loss != u32::MAX).then(|| f64::from(loss) / 65_536.0)
+    }
+
+    pub(super) fn set_loss(&self, fraction: f32) {
+        self.loss_65536.store((fraction.clamp(0.0, 1.0) * 65_536.0) as u32, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_back_and_nothing_else_is() {
+        let id = SessionId::random();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for bad in ["", "1", "+0000000000000000000000000000001", "0000000000000000000000000000000G"] {
+            assert!(bad.parse::<SessionId>().is_err(), "{bad}");
+        }
+        assert_ne!(format!("{id:?}"), id.to_string());
+    }
+}

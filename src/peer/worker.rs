@@ -1,0 +1,272 @@
+//! One thread that drives many sessions: waits for units, datagrams, commands and timers, and sends what they cause.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, info};
+
+use super::{
+    Phase, SessionId,
+    directory::{Directory, Route},
+    session::{End, Session},
+    socket::{Received, Socket},
+    train::Train,
+};
+use crate::{
+    hub::{Attachment, Delivery, Mailbox, mailbox},
+    media::CameraName,
+    stats::Counter,
+};
+
+/// Units that may wait for one worker: five seconds of six cameras with sound. When it is full, units are dropped at the
+/// camera, counted, and viewers go on at the next keyframe.
+const MAILBOX: usize = 2_048;
+/// Datagrams from viewers that may wait for one worker; more are dropped and counted. Each is a small RTCP or STUN packet.
+const INBOX: usize = 4_096;
+/// Things taken from one queue before the others get their turn.
+const BATCH: usize = 64;
+/// Shortest sleep. Timers of rtc that are due within it are handled together.
+const MIN_SLEEP: Duration = Duration::from_millis(1);
+/// Longest sleep, after which sessions notice that their camera is gone.
+const MAX_SLEEP: Duration = Duration::from_millis(500);
+
+/// What a worker is asked to do.
+pub(super) enum Command {
+    /// Drive this session.
+    Adopt(Box<Session>),
+    /// End a session; answered when it is gone.
+    Close(SessionId, oneshot::Sender<()>),
+    /// Say goodbye to everyone and end; answered when done.
+    Drain(oneshot::Sender<()>),
+}
+
+/// A worker as the others see it.
+#[derive(Debug)]
+pub(super) struct Handle {
+    pub(super) commands: mpsc::UnboundedSender<Command>,
+    inbox: mpsc::Sender<(SessionId, Received)>,
+    load: Arc<AtomicUsize>,
+    /// Datagrams that found the inbox full.
+    pub(super) dropped: Counter,
+}
+
+impl Handle {
+    /// Hands over a datagram; never waits.
+    pub(super) fn deliver(&self, session: SessionId, datagram: Received) {
+        if self.inbox.try_send((session, datagram)).is_err() {
+            self.dropped.add(1);
+        }
+    }
+
+    /// How many sessions it drives.
+    pub(super) fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+}
+
+/// Starts worker number `index` on a thread of its own; it ends after [`Command::Drain`] or when its handle is dropped.
+///
+/// # Errors
+/// When the system gives no thread.
+pub(super) fn start(
+    index: usize,
+    socket: Arc<Socket>,
+    directory: Arc<Directory>,
+) -> std::io::Result<(Handle, std::thread::JoinHandle<()>)> {
+    let (commands, command_queue) = mpsc::unbounded_channel();
+    let (inbox, datagrams) = mpsc::channel(INBOX);
+    let (mailbox, units) = mailbox(MAILBOX);
+    let load = Arc::new(AtomicUsize::new(0));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let worker = Worker {
+        index,
+        train: Train::new(socket.max_segments()),
+        socket,
+        directory,
+        mailbox,
+        sessions: HashMap::new(),
+        feeds: HashMap::new(),
+        load: load.clone(),
+    };
+    let thread = std::thread::Builder::new()
+        .name(format!("peer-{index}"))
+        .spawn(move || runtime.block_on(worker.run(command_queue, datagrams, units)))?;
+    Ok((Handle { commands, inbox, load, dropped: Counter::default() }, thread))
+}
+
+/// A camera that at least one session of this worker shows.
+struct Feed {
+    /// Keeps the units coming.
+    _attachment: Attachment,
+    sessions: Vec<SessionId>,
+}
+
+struct Worker {
+    index: usize,
+    socket: Arc<Socket>,
+    directory: Arc<Directory>,
+    mailbox: Mailbox,
+    sessions: HashMap<SessionId, Timed>,
+    feeds: HashMap<CameraName, Feed>,
+    train: Train,
+    load: Arc<AtomicUsize>,
+}
+
+/// A session and when it wants to be woken.
+struct Timed {
+    session: Box<Session>,
+    deadline: Option<Instant>,
+}
+
+impl Worker {
+    async fn run(
+        mut self,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        mut datagrams: mpsc::Receiver<(SessionId, Received)>,
+        mut units: mpsc::Receiver<Delivery>,
+    ) {
+        let mut unit_batch = Vec::with_capacity(BATCH);
+        let mut datagram_batch = Vec::with_capacity(BATCH);
+        loop {
+            let wake = self.next_wake(Instant::now());
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(Command::Adopt(session)) => self.adopt(session),
+                    Some(Command::Close(id, done)) => {
+                        self.close(id, End::Deleted);
+                        let _ = done.send(());
+                    }
+                    Some(Command::Drain(done)) => {
+                        self.drain();
+                        let _ = done.send(());
+                        return;
+                    }
+                    None => return self.drain(),
+                },
+                _ = units.recv_many(&mut unit_batch, BATCH) => {
+                    for delivery in unit_batch.drain(..) {
+                        self.on_unit(&delivery);
+                    }
+                }
+                _ = datagrams.recv_many(&mut datagram_batch, BATCH) => {
+                    for (id, datagram) in datagram_batch.drain(..) {
+                        self.with(id, |session| session.on_datagram(datagram, SystemTime::now()));
+                    }
+                }
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+            self.on_time(Instant::now());
+        }
+    }
+
+    fn next_wake(&self, now: Instant) -> Instant {
+        let earliest = self.sessions.values().filter_map(|timed| timed.deadline).min();
+        earliest.unwrap_or(now + MAX_SLEEP).clamp(now + MIN_SLEEP, now + MAX_SLEEP)
+    }
+
+    fn adopt(&mut self, mut session: Box<Session>) {
+        let id = session.status.id;
+        let camera = session.camera().clone();
+        let feed = self
+            .feeds
+            .entry(camera.name().clone())
+            .or_insert_with(|| Feed { _attachment: camera.attach(&self.mailbox), sessions: Vec::new() });
+        feed.sessions.push(id);
+        let deadline = session.poll_timeout();
+        self.sessions.insert(id, Timed { session, deadline });
+        self.load.store(self.sessions.len(), Ordering::Relaxed);
+    }
+
+    fn on_unit(&mut self, delivery: &Delivery) {
+        let Some(feed) = self.feeds.get(&delivery.camera) else { return };
+        let now = Instant::now();
+        for id in &feed.sessions {
+            let Some(timed) = self.sessions.get_mut(id) else { continue };
+            timed.session.on_unit(now, &delivery.unit);
+            transmit(&mut timed.session, self.index, now, &mut self.train, &self.socket, &self.directory);
+        }
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        let due = |timed: &Timed| timed.deadline.is_some_and(|deadline| deadline <= now);
+        let ids: Vec<_> = self.sessions.iter().filter(|(_, timed)| due(timed)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.with(id, |session| session.on_timeout(now, SystemTime::now()));
+        }
+    }
+
+    /// Lets something happen to a session, sends what it caused, and removes it if that was its end.
+    fn with(&mut self, id: SessionId, happen: impl FnOnce(&mut Session)) {
+        let Some(timed) = self.sessions.get_mut(&id) else { return };
+        let before = timed.session.status.phase();
+        happen(&mut timed.session);
+        transmit(&mut timed.session, self.index, Instant::now(), &mut self.train, &self.socket, &self.directory);
+        timed.deadline = timed.session.poll_timeout();
+        if before != Phase::Connected && timed.session.status.phase() == Phase::Connected {
+            info!(camera = %timed.session.status.camera, session = ?id, remote = ?timed.session.status.remote(), "viewer connected");
+        }
+        if let Some(end) = timed.session.end() {
+            self.remove(id, end);
+        }
+    }
+
+    fn close(&mut self, id: SessionId, end: End) {
+        self.with(id, |session| session.close(end));
+    }
+
+    fn remove(&mut self, id: SessionId, end: End) {
+        self.directory.forget(id);
+        let Some(timed) = self.sessions.remove(&id) else { return };
+        self.load.store(self.sessions.len(), Ordering::Relaxed);
+        let camera = timed.session.camera().name().clone();
+        info!(camera = %camera, session = ?id, reason = end.reason(), "viewer gone");
+        if let Some(feed) = self.feeds.get_mut(&camera) {
+            feed.sessions.retain(|other| *other != id);
+            if feed.sessions.is_empty() {
+                self.feeds.remove(&camera);
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        let ids: Vec<_> = self.sessions.keys().copied().collect();
+        debug!(worker = self.index, sessions = ids.len(), "saying goodbye");
+        for id in ids {
+            self.close(id, End::Shutdown);
+        }
+    }
+}
+
+/// Sends everything a session has to say, in trains.
+fn transmit(
+    session: &mut Session,
+    worker: usize,
+    now: Instant,
+    train: &mut Train,
+    socket: &Socket,
+    directory: &Directory,
+) {
+    let route = Route { worker, session: session.status.id };
+    while let Some((source, destination, datagram)) = session.poll_transmit() {
+        directory.note_sent(route, &datagram, now);
+        if !train.couple(source, destination, &datagram) {
+            socket.send(train);
+            train.clear();
+            train.set_limit(socket.max_segments());
+            train.couple(source, destination, &datagram);
+        }
+    }
+    if !train.is_empty() {
+        session.status.set_remote(train.destination);
+        socket.send(train);
+        train.clear();
+    }
+}
