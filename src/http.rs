@@ -1,0 +1,119 @@
+//! HTTP: WHEP (draft-ietf-wish-whep), the pages, the API, health and metrics. Nothing that a browser can do without is
+//! kept here: sessions belong to [`crate::peer`], cameras to [`crate::hub`].
+
+mod api;
+mod config;
+mod cors;
+mod health;
+mod metrics;
+mod page;
+mod problem;
+mod whep;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{get, options},
+};
+use socket2::{Domain, Socket, Type};
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+pub use config::Config;
+
+use crate::{hub::Hub, peer::Peers};
+
+/// Largest body of a request in bytes. A browser's offer has 3 to 8 kB, one with every codec and 30 candidates 20 kB.
+const MAX_BODY: usize = 64 * 1024;
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1_024;
+
+/// The port cannot be opened.
+#[derive(Debug, Error)]
+#[error("[http] listen = \"{address}\": cannot open this TCP port: {source}")]
+pub struct BindError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// What every handler may use.
+#[derive(Clone)]
+pub struct Context {
+    /// The cameras.
+    pub hub: Arc<Hub>,
+    /// The sessions.
+    pub peers: Arc<Peers>,
+    /// Cameras that are to be live all the time; `/readyz` asks for them.
+    pub always_on: Arc<[crate::media::CameraName]>,
+    /// How long an offer waits for its camera.
+    pub start_deadline: Duration,
+}
+
+/// An open port that does not answer yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Opens the port.
+    ///
+    /// # Errors
+    /// [`BindError`] when it is taken or the address is not this machine's.
+    pub fn bind(config: &Config) -> Result<Self, BindError> {
+        let fault = |source| BindError { address: config.listen, source };
+        let listener = listen(config.listen).map_err(fault)?;
+        let address = listener.local_addr().map_err(fault)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens, with the real port.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers requests until `stop` completes and the requests under way are answered.
+    ///
+    /// # Errors
+    /// When the listening socket breaks.
+    pub async fn serve(self, context: Context, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+        axum::serve(self.listener, router(context)).with_graceful_shutdown(stop).await
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn router(context: Context) -> Router {
+    let open = Router::new()
+        .route("/whep/{camera}", options(whep::options).post(whep::post))
+        .route("/whep/{camera}/{session}", options(whep::options).delete(whep::delete))
+        .route("/api/v1/cameras", get(api::cameras))
+        .route("/api/v1/sessions", get(api::sessions))
+        .layer(middleware::map_response(cors::expose));
+    Router::new()
+        .merge(open)
+        .route("/", get(page::grid))
+        .route("/watch/{camera}", get(page::watch))
+        .route("/assets/{file}", get(page::asset))
+        .route("/healthz", get(health::process))
+        .route("/readyz", get(health::cameras))
+        .route("/metrics", get(metrics::scrape))
+        .fallback(problem::no_such_page)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(context)
+}

@@ -1,0 +1,145 @@
+//! What programs and the pages may know: cameras and sessions as JSON.
+
+use std::time::{Instant, SystemTime};
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use super::Context;
+use crate::{
+    hub::{Camera, CameraState},
+    media::h264,
+    peer::SessionStatus,
+};
+
+#[derive(Debug, Serialize)]
+pub(super) struct CameraView {
+    name: String,
+    state: &'static str,
+    since: String,
+    reason: Option<String>,
+    retry_in_seconds: Option<f64>,
+    viewers: usize,
+    reconnects: u64,
+    video: Option<VideoView>,
+    audio: Option<AudioView>,
+}
+
+#[derive(Debug, Serialize)]
+struct VideoView {
+    codec: &'static str,
+    profile: &'static str,
+    profile_level_id: String,
+    width: u32,
+    height: u32,
+    fps: f64,
+    bitrate_bps: u64,
+    gop_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct AudioView {
+    codec: &'static str,
+    clock_rate: u32,
+    channels: u8,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SessionView {
+    id: String,
+    camera: String,
+    state: &'static str,
+    since: String,
+    remote: Option<String>,
+    packets_sent: u64,
+    bytes_sent: u64,
+    rtp_packets_sent: u64,
+    nacks: u64,
+    retransmissions: u64,
+    plis: u64,
+    skipped_units: u64,
+    rtt_ms: Option<f64>,
+    loss: Option<f64>,
+}
+
+/// `GET /api/v1/cameras`, in the order of the configuration.
+pub(super) async fn cameras(State(context): State<Context>) -> Json<Vec<CameraView>> {
+    let now = Instant::now();
+    Json(context.hub.cameras().iter().map(|camera| CameraView::of(camera, now)).collect())
+}
+
+/// `GET /api/v1/sessions`, oldest first.
+pub(super) async fn sessions(State(context): State<Context>) -> Json<Vec<SessionView>> {
+    Json(context.peers.sessions().iter().map(|session| SessionView::of(session)).collect())
+}
+
+impl CameraView {
+    fn of(camera: &Camera, now: Instant) -> Self {
+        let status = camera.status();
+        let snapshot = camera.snapshot(now);
+        let retry_in_seconds = match &status.state {
+            CameraState::BackingOff { retry_at, .. } => {
+                Some(rounded(retry_at.saturating_duration_since(now).as_secs_f64(), 10.0))
+            }
+            _ => None,
+        };
+        let video = snapshot.formats.video.as_ref().map(|format| {
+            let id = format.profile_level_id();
+            VideoView {
+                codec: "H264",
+                profile: h264::profile_name(id),
+                profile_level_id: format!("{:02x}{:02x}{:02x}", id[0], id[1], id[2]),
+                width: format.width,
+                height: format.height,
+                fps: rounded(snapshot.fps, 10.0),
+                bitrate_bps: snapshot.bitrate_bps as u64,
+                gop_seconds: snapshot.gop.map(|gop| rounded(gop.as_secs_f64(), 100.0)),
+            }
+        });
+        let audio = snapshot.formats.audio.map(|format| AudioView {
+            codec: format.codec.encoding_name(),
+            clock_rate: format.codec.clock_rate().hz(),
+            channels: format.channels,
+        });
+        Self {
+            name: camera.name().to_string(),
+            state: status.state.name(),
+            since: rfc3339(status.since),
+            reason: status.reason,
+            retry_in_seconds,
+            viewers: *camera.viewers().borrow(),
+            reconnects: camera.counters.reconnects.total(),
+            video,
+            audio,
+        }
+    }
+}
+
+impl SessionView {
+    fn of(session: &SessionStatus) -> Self {
+        Self {
+            id: session.id.to_string(),
+            camera: session.camera.to_string(),
+            state: session.phase().name(),
+            since: rfc3339(session.since),
+            remote: session.remote().map(|remote| remote.to_string()),
+            packets_sent: session.packets_sent.total(),
+            bytes_sent: session.bytes_sent.total(),
+            rtp_packets_sent: session.rtp_packets_sent.total(),
+            nacks: session.nacks.total(),
+            retransmissions: session.retransmissions.total(),
+            plis: session.plis.total(),
+            skipped_units: session.skipped_units.total(),
+            rtt_ms: session.rtt().map(|rtt| rounded(rtt.as_secs_f64() * 1_000.0, 100.0)),
+            loss: session.loss(),
+        }
+    }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+fn rounded(value: f64, steps: f64) -> f64 {
+    (value * steps).round() / steps
+}

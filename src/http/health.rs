@@ -1,0 +1,36 @@
+//! For supervisors and load balancers: is the process alive, are the cameras there.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use super::Context;
+use crate::hub::CameraState;
+
+#[derive(Debug, Serialize)]
+struct Missing {
+    name: String,
+    state: &'static str,
+    reason: Option<String>,
+}
+
+/// `GET /healthz`: 200 as long as the process answers.
+pub(super) async fn process() -> &'static str {
+    "ok"
+}
+
+/// `GET /readyz`: 200 when every camera with `start = "always"` is live, else 503 and which are not.
+pub(super) async fn cameras(State(context): State<Context>) -> Response {
+    let cameras = context.always_on.iter().filter_map(|name| context.hub.get(name.as_str()));
+    let missing: Vec<_> = cameras
+        .map(|camera| (camera.name().to_string(), camera.status()))
+        .filter(|(_, status)| status.state != CameraState::Live)
+        .map(|(name, status)| Missing { name, state: status.state.name(), reason: status.reason })
+        .collect();
+    let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(serde_json::json!({ "ready": missing.is_empty(), "not_live": missing }))).into_response()
+}

@@ -1,0 +1,81 @@
+//! `GET /metrics`: counters and states in the OpenMetrics text format that Prometheus reads.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use super::Context;
+use crate::{hub::CameraState, peer::Phase};
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCamera {
+    camera: String,
+}
+
+/// Reads everything at the moment it is asked; nothing is kept between scrapes.
+pub(super) async fn scrape(State(context): State<Context>) -> Response {
+    let mut registry = Registry::with_prefix("camgate");
+    cameras(&context, &mut registry);
+    viewers(&context, &mut registry);
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn cameras(context: &Context, registry: &mut Registry) {
+    let cameras = context.hub.cameras();
+    let mut counter = |name: &str, help: &str, read: fn(&crate::stats::CameraCounters) -> u64| {
+        let family = Family::<OfCamera, Counter>::default();
+        for camera in &cameras {
+            family.get_or_create(&OfCamera { camera: camera.name().to_string() }).inc_by(read(&camera.counters));
+        }
+        registry.register(name, help, family);
+    };
+    counter("camera_units", "Access units received", |c| c.units.total());
+    counter("camera_bytes", "Coded bytes received", |c| c.bytes.total());
+    counter("camera_unusable_units", "Access units that could not be packed", |c| c.unusable.total());
+    counter("camera_dropped_units", "Units that a full worker did not take", |c| c.dropped.total());
+    counter("camera_gop_cache_overflows", "Times a GOP outgrew the cache", |c| c.cache_overflows.total());
+    counter("camera_lost_packets", "RTP packets of the camera that did not arrive", |c| c.lost_packets.total());
+    counter("camera_reconnects", "Connections made again", |c| c.reconnects.total());
+    let live = Family::<OfCamera, Gauge>::default();
+    let viewers = Family::<OfCamera, Gauge>::default();
+    for camera in &cameras {
+        let label = OfCamera { camera: camera.name().to_string() };
+        live.get_or_create(&label).set(i64::from(camera.status().state == CameraState::Live));
+        viewers.get_or_create(&label).set(i64::try_from(*camera.viewers().borrow()).unwrap_or(i64::MAX));
+    }
+    registry.register("camera_live", "Whether media flows", live);
+    registry.register("camera_viewers", "Viewers now", viewers);
+}
+
+fn viewers(context: &Context, registry: &mut Registry) {
+    let sessions = context.peers.sessions();
+    let connected = sessions.iter().filter(|session| session.phase() == Phase::Connected).count();
+    let mut gauge = |name: &str, help: &str, value: usize| {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        registry.register(name, help, gauge);
+    };
+    gauge("sessions", "WebRTC sessions", sessions.len());
+    gauge("sessions_connected", "WebRTC sessions that media flows in", connected);
+    let (unsent, unread) = context.peers.dropped_datagrams();
+    let mut counter = |name: &str, help: &str, value: u64| {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(value);
+        registry.register(name, help, counter);
+    };
+    counter("unsent_datagrams", "Datagrams to viewers that the kernel had no room for", unsent);
+    counter("unread_datagrams", "Datagrams from viewers that a worker had no room for", unread);
+}

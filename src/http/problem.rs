@@ -1,0 +1,185 @@
+//! The one place that decides how an error is answered: status, and a problem document (RFC 9457) whose `detail` is a
+//! sentence that a person understands.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::{
+    hub::{CameraState, Status},
+    peer::{OpenError, Refusal},
+};
+
+/// When an offer may be tried again while a camera is still being connected to.
+const SOON: Duration = Duration::from_secs(2);
+/// When a full gateway may be asked again.
+const FULL: Duration = Duration::from_secs(10);
+
+/// A problem document.
+#[derive(Debug, Serialize)]
+pub(super) struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    camera: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip)]
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:camgate:problem:{kind}"),
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            camera: None,
+            reason: None,
+            retry_after: None,
+        }
+    }
+
+    fn about(mut self, camera: &str) -> Self {
+        self.camera = Some(camera.to_owned());
+        self
+    }
+
+    pub(super) fn unknown_camera(name: &str) -> Self {
+        // The name comes from the URL and goes into a page: short, and as JSON.
+        let shown: String = name.chars().take(64).collect();
+        let detail = format!("There is no camera named \"{shown}\".");
+        Self::new(StatusCode::NOT_FOUND, "no-such-camera", "No such camera", detail)
+    }
+
+    pub(super) fn unknown_session() -> Self {
+        let detail = "There is no such session; it may have ended already.";
+        Self::new(StatusCode::NOT_FOUND, "no-such-session", "No such session", detail)
+    }
+
+    pub(super) fn wrong_content_type(found: Option<&str>) -> Self {
+        let found = found.map_or_else(|| "none".to_owned(), |found| format!("\"{found}\""));
+        let detail = format!("An offer is sent with Content-Type application/sdp; this request has {found}.");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", "Not an SDP offer", detail)
+    }
+
+    pub(super) fn too_large() -> Self {
+        let detail = format!("The offer is larger than {} bytes, which no WebRTC client needs.", super::MAX_BODY);
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Offer too large", detail)
+    }
+
+    pub(super) fn too_slow() -> Self {
+        let detail = "The offer took too long to arrive.";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "Offer too slow", detail)
+    }
+
+    pub(super) fn unreadable(detail: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-offer", "Unusable offer", detail)
+    }
+
+    /// A camera that did not become live in time.
+    pub(super) fn not_live(camera: &str, status: &Status) -> Self {
+        let now = Instant::now();
+        let (what, retry_after) = match &status.state {
+            CameraState::BackingOff { retry_at, .. } => {
+                ("cannot be reached", retry_at.saturating_duration_since(now).max(Duration::from_secs(1)))
+            }
+            CameraState::Stopped => ("is switched off", FULL),
+            CameraState::Idle | CameraState::Connecting | CameraState::Live => ("did not send a picture in time", SOON),
+        };
+        let why = status.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let detail = format!("The camera {camera} {what}{why}.");
+        let mut problem = Self::new(StatusCode::CONFLICT, "camera-not-live", "Camera not live", detail).about(camera);
+        problem.reason = status.reason.clone();
+        problem.retry_after = Some(retry_after);
+        problem
+    }
+
+    pub(super) fn refused(camera: &str, error: &OpenError) -> Self {
+        let sentence = capitalized(&error.to_string());
+        match error {
+            OpenError::Refused(refusal) => Self::bad_offer(refusal).about(camera),
+            OpenError::Full { .. } | OpenError::ShuttingDown => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                let mut problem = Self::new(status, "full", "No place for another viewer", sentence).about(camera);
+                problem.retry_after = Some(FULL);
+                problem
+            }
+        }
+    }
+
+    pub(super) fn bad_offer(refusal: &Refusal) -> Self {
+        let sentence = capitalized(&refusal.to_string());
+        if refusal.is_malformed() {
+            Self::new(StatusCode::BAD_REQUEST, "bad-offer", "Unusable offer", sentence)
+        } else {
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no-common-codec", "No common codec", sentence)
+        }
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).chain(['.']).collect()).unwrap_or_default()
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after.map(|after| after.as_secs_f64().ceil().max(1.0) as u64);
+        let mut response = (status, Json(self)).into_response();
+        let json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+pub(super) async fn no_such_page() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no-such-page", "No such page", "There is nothing at this address.")
+}
+
+pub(super) async fn no_such_method() -> Problem {
+    let detail = "This address does not answer requests of this method.";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn a_camera_that_is_away_says_why_and_when_to_come_back() {
+        let reason = "wrong password".to_owned();
+        let retry_at = Instant::now() + Duration::from_millis(8_500);
+        let state = CameraState::BackingOff { reason: reason.clone(), retry_at };
+        let status = Status { state, since: SystemTime::now(), reason: Some(reason) };
+        let response = Problem::not_live("front", &status).into_response();
+        assert_eq!(response.status(), StatusCode::CONFLICT);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "9");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+
+    #[test]
+    fn a_full_gateway_and_a_bad_offer_differ() {
+        let full = Problem::refused("front", &OpenError::Full { limit: 3 });
+        assert_eq!((full.status, full.detail.as_str()), (503, "All 3 viewer places are taken."));
+        let bad = Problem::refused("front", &OpenError::Refused(Refusal::Malformed("it is empty".to_owned())));
+        assert_eq!(bad.status, 400);
+        let refusal = Refusal::NoCommonCodec { camera: "H264 High".to_owned(), offered: "VP8".to_owned() };
+        assert_eq!(Problem::bad_offer(&refusal).status, 422);
+    }
+}

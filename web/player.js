@@ -1,0 +1,296 @@
+// One camera on the page: a <video> around a WhepClient, its words, its sound, its statistics.
+//
+// Event: `statechange` when `state` (see words.js) has changed.
+
+import { element } from '/assets/element.js';
+import { StatsReader } from '/assets/stats.js';
+import { tileView } from '/assets/tile.js';
+import { WhepClient } from '/assets/whep.js';
+import { countdown, describe } from '/assets/words.js';
+
+// The gateway may still say `live` for a moment after the camera has gone: do not reconnect sooner.
+const LIVE_BUT_FROZEN_MS = 6000;
+const TICK_MS = 1000;
+// Without a pointer moving for this long, floating buttons leave the picture alone.
+const AWAKE_MS = 2500;
+// A remembered picture need not be larger than this, whatever the camera sends.
+const STILL_MAX_WIDTH = 1280;
+
+export class Player extends EventTarget {
+  #name;
+  #feed;
+  #client;
+  #view;
+  #stream = null;
+  #hasFrame = false;
+  #ticking = 0;
+  #playRefused = false;
+  #wantsSound;
+  #awakeTimer = 0;
+  #statsTimer = 0;
+  #statsReader = null;
+  #shown = { state: 'idle', text: '' };
+
+  // layout: `tile` or `bare`; sound: try with sound first; controls: show buttons at all.
+  constructor(name, feed, { layout = 'tile', sound = false, controls = true } = {}) {
+    super();
+    this.#name = name;
+    this.#feed = feed;
+    this.#wantsSound = sound;
+    this.#view = tileView(name, { layout, controls });
+    this.#view.video.muted = !sound;
+    this.#client = new WhepClient(this.whepUrl);
+    this.#client.addEventListener('track', ({ detail }) => this.#onTrack(detail));
+    this.#client.addEventListener('statechange', () => this.#onClientState());
+    this.#bindControls();
+    this.#render();
+  }
+
+  get element() {
+    return this.#view.root;
+  }
+
+  get view() {
+    return this.#view;
+  }
+
+  get client() {
+    return this.#client;
+  }
+
+  get state() {
+    return this.#shown.state;
+  }
+
+  get whepUrl() {
+    return new URL(`/whep/${encodeURIComponent(this.#name)}`, location.href).href;
+  }
+
+  start() {
+    this.#client.start();
+  }
+
+  stop() {
+    this.#keepStill();
+    this.#client.stop();
+  }
+
+  // The feed has news; the page forwards them to each player.
+  onCameras() {
+    const camera = this.#feed.find(this.#name);
+    const { state, cause } = this.#client;
+    // The camera is back before the wait is over.
+    if (state === 'waiting' && cause.code === 'camera-not-live' && camera?.state === 'live') this.#client.retry();
+    this.#render();
+  }
+
+  toggleSound() {
+    const { video } = this.#view;
+    video.muted = !video.muted;
+    this.#wantsSound = !video.muted;
+    this.#view.invite.hidden = true;
+    this.#play();
+    this.#renderSound();
+  }
+
+  async toggleFullscreen() {
+    const { root, video } = this.#view;
+    if (document.fullscreenElement) await document.exitFullscreen();
+    else if (root.requestFullscreen) await root.requestFullscreen().catch(() => {});
+    // iPhones let only the video itself fill the screen.
+    else video.webkitEnterFullscreen?.();
+  }
+
+  toggleStatistics() {
+    const { stats, statistics } = this.#view;
+    const isOn = stats.hidden;
+    stats.hidden = !isOn;
+    statistics.setAttribute('aria-pressed', String(isOn));
+    clearInterval(this.#statsTimer);
+    if (!isOn) return;
+    this.#statsReader = new StatsReader();
+    this.#statsTimer = setInterval(() => this.#renderStatistics(), TICK_MS);
+    this.#renderStatistics();
+  }
+
+  // Answers whether the key meant something.
+  onKey(key) {
+    const action = {
+      m: () => this.#view.sound.disabled || this.toggleSound(),
+      s: () => this.toggleStatistics(),
+      f: () => this.toggleFullscreen(),
+    }[key.toLowerCase()];
+    if (action) this.#wake();
+    action?.();
+    return Boolean(action);
+  }
+
+  #bindControls() {
+    const { root, video, picture, sound, invite, fullscreen, statistics, retry } = this.#view;
+    sound.addEventListener('click', () => this.toggleSound());
+    invite.addEventListener('click', () => this.toggleSound());
+    fullscreen.addEventListener('click', () => this.toggleFullscreen());
+    statistics.addEventListener('click', () => this.toggleStatistics());
+    retry.addEventListener('click', () => (this.#playRefused ? this.#play() : this.#client.retry()));
+    picture.addEventListener('dblclick', () => this.toggleFullscreen());
+    picture.addEventListener('click', () => this.#playRefused && this.#play());
+    for (const type of ['pointermove', 'pointerdown', 'focusin']) root.addEventListener(type, () => this.#wake());
+    root.addEventListener('fullscreenchange', () => {
+      fullscreen.setAttribute('aria-pressed', String(document.fullscreenElement === root));
+    });
+    // Headphones pulled out, a media key, a sleeping phone: a live picture has no pause.
+    video.addEventListener('pause', () => this.#client.state === 'playing' && this.#play());
+    video.addEventListener('volumechange', () => this.#renderSound());
+    this.#renderSound();
+  }
+
+  #wake() {
+    const { classList } = this.#view.root;
+    classList.add('awake');
+    clearTimeout(this.#awakeTimer);
+    this.#awakeTimer = setTimeout(() => classList.remove('awake'), AWAKE_MS);
+  }
+
+  #onTrack({ track, streams }) {
+    const stream = streams[0];
+    if (stream && this.#stream !== stream) {
+      this.#keepStill();
+      this.#show(stream);
+    } else if (!stream) {
+      // An answer without a=msid leaves the tracks unbundled.
+      this.#adopt(track);
+    }
+  }
+
+  #adopt(track) {
+    const { video } = this.#view;
+    const current = video.srcObject?.getTracks().filter(({ readyState }) => readyState === 'live') ?? [];
+    this.#keepStill();
+    this.#show(new MediaStream([...current, track]));
+  }
+
+  #show(stream) {
+    this.#stream = stream;
+    this.#hasFrame = false;
+    this.#view.video.srcObject = stream;
+    this.#play();
+  }
+
+  async #play() {
+    const { video, invite } = this.#view;
+    try {
+      await video.play();
+      this.#playRefused = false;
+    } catch (error) {
+      // AbortError: a newer stream took the element over.
+      if (error.name !== 'NotAllowedError') return;
+      if (!video.muted) {
+        video.muted = true;
+        invite.hidden = !this.#wantsSound;
+        this.#play();
+        return;
+      }
+      this.#playRefused = true;
+    }
+    this.#render();
+  }
+
+  #onClientState() {
+    const { state } = this.#client;
+    if (state === 'playing') {
+      this.#hasFrame = this.#client.hasVideo;
+      this.#view.still.hidden = true;
+    } else if (state !== 'connecting') {
+      this.#keepStill();
+    }
+    this.#render();
+  }
+
+  // A frozen or replaced <video> may turn black; a copy of its last picture does not.
+  #keepStill() {
+    const { video, still } = this.#view;
+    // Before its first frame Chromium gives a stream a black picture of 2 by 2.
+    if (!still.hidden || !this.#hasFrame || !video.videoWidth) return;
+    const scale = Math.min(1, STILL_MAX_WIDTH / video.videoWidth);
+    still.width = Math.round(video.videoWidth * scale);
+    still.height = Math.round(video.videoHeight * scale);
+    still.getContext('2d').drawImage(video, 0, 0, still.width, still.height);
+    still.hidden = false;
+  }
+
+  #tick() {
+    this.#reconnectIfFrozen();
+    this.#render();
+  }
+
+  #reconnectIfFrozen() {
+    const client = this.#client;
+    const camera = this.#feed.find(this.#name);
+    if (client.state !== 'stalled' || camera?.state !== 'live') return;
+    const frameMs = camera.video?.fps > 0 ? 1000 / camera.video.fps : 0;
+    const since = Math.max(client.lastFrameAt, camera.liveSeenAt);
+    if (performance.now() - since > Math.max(LIVE_BUT_FROZEN_MS, 3 * frameMs)) client.reconnect(client.cause.code);
+  }
+
+  #render() {
+    const view = this.#view;
+    const before = this.#shown;
+    const shown = describe({
+      name: this.#name,
+      client: this.#client,
+      camera: this.#feed.find(this.#name),
+      gatewayNow: this.#feed.now(),
+      playRefused: this.#playRefused,
+    });
+    this.#shown = shown;
+    setText(view.sentence, shown.text);
+    setText(view.next, countdown(shown.nextTryAt));
+    if (view.label) setText(view.label, shown.label);
+    view.words.hidden = shown.text === '';
+    // An offline camera is the gateway's to retry; asking the gateway sooner would not wake it.
+    const canRetry = this.#client.state === 'waiting' && shown.state !== 'offline';
+    view.retry.hidden = !canRetry && !this.#playRefused;
+    setText(view.retry, this.#playRefused ? 'Play' : 'Try now');
+    view.root.dataset.state = shown.state;
+    const isMoving = shown.state === 'playing' && this.#client.hasVideo;
+    view.root.classList.toggle('has-picture', isMoving || !view.still.hidden);
+    this.#renderSound();
+    this.#keepTicking(!['idle', 'playing'].includes(shown.state));
+    if (shown.state === before.state) return;
+    this.#announce(before, shown);
+    this.dispatchEvent(new Event('statechange'));
+  }
+
+  // Only news worth interrupting for, and without the countdown: a wall of cameras must not chatter.
+  #announce(before, shown) {
+    const isBad = (state) => ['stalled', 'offline', 'error'].includes(state);
+    if (isBad(shown.state)) setText(this.#view.status, shown.text);
+    else if (shown.state === 'playing' && isBad(before.state)) setText(this.#view.status, `${this.#name} is live again.`);
+  }
+
+  #keepTicking(on) {
+    if (on === Boolean(this.#ticking)) return;
+    clearInterval(this.#ticking);
+    this.#ticking = on ? setInterval(() => this.#tick(), TICK_MS) : 0;
+  }
+
+  #renderSound() {
+    const { sound, video } = this.#view;
+    const isSilent = this.#client.isConnected && !this.#client.hasAudio;
+    sound.disabled = isSilent;
+    sound.title = isSilent ? `${this.#name} sends no sound` : 'Sound (M)';
+    sound.setAttribute('aria-pressed', String(!video.muted));
+  }
+
+  async #renderStatistics() {
+    const report = await this.#client.stats();
+    const rows = report ? this.#statsReader.read(report) : [['Session', 'none']];
+    const { stats } = this.#view;
+    stats.replaceChildren(...rows.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]));
+  }
+}
+
+// Text that has not changed is not written: selections and screen readers stay undisturbed.
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}

@@ -1,0 +1,209 @@
+// One WHEP session: one offer, one answer, one RTCPeerConnection, one resource to DELETE.
+// It does not try again; that is the client's part (whep.js).
+//
+// Events: `track` (RTCTrackEvent's fields in `detail`), `connected`, `lost` (a Failure in `detail`).
+
+import { Failure, failureFromResponse } from '/assets/failure.js';
+import { iceServersFromLink } from '/assets/link.js';
+import { request } from '/assets/request.js';
+
+// The gateway learns peer-reflexive addresses, so an offer need not wait for every candidate.
+const GATHERING_MS = 300;
+const AFTER_FIRST_CANDIDATE_MS = 20;
+const OPTIONS_TIMEOUT_MS = 3000;
+// An on-demand camera may have to start before the gateway can answer.
+const POST_TIMEOUT_MS = 15_000;
+const CONNECT_DEADLINE_MS = 10_000;
+// ICE calls a Wi-Fi roam `disconnected` and often mends it within this time.
+const DISCONNECTED_MS = 4000;
+
+export class WhepSession extends EventTarget {
+  #url;
+  #iceServers;
+  #connection = null;
+  #video = null;
+  #audio = null;
+  #resource = null;
+  #candidates = [];
+  #timer = 0;
+  #wasConnected = false;
+  #closed = false;
+
+  // Without `iceServers` the session asks the gateway for them.
+  constructor(url, { iceServers } = {}) {
+    super();
+    this.#url = url;
+    this.#iceServers = iceServers;
+  }
+
+  get connection() {
+    return this.#connection;
+  }
+
+  get hasVideo() {
+    return isReceiving(this.#video);
+  }
+
+  get hasAudio() {
+    return isReceiving(this.#audio);
+  }
+
+  // Resolves when the answer is in place; rejects with a Failure.
+  async open() {
+    if (typeof RTCPeerConnection === 'undefined') throw new Failure('no-webrtc');
+    const iceServers = this.#iceServers ?? this.#fetchIceServers();
+    const offer = await this.#offer(iceServers);
+    const response = await request(this.#url, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/sdp', Accept: 'application/sdp, application/problem+json' },
+      body: offer,
+    }, POST_TIMEOUT_MS);
+    if (!response.ok) throw await failureFromResponse(response);
+
+    const location = response.headers.get('Location');
+    if (location) this.#resource = new URL(location, response.url).href;
+    if (this.#closed) {
+      // Closed while the gateway was answering: only now is there something to delete.
+      this.#deleteResource();
+      throw new Failure('closed');
+    }
+    await this.#accept(response.text());
+  }
+
+  close() {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#connection?.close();
+    this.#deleteResource();
+  }
+
+  // What has arrived so far, to tell a running picture from a frozen one.
+  async progress() {
+    const receiver = (this.hasVideo ? this.#video : this.#audio).receiver;
+    for (const entry of (await receiver.getStats()).values()) {
+      if (entry.type !== 'inbound-rtp') continue;
+      const packets = entry.packetsReceived ?? 0;
+      // Sound has no frames; its packets stand for progress.
+      return { packets, frames: this.hasVideo ? entry.framesDecoded ?? 0 : packets };
+    }
+    return { packets: 0, frames: 0 };
+  }
+
+  async #fetchIceServers() {
+    const response = await request(this.#url, { method: 'OPTIONS' }, OPTIONS_TIMEOUT_MS);
+    return iceServersFromLink(response.headers.get('Link'));
+  }
+
+  async #offer(iceServers) {
+    const connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    this.#connection = connection;
+    connection.addEventListener('track', ({ track, receiver, streams }) => {
+      preferLowLatency(receiver);
+      this.dispatchEvent(new CustomEvent('track', { detail: { track, receiver, streams } }));
+    });
+    connection.addEventListener('connectionstatechange', () => this.#onConnectionState());
+    this.#video = connection.addTransceiver('video', { direction: 'recvonly' });
+    this.#audio = connection.addTransceiver('audio', { direction: 'recvonly' });
+
+    // The ICE servers are on their way while the offer is made: gathering begins only afterwards.
+    const [offer, servers] = await Promise.all([connection.createOffer(), iceServers]);
+    if (this.#closed) throw new Failure('closed');
+    if (servers.length > 0) this.#configure(servers);
+    await connection.setLocalDescription(offer);
+    await gathered(connection);
+    if (this.#closed) throw new Failure('closed');
+    return connection.localDescription.sdp;
+  }
+
+  #configure(iceServers) {
+    try {
+      this.#connection.setConfiguration({ bundlePolicy: 'max-bundle', iceServers });
+    } catch (error) {
+      // On a LAN the picture comes without them.
+      console.warn('camgate: unusable ICE servers', error);
+    }
+  }
+
+  async #accept(answer) {
+    this.#candidates = candidatesIn(answer);
+    try {
+      await this.#connection.setRemoteDescription({ type: 'answer', sdp: answer });
+    } catch (error) {
+      if (this.#closed) throw new Failure('closed');
+      throw new Failure('bad-answer', { detail: error.message, cause: error });
+    }
+    if (!this.hasVideo && !this.hasAudio) throw new Failure('no-common-codec');
+    // The connection's own state does not tell a DTLS close_notify apart; the transport's does.
+    const { transport } = this.#video.receiver;
+    transport?.addEventListener('statechange', () => {
+      if (transport.state === 'failed') this.#lose('connection-lost');
+      if (transport.state !== 'closed') return;
+      this.#resource = null;
+      this.#lose('session-ended');
+    });
+    if (!this.#wasConnected) this.#loseAfter(CONNECT_DEADLINE_MS, 'network-blocked');
+  }
+
+  #onConnectionState() {
+    switch (this.#connection.connectionState) {
+      case 'connected':
+        clearTimeout(this.#timer);
+        this.#wasConnected = true;
+        this.dispatchEvent(new Event('connected'));
+        break;
+      case 'disconnected':
+        this.#loseAfter(DISCONNECTED_MS, 'connection-lost');
+        break;
+      case 'failed':
+      case 'closed':
+        this.#lose(this.#wasConnected ? 'connection-lost' : 'network-blocked');
+        break;
+    }
+  }
+
+  #loseAfter(milliseconds, code) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#lose(code), milliseconds);
+  }
+
+  #lose(code) {
+    if (this.#closed) return;
+    const failure = new Failure(code, { candidates: this.#candidates });
+    this.dispatchEvent(new CustomEvent('lost', { detail: failure }));
+  }
+
+  #deleteResource() {
+    if (!this.#resource) return;
+    // keepalive, because the page may be closing; a session that is gone already is no news.
+    fetch(this.#resource, { method: 'DELETE', keepalive: true }).catch(() => {});
+    this.#resource = null;
+  }
+}
+
+function isReceiving(transceiver) {
+  return transceiver?.currentDirection === 'recvonly';
+}
+
+function preferLowLatency(receiver) {
+  if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
+  else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = 0;
+}
+
+function gathered(connection) {
+  return new Promise((resolve) => {
+    setTimeout(resolve, GATHERING_MS);
+    connection.addEventListener('icecandidate', ({ candidate }) => {
+      if (candidate) setTimeout(resolve, AFTER_FIRST_CANDIDATE_MS);
+      else resolve();
+    });
+  });
+}
+
+// RFC 8839: candidate:<foundation> <component> <transport> <priority> <address> <port> ...
+function candidatesIn(sdp) {
+  const lines = sdp.matchAll(/^a=candidate:\S+ \d+ (\S+) \d+ (\S+) (\d+)/gm);
+  return [...lines].map(([, transport, address, port]) => ({
+    transport: transport.toLowerCase(), address, port: Number(port),
+  }));
+}

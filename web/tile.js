@@ -1,0 +1,64 @@
+// The elements of one player; what they do is player.js.
+//
+// `tile` is a picture with a bar below it (grid); `bare` is the picture alone, its buttons floating (watch page).
+
+import { element, icon } from '/assets/element.js';
+
+export function tileView(name, { layout, controls = true }) {
+  const video = element('video', { playsinline: true, autoplay: true, muted: true, 'aria-label': `Live picture of ${name}` });
+  // The attribute alone does not mute an element made by script.
+  video.muted = true;
+  const still = element('canvas', { class: 'still', 'aria-hidden': 'true', hidden: true });
+  const sentence = element('span', { class: 'sentence' });
+  const next = element('span', { class: 'next' });
+  const retry = element('button', { type: 'button', class: 'retry', hidden: true }, 'Try now');
+  const words = element('div', { class: 'words', hidden: true }, element('p', {}, sentence, ' ', next), retry);
+  const stats = element('dl', { class: 'stats', hidden: true, tabindex: '0', 'aria-label': `Statistics of ${name}` });
+  const picture = element('div', { class: 'picture' }, video, still, words, stats);
+
+  const buttons = actionButtons(name);
+  const status = element('p', { class: 'visually-hidden', role: 'status', 'aria-live': 'polite' });
+  const root = element('article', { class: `tile ${layout}`, 'data-camera': name, 'data-state': 'idle', tabindex: '0', 'aria-label': `Camera ${name}` });
+  const view = { root, picture, video, still, words, sentence, next, retry, stats, status, ...buttons };
+
+  if (layout === 'bare') {
+    root.append(picture, status);
+    if (controls) root.append(element('div', { class: 'floating' }, buttons.sound, buttons.statistics, buttons.fullscreen, buttons.invite));
+    return view;
+  }
+  view.label = element('span', { class: 'label' });
+  view.open = element('a', { class: 'item', href: `/watch/${encodeURIComponent(name)}` }, 'Open in its own page');
+  view.copy = element('button', { type: 'button', class: 'item' }, 'Copy WHEP URL');
+  view.menu = element('div', { class: 'menu', id: `menu-${name}`, hidden: true }, view.open, view.copy, buttons.statistics);
+  buttons.statistics.className = 'item';
+  buttons.statistics.replaceChildren('Statistics');
+  view.more = element('button', { type: 'button', class: 'button', 'aria-label': `More for ${name}`, 'aria-expanded': 'false', 'aria-controls': view.menu.id }, icon('more'));
+  root.append(
+    picture,
+    element(
+      'div',
+      { class: 'bar' },
+      element('h2', { class: 'name', title: name }, name),
+      element('p', { class: 'state' }, element('span', { class: 'dot', 'aria-hidden': 'true' }), view.label),
+      element('div', { class: 'actions' }, buttons.sound, buttons.fullscreen, view.more),
+      view.menu,
+    ),
+    status,
+  );
+  return view;
+}
+
+function actionButtons(name) {
+  return {
+    sound: pressable(`Sound of ${name}`, 'Sound (M)', 'm', icon('sound-off'), icon('sound-on')),
+    fullscreen: pressable(`Full screen for ${name}`, 'Full screen (F)', 'f', icon('fullscreen')),
+    statistics: pressable(`Statistics of ${name}`, 'Statistics (S)', 's', icon('stats')),
+    invite: element('button', { type: 'button', class: 'invite', hidden: true }, icon('sound-off'), 'Turn sound on'),
+  };
+}
+
+function pressable(label, title, shortcut, ...children) {
+  return element('button', {
+    type: 'button', class: 'button', 'aria-label': label, title, 'aria-pressed': 'false', 'aria-keyshortcuts': shortcut,
+  }, ...children);
+}

@@ -1,0 +1,246 @@
+// A WHEP player without a page: it keeps one session alive and says how it fares.
+//
+//   const client = new WhepClient('/whep/front');
+//   client.addEventListener('track', ({ detail }) => ...);         // detail.track, detail.streams
+//   client.addEventListener('statechange', () => client.state, client.cause);
+//   client.start();
+//
+// state    idle        nobody wants the picture
+//          connecting  offer, answer, ICE, DTLS, first frame; `cause` is then why the last attempt failed
+//          playing     frames are being decoded
+//          stalled     connected, but no new frame; the session is kept, it survives a camera outage
+//          waiting     no session; the next attempt is at `retryAt`
+//          failed      no session, and another attempt cannot help
+// cause    null or a Failure
+//
+// `closed` follows each session that has ended.
+
+import { Backoff } from '/assets/backoff.js';
+import { Failure } from '/assets/failure.js';
+import { WhepSession } from '/assets/session.js';
+
+const WATCH_FIRST_FRAME_MS = 200;
+const WATCH_MS = 1000;
+// Longer than the pause between two frames of a slow camera, short enough not to pass for live.
+const STALLED_MS = 3000;
+// A picture this old is not part of a reconnect loop.
+const STABLE_MS = 10_000;
+// Waking up (online, visible again) skips the wait, but not this.
+const MIN_ATTEMPT_GAP_MS = 1000;
+
+export class WhepClient extends EventTarget {
+  #url;
+  #options;
+  #backoff = new Backoff();
+  #session = null;
+  #state = 'idle';
+  #cause = null;
+  #retryAt = null;
+  #retryTimer = 0;
+  #attemptedAt = -Infinity;
+  #connected = false;
+  #watch = null;
+  #hiddenByPage = false;
+
+  // options.iceServers: RTCIceServer list; without it each attempt asks the gateway.
+  constructor(url, options = {}) {
+    super();
+    this.#url = url;
+    this.#options = options;
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  get cause() {
+    return this.#cause;
+  }
+
+  // Date.now() of the next attempt, or null.
+  get retryAt() {
+    return this.#retryAt;
+  }
+
+  // ICE and DTLS are done; a picture may still be missing.
+  get isConnected() {
+    return this.#connected;
+  }
+
+  get hasVideo() {
+    return this.#session?.hasVideo ?? false;
+  }
+
+  get hasAudio() {
+    return this.#session?.hasAudio ?? false;
+  }
+
+  // performance.now() of the last decoded frame in this session, or of its connection.
+  get lastFrameAt() {
+    return this.#watch?.lastFrameAt ?? null;
+  }
+
+  start() {
+    if (this.#state !== 'idle') return;
+    this.#listen(true);
+    this.#attempt();
+  }
+
+  stop() {
+    if (this.#state === 'idle') return;
+    this.#listen(false);
+    this.#endSession();
+    clearTimeout(this.#retryTimer);
+    this.#enter('idle');
+  }
+
+  // The next attempt now, if one is waiting.
+  retry() {
+    if (this.#state !== 'waiting') return;
+    const gap = this.#attemptedAt + MIN_ATTEMPT_GAP_MS - performance.now();
+    if (gap > 0) this.#attemptAfter(gap);
+    else this.#attempt();
+  }
+
+  // Gives this session up; the caller knows that it will not recover.
+  reconnect(code) {
+    if (this.#session) this.#fail(new Failure(code));
+  }
+
+  // RTCStatsReport of the session, or null.
+  async stats() {
+    const connection = this.#session?.connection;
+    return connection && connection.signalingState !== 'closed' ? connection.getStats() : null;
+  }
+
+  async #attempt() {
+    clearTimeout(this.#retryTimer);
+    this.#attemptedAt = performance.now();
+    const session = new WhepSession(this.#url, this.#options);
+    this.#session = session;
+    const isCurrent = () => this.#session === session;
+    session.addEventListener('track', ({ detail }) => {
+      if (isCurrent()) this.dispatchEvent(new CustomEvent('track', { detail }));
+    });
+    session.addEventListener('connected', () => isCurrent() && this.#onConnected(session));
+    session.addEventListener('lost', ({ detail }) => isCurrent() && this.#fail(detail));
+    this.#enter('connecting', this.#cause);
+    try {
+      await session.open();
+    } catch (error) {
+      if (!isCurrent()) return;
+      this.#fail(error instanceof Failure ? error : new Failure('browser-error', { detail: error.message, cause: error }));
+    }
+  }
+
+  #onConnected(session) {
+    // ICE may come back from `disconnected`: the watch is already running.
+    if (this.#connected) return;
+    this.#connected = true;
+    const now = performance.now();
+    this.#watch = { frames: 0, packets: 0, lastFrameAt: now, playingSince: null, timer: 0 };
+    this.#changed();
+    this.#observe(session, this.#watch);
+  }
+
+  async #observe(session, watch) {
+    try {
+      const progress = await session.progress();
+      if (this.#session !== session) return;
+      this.#judge(watch, progress);
+    } catch {
+      // The connection closed under the question; `lost` says so.
+      if (this.#session !== session) return;
+    }
+    const pause = this.#state === 'playing' ? WATCH_MS : WATCH_FIRST_FRAME_MS;
+    watch.timer = setTimeout(() => this.#observe(session, watch), pause);
+  }
+
+  #judge(watch, { frames, packets }) {
+    const now = performance.now();
+    if (frames > watch.frames) {
+      watch.frames = frames;
+      watch.packets = packets;
+      watch.lastFrameAt = now;
+      watch.playingSince ??= now;
+      if (now - watch.playingSince >= STABLE_MS) this.#backoff.reset();
+      if (this.#state !== 'playing') this.#enter('playing');
+      return;
+    }
+    if (now - watch.lastFrameAt < STALLED_MS) return;
+    watch.playingSince = null;
+    // Packets without frames: the browser cannot decode what arrives. No packets: the camera is silent.
+    const code = packets > watch.packets ? 'no-frames' : 'no-media';
+    if (this.#state !== 'stalled' || this.#cause?.code !== code) this.#enter('stalled', new Failure(code));
+  }
+
+  #fail(failure) {
+    const delay = this.#backoff.next(failure.retryAfterSeconds);
+    if (failure.isFinal) {
+      this.#enter('failed', failure);
+    } else {
+      this.#attemptAfter(delay);
+      this.#enter('waiting', failure);
+    }
+    // Last, so that a listener can still copy the last picture.
+    this.#endSession();
+  }
+
+  #attemptAfter(delay) {
+    clearTimeout(this.#retryTimer);
+    this.#retryAt = Date.now() + delay;
+    this.#retryTimer = setTimeout(() => this.#attempt(), delay);
+  }
+
+  #endSession() {
+    const session = this.#session;
+    clearTimeout(this.#watch?.timer);
+    this.#watch = null;
+    this.#session = null;
+    this.#connected = false;
+    if (!session) return;
+    session.close();
+    this.dispatchEvent(new Event('closed'));
+  }
+
+  #enter(state, cause = null) {
+    this.#state = state;
+    this.#cause = cause;
+    if (state !== 'waiting') this.#retryAt = null;
+    this.#changed();
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event('statechange'));
+  }
+
+  #listen(on) {
+    const method = on ? 'addEventListener' : 'removeEventListener';
+    globalThis[method]('online', this.#onOnline);
+    globalThis[method]('pagehide', this.#onPageHide);
+    globalThis[method]('pageshow', this.#onPageShow);
+    globalThis.document?.[method]('visibilitychange', this.#onVisibility);
+  }
+
+  #onOnline = () => {
+    if (this.#session?.connection?.connectionState === 'disconnected') this.reconnect('connection-lost');
+    this.retry();
+  };
+
+  #onVisibility = () => {
+    if (document.visibilityState === 'visible') this.retry();
+  };
+
+  #onPageHide = () => {
+    clearTimeout(this.#retryTimer);
+    this.#hiddenByPage = true;
+    this.#endSession();
+  };
+
+  // The page came back from the back/forward cache.
+  #onPageShow = () => {
+    if (!this.#hiddenByPage) return;
+    this.#hiddenByPage = false;
+    if (this.#state !== 'failed') this.#attempt();
+  };
+}

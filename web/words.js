@@ -1,0 +1,184 @@
+// The one place that turns a cause into a sentence, and a player's facts into the state of its tile.
+//
+// describe(...) -> { state, label, text, nextTryAt }
+//   state      idle | connecting | playing | stalled | offline | error
+//   label      the state in one word
+//   text       why there is no running picture; empty while there is one
+//   nextTryAt  Date.now() of the next attempt (countdown() words it), or null
+
+const LABELS = {
+  idle: 'Paused',
+  connecting: 'Connecting',
+  playing: 'Live',
+  stalled: 'Frozen',
+  offline: 'Offline',
+  error: 'No picture',
+};
+
+export function describe(facts) {
+  const { state, text, nextTryAt = null } = judge(facts);
+  return { state, label: LABELS[state], text, nextTryAt };
+}
+
+export function countdown(nextTryAt) {
+  if (nextTryAt === null) return '';
+  const seconds = Math.ceil((nextTryAt - Date.now()) / 1000);
+  return seconds > 0 ? `Next try in ${seconds} s.` : 'Trying again now.';
+}
+
+// client: a WhepClient; camera: from CameraFeed or null; gatewayNow: ms, on the gateway's clock;
+// playRefused: the browser did not let the element play.
+function judge({ name, client, camera, gatewayNow, playRefused }) {
+  const { state, cause, retryAt } = client;
+  if (state === 'idle') return { state: 'idle', text: 'Paused while out of sight.' };
+  if (state === 'playing') return playing(name, client, camera, playRefused);
+
+  const isAboutCamera = !cause || ['camera-not-live', 'no-media', 'no-frames'].includes(cause.code);
+  if (isAboutCamera && camera?.isDown) {
+    return { state: 'offline', text: offline(name, camera, gatewayNow), nextTryAt: camera.retryAt };
+  }
+  if (state === 'stalled') return { state: 'stalled', text: stalled(name, client, camera) };
+  if (state === 'connecting' && !cause) return { state: 'connecting', text: connecting(name, client, camera) };
+
+  // While a new attempt runs, the old reason stands until it is disproved: no flicker, nothing to hear twice.
+  return {
+    state: cause.code === 'camera-not-live' ? 'offline' : 'error',
+    text: failed(name, cause, camera),
+    nextTryAt: cause.isFinal ? null : retryAt ?? Date.now(),
+  };
+}
+
+function playing(name, client, camera, playRefused) {
+  if (playRefused) {
+    return { state: 'error', text: 'This browser did not let the picture start by itself. Press play.' };
+  }
+  if (!client.hasVideo) {
+    const text = camera?.video
+      ? `Sound only: this browser cannot play ${name}’s video (${camera.video.codec}).`
+      : `${name} sends sound only.`;
+    return { state: 'playing', text };
+  }
+  return { state: 'playing', text: '' };
+}
+
+function connecting(name, client, camera) {
+  if (client.isConnected) return 'Connected. Waiting for the first picture.';
+  if (camera?.state === 'idle' || camera?.state === 'connecting') return `Starting ${name}.`;
+  return 'Connecting.';
+}
+
+function stalled(name, client, camera) {
+  if (client.cause.code === 'no-frames') return undecodable(name, camera);
+  if (camera?.state === 'idle' || camera?.state === 'connecting') return `${name} is starting again.`;
+  const seconds = Math.round((performance.now() - client.lastFrameAt) / 1000);
+  return `No new picture from ${name} for ${seconds} s.`;
+}
+
+function offline(name, camera, gatewayNow) {
+  const since = new Date(camera.downSince);
+  const reason = camera.reason ? `: ${clause(camera.reason)}` : '';
+  if (camera.state === 'stopped') return `${name} is stopped${reason}.`;
+  return `${name} has been offline since ${clockTime(since, gatewayNow)} (${duration(gatewayNow - since)})${reason}.`;
+}
+
+function failed(name, cause, camera) {
+  switch (cause.code) {
+    case 'camera-not-live':
+      return cause.detail ?? `${name} is offline${cause.reason ? `: ${clause(cause.reason)}` : ''}.`;
+    case 'camera-not-found':
+      return cause.detail ?? `This gateway has no camera named “${name}”.`;
+    case 'no-common-codec':
+      return noCommonCodec(name, cause, camera);
+    case 'gateway-full':
+      return cause.detail ?? 'The gateway is full: it has no room for another viewer.';
+    case 'gateway-unreachable':
+      return navigator.onLine === false
+        ? 'This device is not connected to a network.'
+        : `The gateway at ${location.host} cannot be reached.`;
+    case 'gateway-silent':
+      return `The gateway at ${location.host} does not answer.`;
+    case 'network-blocked':
+      return networkBlocked(cause.candidates);
+    case 'connection-lost':
+      return 'The connection to the gateway was lost.';
+    case 'session-ended':
+      return 'The gateway ended this session.';
+    case 'no-media':
+      return `The picture from ${name} stopped although the camera is live.`;
+    case 'no-frames':
+      return undecodable(name, camera);
+    case 'not-allowed':
+      return cause.detail ?? `You are not allowed to watch ${name}.`;
+    case 'no-webrtc':
+      return 'This browser has no WebRTC, so it cannot show live pictures. '
+        + 'A current Chrome, Edge, Firefox or Safari can.';
+    case 'bad-answer':
+      return `This browser did not accept the gateway’s answer: ${clause(cause.detail)}.`;
+    case 'browser-error':
+      return `This browser could not start a session: ${clause(cause.detail)}.`;
+    default:
+      return cause.detail ?? `The gateway answered with an error (HTTP ${cause.status}).`;
+  }
+}
+
+function undecodable(name, camera) {
+  const codec = camera?.video ? ` (${camera.video.codec}, profile ${camera.video.profile_level_id})` : '';
+  return `Video arrives from ${name}, but this browser cannot decode it${codec}. `
+    + 'Switching B-frames or “smart codec” off in the camera often helps.';
+}
+
+function noCommonCodec(name, cause, camera) {
+  const receives = RTCRtpReceiver.getCapabilities?.('video')?.codecs ?? [];
+  const hasH264 = receives.some(({ mimeType }) => mimeType.toLowerCase() === 'video/h264');
+  if (!hasH264 && (camera?.video?.codec ?? 'H264') === 'H264') {
+    return `This browser cannot decode H.264, which ${name} sends. `
+      + 'Chrome, Edge and Safari can; Firefox needs its OpenH264 plugin switched on.';
+  }
+  return cause.detail ?? `This browser and ${name} have no codec in common.`;
+}
+
+function networkBlocked(candidates = []) {
+  const begin = 'The gateway answered, but no media packet got through';
+  if (candidates.length === 0) return `${begin}: its answer names no address to send to.`;
+  const transports = unique(candidates.map(({ transport }) => transport.toUpperCase())).join(' and ');
+  const ports = unique(candidates.map(({ port }) => port)).join(', ');
+  const addresses = unique(candidates.map(({ address }) => address));
+  const sentence = `${begin}: ${transports} port ${ports} at ${listed(addresses)} may be blocked.`;
+  // Docker's default bridges live in 172.16.0.0/12; no other machine can reach them.
+  const isContainer = addresses.every((address) => /^172\.(1[6-9]|2\d|3[01])\./.test(address));
+  if (!isContainer || addresses.includes(location.hostname)) return sentence;
+  return `${sentence} That looks like a container’s own address: add the host’s to advertise under [webrtc] in config.toml.`;
+}
+
+// "Wrong password." -> "wrong password", but "RTSP says 401." keeps its capitals.
+function clause(sentence = '') {
+  const bare = sentence.trim().replace(/\.$/, '');
+  return /^[A-Z][a-z]/.test(bare) ? bare[0].toLowerCase() + bare.slice(1) : bare;
+}
+
+// en-GB: 24 hours, as on the camera's own overlay, whatever the browser's locale.
+function clockTime(date, now) {
+  const isToday = date.toDateString() === new Date(now).toDateString();
+  const day = isToday ? {} : { day: 'numeric', month: 'short' };
+  return new Intl.DateTimeFormat('en-GB', { ...day, hour: '2-digit', minute: '2-digit' }).format(date);
+}
+
+function duration(milliseconds) {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000));
+  if (seconds < 60) return counted(seconds, 'second');
+  if (seconds < 3600) return counted(Math.floor(seconds / 60), 'minute');
+  if (seconds < 48 * 3600) return counted(Math.floor(seconds / 3600), 'hour');
+  return counted(Math.floor(seconds / 86_400), 'day');
+}
+
+function counted(number, unit) {
+  return `${number} ${unit}${number === 1 ? '' : 's'}`;
+}
+
+function listed(items) {
+  return items.length > 3 ? `${items.slice(0, 3).join(', ')} and ${items.length - 3} more` : items.join(', ');
+}
+
+function unique(items) {
+  return [...new Set(items)];
+}
