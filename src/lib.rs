@@ -10,12 +10,12 @@
 //!             unit                cache
 //! ```
 //!
-//! A `source` keeps one camera alive and yields `media::AccessUnit`s. The `hub` packs each into RTP payloads once
-//! (`rtp`), keeps the units since the last keyframe, and hands every unit to the workers whose viewers watch that
-//! camera. `peer` puts it on each viewer's own timeline, protects it and sends it in trains through one UDP port.
-//! `http` opens and ends sessions and serves the pages; `app` wires everything; `config` describes everything.
+//! A [`source`] keeps one camera alive and yields [`media::AccessUnit`]s. The [`hub`] packs each into RTP payloads once
+//! ([`rtp`]), keeps the units since the last keyframe, and hands every unit to the workers whose viewers watch that
+//! camera. [`peer`] puts it on each viewer's own timeline, protects it and sends it in trains through one UDP port.
+//! [`http`] opens and ends sessions and serves the pages; [`app`] wires everything; [`config`] describes everything.
 //! What travels backwards (a viewer wants a keyframe, a camera has no viewer left) goes through handles that
-//! `hub::Camera` owns.
+//! [`hub::Camera`] owns.
 //!
 //! # Glossary
 //!
@@ -43,7 +43,13 @@
 //! media  -> nothing of ours
 //! ```
 
+pub mod app;
+pub mod config;
+pub mod http;
 pub mod hub;
 pub mod media;
+pub mod peer;
 pub mod rtp;
+pub mod shutdown;
+pub mod source;
 pub mod stats;

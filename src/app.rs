@@ -1,0 +1,95 @@
+//! Puts the parts together: build (open the ports), run, drain. The only file that sees every layer.
+
+use std::{sync::Arc, thread::available_parallelism, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{sync::oneshot, task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    config::Config,
+    http::{Context, Server},
+    hub::{Camera, Hub},
+    peer::Peers,
+    shutdown::Signals,
+    source::{self, config::Start},
+};
+
+/// Everything that is needed to run, with its ports open and nothing moving yet.
+pub struct App {
+    server: Server,
+    context: Context,
+    cameras: Vec<(source::Config, Arc<Camera>)>,
+    grace: Duration,
+}
+
+impl App {
+    /// Opens the ports and makes the cameras. Must be called on the runtime that [`run`](Self::run) runs on.
+    ///
+    /// # Errors
+    /// A port that cannot be opened.
+    pub fn build(config: Config) -> anyhow::Result<Self> {
+        let start_deadline = config.http.start_deadline;
+        let server = Server::bind(&config.http)?;
+        let workers = available_parallelism().map_or(1, usize::from);
+        let peers = Peers::bind(config.peer, workers)?;
+        let hub = Arc::new(Hub::default());
+        let always_on = config.cameras.iter().filter(|camera| camera.start == Start::Always);
+        let always_on = always_on.map(|camera| camera.name.clone()).collect();
+        let cameras: Vec<_> = config
+            .cameras
+            .into_iter()
+            .map(|config| {
+                let camera = Camera::new(config.name.clone(), config.gop);
+                hub.insert(camera.clone());
+                (config, camera)
+            })
+            .collect();
+        let context = Context { hub, peers, always_on, start_deadline };
+        Ok(Self { server, context, cameras, grace: config.shutdown_grace })
+    }
+
+    /// Serves until a signal, then drains within the grace period; a second signal cuts that short.
+    ///
+    /// # Errors
+    /// When the HTTP port breaks while running.
+    pub async fn run(self, mut signals: Signals) -> anyhow::Result<()> {
+        info!("http listening on http://{}", self.server.local_address());
+        info!("webrtc listening on udp {}", self.context.peers.local_address());
+        let stop = CancellationToken::new();
+        let mut sources = JoinSet::new();
+        for (config, camera) in self.cameras {
+            info!(camera = %config.name, start = ?config.start, "camera configured");
+            sources.spawn(source::run(config, camera, stop.child_token()));
+        }
+        let (stop_http, http_stopped) = oneshot::channel::<()>();
+        let peers = self.context.peers.clone();
+        let serving = self.server.serve(self.context, async {
+            // A sender that is dropped means the same.
+            let _ = http_stopped.await;
+        });
+        let mut serving = tokio::spawn(serving);
+        tokio::select! {
+            signal = signals.next() => info!(signal, grace = ?self.grace, "shutting down"),
+            broken = &mut serving => return broken.context("the HTTP server ended")?.context("the HTTP port broke"),
+        }
+        let drain = async {
+            stop.cancel();
+            drop(stop_http);
+            // Viewers first: their goodbye is sent while their cameras still tear down.
+            peers.shutdown().await;
+            while sources.join_next().await.is_some() {}
+            let _ = (&mut serving).await;
+        };
+        tokio::select! {
+            drained = timeout(self.grace, drain) => match drained {
+                Ok(()) => info!("everything closed"),
+                Err(_) => warn!(grace = ?self.grace, "the grace period is over; what is left is cut off"),
+            },
+            signal = signals.next() => warn!(signal, "second signal: ending at once"),
+        }
+        serving.abort();
+        Ok(())
+    }
+}
