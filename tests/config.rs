@@ -1,0 +1,111 @@
+//! The configuration through the public door: `camgate check --config FILE`, its exit code and what it prints.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A folder with a config.toml that is gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with(test: &str, config: &[u8]) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("config-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join("config.toml"), config).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs `camgate check --config config.toml` in `folder`, with no variable but `environment`.
+fn check(folder: &Path, environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_camgate"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CAMGATE_")) {
+        command.env_remove(name);
+    }
+    command.envs(environment.iter().copied()).current_dir(folder);
+    command.args(["check", "--config", "config.toml"]).output().unwrap()
+}
+
+/// What `check` prints about faults: each line one fault.
+#[track_caller]
+fn faults(output: &Output) -> Vec<String> {
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    let lines = str::from_utf8(&output.stderr).unwrap().lines();
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_shipped_configuration_is_good() {
+    let output = check(Path::new(env!("CARGO_MANIFEST_DIR")), &[]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_missing_file_is_one_fault() {
+    let folder = Folder::with("missing", b"");
+    std::fs::remove_file(folder.0.join("config.toml")).unwrap();
+    let faults = faults(&check(&folder.0, &[]));
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].starts_with("config.toml: found no such file, allowed: "), "{faults:?}");
+}
+
+#[test]
+fn a_file_that_is_not_text_or_not_toml_is_one_fault() {
+    for (content, start) in [
+        (b"\n\xc3\x28".as_slice(), "config.toml:2: found a byte that is not UTF-8 at byte offset 1"),
+        (b"\n\n[http".as_slice(), "config.toml:3: column "),
+    ] {
+        let folder = Folder::with("not-toml", content);
+        let faults = faults(&check(&folder.0, &[]));
+        assert!(faults.len() == 1 && faults[0].starts_with(start), "{faults:?}");
+    }
+}
+
+#[test]
+fn every_fault_has_its_line_and_no_secret_is_printed() {
+    let config = r#"
+[http]
+listen = ":8080"
+listenn = "0.0.0.0:80"
+
+[[camera]]
+name = "front"
+url = "rtsp://admin:hunter2@192.168.1.20/stream1"
+
+[[camera]]
+name = "front"
+url = "rtsps://192.168.1.21/stream1"
+username = "viewer"
+password = 20041997
+
+[[camera]]
+name = "Back Yard"
+pipeline = "no-such-pipeline"
+"#;
+    let folder = Folder::with("several", config.as_bytes());
+    let environment = [("CAMGATE_WEBRTC__LISTEN", "everywhere"), ("CAMGATE_CAMERA__FRNT__PASSWORD", "hunter2")];
+    let faults = faults(&check(&folder.0, &environment));
+    let expected = [
+        "config.toml:3: http.listen: found \":8080\", allowed: an IP address and a port, such as",
+        "config.toml:4: http.listenn: found an unknown key, did you mean \"listen\"?",
+        "config.toml:8: camera[0] \"front\" url: found \"rtsp://***@192.168.1.20/...\", allowed: rtsp://host[:port]/path",
+        "config.toml:11: camera[1] \"front\" name: found \"front\" again, first at config.toml:7",
+        "config.toml:12: camera[1] \"front\" url: found \"rtsps://192.168.1.21/...\", allowed: rtsp://host[:port]/path",
+        "config.toml:14: camera[1] \"front\" password: found a value that is not in quotes",
+        "config.toml:17: camera[2] \"Back Yard\" name: found \"Back Yard\" ('B' cannot be part of a name)",
+        "config.toml:18: camera[2] \"Back Yard\" pipeline: found \"no-such-pipeline\", but no no-such-pipeline.launch in pipelines, /usr",
+        "CAMGATE_CAMERA__FRNT__PASSWORD: found a variable for a camera that the file does not have",
+        "CAMGATE_WEBRTC__LISTEN: webrtc.listen: found \"everywhere\"",
+    ];
+    assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+    for (fault, expected) in faults.iter().zip(expected) {
+        assert!(fault.starts_with(expected), "{fault}\ndoes not start with\n{expected}");
+        assert!(!fault.contains("hunter2") && !fault.contains("20041997"), "{fault}");
+    }
+}

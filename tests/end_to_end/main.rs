@@ -1,0 +1,26 @@
+//! The whole program against real parts: the binary as a child process, GStreamer's RTSP server as the camera, a native
+//! WHEP client and Chromium as viewers. One test binary, because each would link all of that again.
+
+#![allow(clippy::unwrap_used)]
+
+mod cameras;
+mod page;
+mod picture;
+mod shutdown;
+#[path = "../support/mod.rs"]
+mod support;
+mod viewers;
+mod whep;
+
+use std::time::Duration;
+
+use support::{camera::Camera, gateway::Gateway};
+
+/// For anything that takes a connection to a camera or a viewer; generous because the machine may be busy.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A gateway with one camera named `front`; `keys` go into its `[[camera]]`.
+async fn gateway(camera: &Camera, keys: &str) -> Gateway {
+    let entry = format!("{}\n{keys}", camera.toml("front"));
+    Gateway::builder(env!("CARGO_BIN_EXE_camgate")).config(entry).spawn().await
+}

@@ -1,0 +1,88 @@
+//! The pages in Chromium, as a person sees them.
+
+use std::time::Duration;
+
+use crate::{
+    LIMIT, gateway,
+    support::{browser::Browser, camera::Camera, gateway::Gateway},
+};
+
+#[tokio::test]
+async fn the_grid_shows_every_camera() {
+    let (front, back) = (Camera::builder().start(), Camera::builder().start());
+    let config = format!("{}\n{}", front.toml("front"), back.toml("back"));
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).config(config).spawn().await;
+    let browser = Browser::start().await;
+    browser.open(&gateway.url("/")).await;
+    for name in ["front", "back"] {
+        browser.wait_for(&format!("document.querySelector('[data-camera={name}][data-state=playing]')"), LIMIT).await;
+        let picture = browser.picture_of(&format!("[data-camera={name}] video")).await.expect("a video element");
+        assert!(picture.shows_something() && picture.muted, "{name}: {picture:?}");
+    }
+    let errors = browser.console_errors().await;
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[tokio::test]
+async fn the_page_recovers_alone_when_its_camera_comes_back() {
+    let mut camera = Camera::builder().start();
+    let gateway = gateway(&camera, "").await;
+    let browser = Browser::start().await;
+    browser.open(&gateway.url("/watch/front")).await;
+    browser.wait_for("document.querySelector('[data-state=playing]')", LIMIT).await;
+    camera.stop();
+    browser.wait_for("document.querySelector('[data-state=offline]')", LIMIT).await;
+    browser.wait_for("document.querySelector('.words').textContent.includes('offline')", LIMIT).await;
+    let picture = browser.picture().await.expect("the last picture stays");
+    assert!(picture.shows_something(), "{picture:?}");
+    camera.start_again();
+    browser.wait_for("document.querySelector('[data-state=playing]')", Duration::from_secs(40)).await;
+    browser.wait_decoded(15, LIMIT).await;
+}
+
+#[tokio::test]
+async fn the_page_recovers_alone_when_the_gateway_comes_back() {
+    let camera = Camera::builder().start();
+    let mut first = gateway(&camera, "").await;
+    let browser = Browser::start().await;
+    browser.open(&first.url("/watch/front")).await;
+    browser.wait_for("document.querySelector('[data-state=playing]')", LIMIT).await;
+    let (http, webrtc) = (first.http_address().to_owned(), first.webrtc_address().to_owned());
+    first.signal("TERM");
+    first.wait_exit(LIMIT).await;
+    browser.wait_for("document.querySelector('[data-state=error]')", LIMIT).await;
+    let second = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
+        .http_listen(&http)
+        .webrtc_listen(&webrtc)
+        .config(camera.toml("front"))
+        .spawn()
+        .await;
+    browser.wait_for("document.querySelector('[data-state=playing]')", Duration::from_secs(40)).await;
+    assert_eq!(second.sessions().await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_page_says_why_there_is_no_picture() {
+    let mut camera = Camera::builder().start();
+    camera.stop();
+    let gateway = gateway(&camera, "").await;
+    let browser = Browser::start().await;
+    browser.open(&gateway.url("/watch/front")).await;
+    browser.wait_for("/offline|cannot be reached/.test(document.querySelector('.words').textContent)", LIMIT).await;
+    browser.open(&gateway.url("/watch/attic")).await;
+    browser.wait_for("document.querySelector('.words').textContent.includes('attic')", LIMIT).await;
+    let empty = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).spawn().await;
+    browser.open(&empty.url("/")).await;
+    browser.wait_for("document.body.innerText.includes('config.toml')", LIMIT).await;
+}
+
+#[tokio::test]
+async fn closing_the_page_ends_its_session() {
+    let camera = Camera::builder().start();
+    let gateway = gateway(&camera, "").await;
+    let browser = Browser::start().await;
+    browser.open(&gateway.url("/watch/front")).await;
+    browser.wait_for("document.querySelector('[data-state=playing]')", LIMIT).await;
+    browser.open("about:blank").await;
+    gateway.wait_sessions(0, Duration::from_secs(5)).await;
+}

@@ -1,0 +1,56 @@
+//! Chromium decodes what we send.
+
+use std::time::Duration;
+
+use crate::{
+    LIMIT, gateway,
+    support::{browser::Browser, camera::Camera, gateway::Gateway},
+};
+
+#[tokio::test]
+async fn chromium_shows_an_rtsp_camera() {
+    let camera = Camera::builder().gop(150).start();
+    let gateway = gateway(&camera, "start = \"always\"").await;
+    gateway.wait_camera("front", "live", LIMIT).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let browser = Browser::start().await;
+    let join = browser.open_bare(&gateway.whep("front"), LIMIT).await;
+    assert_eq!((join.width, join.height), (320, 180));
+    let stats = browser.wait_decoded(30, LIMIT).await;
+    assert_eq!((stats.packets_lost, stats.freeze_count), (0, 0), "{stats:?}");
+    let picture = browser.wait_counter(LIMIT).await;
+    assert!(picture.shows_something(), "{picture:?}");
+    let age = camera.age_of(picture.counter.expect("waited for it"));
+    assert!(age < Duration::from_secs(3), "the picture is live and not the cached past: {age:?}");
+}
+
+#[tokio::test]
+async fn chromium_follows_a_change_of_resolution() {
+    let camera = Camera::builder().start();
+    let gateway = gateway(&camera, "").await;
+    let browser = Browser::start().await;
+    browser.open_bare(&gateway.whep("front"), LIMIT).await;
+    browser.wait_decoded(10, LIMIT).await;
+    camera.change_size(640, 360);
+    browser.wait_for("document.querySelector('video').videoWidth === 640", LIMIT).await;
+    browser.wait_decoded(20, LIMIT).await;
+    assert_eq!(gateway.camera("front").await["video"]["width"], 640);
+    assert_eq!(gateway.sessions().await.len(), 1, "on the same session");
+}
+
+/// What `scripts/run` shows: no camera, no network, picture and sound.
+#[cfg(feature = "gstreamer")]
+#[tokio::test]
+async fn chromium_shows_and_hears_the_test_pattern() {
+    let pipelines = concat!("[pipelines]\npath = [\"", env!("CARGO_MANIFEST_DIR"), "/pipelines\"]");
+    let entry = "[[camera]]\nname = \"test\"\npipeline = \"test-pattern\"\n[camera.with]\nwidth = 320\nheight = 180\n";
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).config(entry).config(pipelines).spawn().await;
+    let browser = Browser::builder().autoplay_policy("no-user-gesture-required").start().await;
+    browser.open(&gateway.url("/watch/test?sound=1")).await;
+    let stats = browser.wait_decoded(30, LIMIT).await;
+    assert_eq!((stats.frame_width, stats.frame_height), (320, 180));
+    assert!(browser.picture().await.is_some_and(|picture| picture.shows_something()));
+    let energy = || async { browser.audio_stats().await.map_or(0.0, |audio| audio.total_audio_energy) };
+    let before = energy().await;
+    crate::support::wait::until_value("the tone to be heard", LIMIT, energy, |energy| *energy > before).await;
+}

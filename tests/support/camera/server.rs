@@ -1,0 +1,307 @@
+//! The RTSP side of the camera: a server on a thread with a GLib main context of its own.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::glib;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use gstreamer_rtsp as gst_rtsp;
+use gstreamer_rtsp_server as gst_rtsp_server;
+use gstreamer_rtsp_server::prelude::*;
+
+use super::auth::{self, Credentials, Scheme};
+use super::feeder::{Controls, Feed};
+use super::sha256::Gate;
+
+/// Longest wait for the server's thread to do what it was asked. It does at most a pipeline's
+/// start in between, which takes milliseconds.
+const THREAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What the clients did, over all runs of the camera.
+#[derive(Default)]
+pub struct Counters {
+    pub open: AtomicUsize,
+    pub connections: AtomicUsize,
+    pub describes: AtomicUsize,
+    pub plays: AtomicUsize,
+    pub teardowns: AtomicUsize,
+    pub refusals: AtomicUsize,
+    pub refusing: AtomicBool,
+}
+
+/// What the server serves.
+#[derive(Clone)]
+pub struct Plan {
+    pub mount: String,
+    pub launch: String,
+    pub protocols: gst_rtsp::RTSPLowerTrans,
+    pub credentials: Option<Credentials>,
+    pub keyframe_on_play: bool,
+}
+
+/// A listening server. Dropping it closes every connection and frees the port.
+pub struct Server {
+    port: u16,
+    server: gst_rtsp_server::RTSPServer,
+    context: glib::MainContext,
+    main_loop: glib::MainLoop,
+    thawed: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+    listener: Option<glib::Source>,
+    gate: Option<Gate>,
+    mount: String,
+    factory: gst_rtsp_server::RTSPMediaFactory,
+    count: Arc<Counters>,
+}
+
+/// What a DESCRIBE gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The stream.
+    Stream,
+    /// 404 Not Found.
+    NotFound,
+    /// 503 Service Unavailable.
+    Unavailable,
+}
+
+impl Server {
+    /// Listens on 127.0.0.1:`port`, or on a free port for 0.
+    pub fn start(plan: &Plan, port: u16, controls: &Arc<Controls>, count: &Arc<Counters>) -> Self {
+        gst::init().expect("GStreamer");
+        let server = gst_rtsp_server::RTSPServer::new();
+        server.set_address("127.0.0.1");
+        let gated = plan.credentials.as_ref().filter(|credentials| credentials.scheme == Scheme::DigestSha256);
+        let service = if gated.is_some() { 0 } else { port };
+        server.set_service(&service.to_string());
+        // Clients are served by our thread and not by the pool's, so that `run` can act on them
+        // without a race. The media pipelines have threads of their own.
+        let threads = gst_rtsp_server::RTSPThreadPool::new();
+        threads.set_max_threads(0);
+        server.set_thread_pool(Some(&threads));
+
+        let factory = factory(plan, controls);
+        if let Some(credentials) = &plan.credentials {
+            auth::install(credentials, &server, &factory);
+        }
+        let mounts = gst_rtsp_server::RTSPMountPoints::new();
+        mounts.add_factory(&plan.mount, factory.clone());
+        server.set_mount_points(Some(&mounts));
+        watch_clients(&server, count, plan.keyframe_on_play.then(|| controls.clone()));
+
+        let context = glib::MainContext::new();
+        let id = server
+            .attach(Some(&context))
+            .unwrap_or_else(|error| panic!("camera cannot listen on port {port}: {error}"));
+        let listener = context.find_source_by_id(&id);
+        let bound = u16::try_from(server.bound_port()).expect("a bound port");
+        let gate = gated.map(|credentials| Gate::start(port, bound, credentials));
+        // A client that vanished keeps its session until somebody looks.
+        let sessions = server.session_pool().expect("a session pool");
+        let sweep = glib::timeout_source_new_seconds(1, None, glib::Priority::DEFAULT, move || {
+            sessions.cleanup();
+            glib::ControlFlow::Continue
+        });
+        sweep.attach(Some(&context));
+
+        let main_loop = glib::MainLoop::new(Some(&context), false);
+        let running = main_loop.clone();
+        let thread = std::thread::Builder::new()
+            .name("camera-rtsp".into())
+            .spawn(move || {
+                let context = running.context();
+                context.with_thread_default(|| running.run()).expect("nobody else runs this context");
+            })
+            .expect("a thread for the camera");
+        Self {
+            port: gate.as_ref().map_or(bound, Gate::port),
+            gate,
+            mount: plan.mount.clone(),
+            factory,
+            count: count.clone(),
+            server,
+            context,
+            main_loop,
+            thawed: Arc::new((Mutex::new(true), Condvar::new())),
+            thread: Some(thread),
+            listener,
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs `act` on the server's thread and waits for its result.
+    fn run<T: Send + 'static>(&self, act: impl FnOnce(&gst_rtsp_server::RTSPServer) -> T + Send + 'static) -> T {
+        let (done, result) = mpsc::channel();
+        let server = self.server.clone();
+        self.context.invoke(move || {
+            let _ = done.send(act(&server));
+        });
+        result.recv_timeout(THREAD_DEADLINE).expect("the camera's RTSP thread answers")
+    }
+
+    /// Closes all connections; returns how many there were.
+    pub fn hang_up(&self) -> usize {
+        self.run(|server| {
+            let mut closed = 0;
+            server.client_filter(Some(&mut |_, _| {
+                closed += 1;
+                gst_rtsp_server::RTSPFilterResult::Remove
+            }));
+            closed
+        })
+    }
+
+    /// Changes what DESCRIBE gets; who plays already is not touched.
+    pub fn answer(&self, answer: Answer) {
+        let (mount, factory) = (self.mount.clone(), self.factory.clone());
+        self.count.refusing.store(answer != Answer::Stream, Ordering::SeqCst);
+        self.run(move |server| {
+            let mounts = server.mount_points().expect("mount points");
+            mounts.remove_factory(&mount);
+            match answer {
+                Answer::Stream => mounts.add_factory(&mount, factory),
+                Answer::NotFound => {}
+                Answer::Unavailable => {
+                    // 503 is what a media gets that cannot be prepared.
+                    let broken = gst_rtsp_server::RTSPMediaFactory::new();
+                    broken.set_launch("( filesrc location=/nonexistent ! rtph264pay name=pay0 )");
+                    mounts.add_factory(&mount, broken);
+                }
+            }
+        });
+    }
+
+    /// Makes the RTSP thread sleep: connections are accepted by the kernel and nobody answers.
+    pub fn freeze(&self) {
+        let thawed = self.thawed.clone();
+        *thawed.0.lock().unwrap() = false;
+        self.context.invoke(move || {
+            let frozen = thawed.0.lock().unwrap();
+            drop(thawed.1.wait_while(frozen, |thawed| !*thawed));
+        });
+    }
+
+    pub fn thaw(&self) {
+        *self.thawed.0.lock().unwrap() = true;
+        self.thawed.1.notify_all();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.thaw();
+        self.gate = None;
+        let (done, finished) = mpsc::channel();
+        let (server, listener) = (self.server.clone(), self.listener.take());
+        let main_loop = self.main_loop.clone();
+        self.context.invoke(move || {
+            if let Some(listener) = listener {
+                listener.destroy();
+            }
+            server.client_filter(Some(&mut |_, _| gst_rtsp_server::RTSPFilterResult::Remove));
+            if let Some(sessions) = server.session_pool() {
+                sessions.filter(Some(&mut |_, _| gst_rtsp_server::RTSPFilterResult::Remove));
+            }
+            main_loop.quit();
+            let _ = done.send(());
+        });
+        // A test that fails for another reason must not hang here.
+        match finished.recv_timeout(THREAD_DEADLINE) {
+            Ok(()) => drop(self.thread.take().map(JoinHandle::join)),
+            Err(error) => eprintln!("camera: the RTSP thread does not stop ({error}); left behind"),
+        }
+    }
+}
+
+fn factory(plan: &Plan, controls: &Arc<Controls>) -> gst_rtsp_server::RTSPMediaFactory {
+    let factory = gst_rtsp_server::RTSPMediaFactory::new();
+    factory.set_launch(&plan.launch);
+    factory.set_shared(true);
+    factory.set_protocols(plan.protocols);
+    let controls = controls.clone();
+    factory.connect_media_configure(move |_, media| {
+        let bin = media.element().downcast::<gst::Bin>().expect("a bin");
+        let source = |name: &str| bin.by_name(name)?.downcast::<gst_app::AppSrc>().ok();
+        let video = source("video").expect("the video input");
+        let feed = Feed::new(video, source("audio"));
+        controls.feeds.lock().unwrap().push(feed);
+        let stalled = controls.clone();
+        media.connect_prepared(move |media| silence_rtcp(media, &stalled));
+    });
+    factory
+}
+
+/// Lets no RTCP out while the camera is stalled: a dead camera sends no sender reports either.
+fn silence_rtcp(media: &gst_rtsp_server::RTSPMedia, controls: &Arc<Controls>) {
+    let mut parent = media.element().parent();
+    while let Some(next) = parent.as_ref().and_then(gst::Object::parent) {
+        parent = Some(next);
+    }
+    let Some(pipeline) = parent.and_then(|top| top.downcast::<gst::Bin>().ok()) else {
+        return;
+    };
+    for session in pipeline.iterate_recurse().into_iter().flatten() {
+        if session.factory().is_none_or(|factory| factory.name() != "rtpbin") {
+            continue;
+        }
+        for pad in session.src_pads() {
+            if !pad.name().starts_with("send_rtcp_src") {
+                continue;
+            }
+            let controls = controls.clone();
+            let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+            pad.add_probe(what, move |_, _| {
+                if controls.stalled.load(Ordering::Relaxed) {
+                    gst::PadProbeReturn::Drop
+                } else {
+                    gst::PadProbeReturn::Ok
+                }
+            });
+        }
+    }
+}
+
+fn watch_clients(server: &gst_rtsp_server::RTSPServer, count: &Arc<Counters>, keyframe_on_play: Option<Arc<Controls>>) {
+    let count = count.clone();
+    server.connect_client_connected(move |_, client| {
+        count.open.fetch_add(1, Ordering::SeqCst);
+        count.connections.fetch_add(1, Ordering::SeqCst);
+        let counted = AtomicBool::new(true);
+        let closed = count.clone();
+        client.connect_closed(move |_| {
+            if counted.swap(false, Ordering::SeqCst) {
+                closed.open.fetch_sub(1, Ordering::SeqCst);
+            }
+        });
+        let describes = count.clone();
+        client.connect_describe_request(move |_, _| {
+            describes.describes.fetch_add(1, Ordering::SeqCst);
+        });
+        let (plays, controls) = (count.clone(), keyframe_on_play.clone());
+        client.connect_play_request(move |_, _| {
+            plays.plays.fetch_add(1, Ordering::SeqCst);
+            if let Some(controls) = &controls {
+                controls.force_keyframe();
+            }
+        });
+        let teardowns = count.clone();
+        client.connect_teardown_request(move |_, _| {
+            teardowns.teardowns.fetch_add(1, Ordering::SeqCst);
+        });
+        let refusals = count.clone();
+        client.connect_pre_describe_request(move |_, _| {
+            if refusals.refusing.load(Ordering::SeqCst) {
+                refusals.refusals.fetch_add(1, Ordering::SeqCst);
+            }
+            // Never anything else: gst-rtsp-server 1.22 frees a message on its stack then.
+            gst_rtsp::RTSPStatusCode::Ok
+        });
+    });
+}
