@@ -31,7 +31,7 @@ pub struct CameraCounters {
     pub bytes: Counter,
     /// Units that could not be packed, for example before the first parameter sets.
     pub unusable: Counter,
-    /// Units that a worker's full mailbox did not take.
+    /// Units that found a queue full: a worker's mailbox, or the way out of a pipeline.
     pub dropped: Counter,
     /// Times the GOP outgrew the cache's bounds, so that newcomers had to wait for the next keyframe.
     pub cache_overflows: Counter,

@@ -45,7 +45,7 @@ fn cameras(context: &Context, registry: &mut Registry) {
     counter("camera_units", "Access units received", |c| c.units.total());
     counter("camera_bytes", "Coded bytes received", |c| c.bytes.total());
     counter("camera_unusable_units", "Access units that could not be packed", |c| c.unusable.total());
-    counter("camera_dropped_units", "Units that a full worker did not take", |c| c.dropped.total());
+    counter("camera_dropped_units", "Units that found a queue full", |c| c.dropped.total());
     counter("camera_gop_cache_overflows", "Times a GOP outgrew the cache", |c| c.cache_overflows.total());
     counter("camera_lost_packets", "RTP packets of the camera that did not arrive", |c| c.lost_packets.total());
     counter("camera_reconnects", "Connections made again", |c| c.reconnects.total());

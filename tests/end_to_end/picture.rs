@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     LIMIT, gateway,
-    support::{browser::Browser, camera::Camera, gateway::Gateway},
+    support::{browser::Browser, camera::Camera},
 };
 
 #[tokio::test]
@@ -44,7 +44,11 @@ async fn chromium_follows_a_change_of_resolution() {
 async fn chromium_shows_and_hears_the_test_pattern() {
     let pipelines = concat!("[pipelines]\npath = [\"", env!("CARGO_MANIFEST_DIR"), "/pipelines\"]");
     let entry = "[[camera]]\nname = \"test\"\npipeline = \"test-pattern\"\n[camera.with]\nwidth = 320\nheight = 180\n";
-    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).config(entry).config(pipelines).spawn().await;
+    let gateway = crate::support::gateway::Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
+        .config(entry)
+        .config(pipelines)
+        .spawn()
+        .await;
     let browser = Browser::builder().autoplay_policy("no-user-gesture-required").start().await;
     browser.open(&gateway.url("/watch/test?sound=1")).await;
     let stats = browser.wait_decoded(30, LIMIT).await;

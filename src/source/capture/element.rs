@@ -11,8 +11,9 @@ use crate::source::{Error, error::redacted};
 const SECRETS: [&str; 4] = ["pass", "pw", "secret", "token"];
 
 /// Elements by the Debian package they are in; the first match counts.
-const PACKAGES: [(&str, &[&str]); 8] = [
+const PACKAGES: [(&str, &[&str]); 9] = [
     ("gstreamer1.0-plugins-ugly", &["x264enc", "mpeg2dec"]),
+    ("gstreamer1.0-x", &["textoverlay", "textrender", "clockoverlay", "timeoverlay"]),
     ("gstreamer1.0-libcamera", &["libcamera"]),
     ("gstreamer1.0-alsa", &["alsa"]),
     ("gstreamer1.0-pulseaudio", &["pulse"]),
@@ -25,10 +26,7 @@ const PACKAGES: [(&str, &[&str]); 8] = [
         "gstreamer1.0-plugins-good",
         &["v4l2", "rtp", "rtsp", "udp", "jpeg", "png", "mulaw", "alaw", "soup", "level", "flv", "matroska", "qtdemux"],
     ),
-    (
-        "gstreamer1.0-plugins-base",
-        &["video", "audio", "opus", "text", "clock", "time", "decodebin", "uridecodebin", "app", "vorbis", "theora"],
-    ),
+    ("gstreamer1.0-plugins-base", &["video", "audio", "opus", "decodebin", "uridecodebin", "app", "vorbis", "theora"]),
 ];
 
 /// Turns failures of one pipeline into words.
@@ -130,7 +128,7 @@ mod tests {
             ("v4l2h264enc", "gstreamer1.0-plugins-good"),
             ("rtspsrc", "gstreamer1.0-plugins-good"),
             ("opusenc", "gstreamer1.0-plugins-base"),
-            ("timeoverlay", "gstreamer1.0-plugins-base"),
+            ("timeoverlay", "gstreamer1.0-x"),
             ("videotestsrc", "gstreamer1.0-plugins-base"),
         ] {
             assert_eq!(package(element), Some(expected), "{element}");

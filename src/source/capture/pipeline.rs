@@ -152,8 +152,12 @@ impl Drop for Pipeline {
 
 fn parse(description: &str, words: &Words) -> Result<gst::Pipeline, Error> {
     let mut context = gst::ParseContext::new();
-    let element = gst::parse::launch_full(description, Some(&mut context), gst::ParseFlags::FATAL_ERRORS)
-        .map_err(|error| words.unparsable(&error, &context.missing_elements()))?;
+    let element = gst::parse::launch_full(description, Some(&mut context), gst::ParseFlags::FATAL_ERRORS);
+    let element = element.map_err(|error| {
+        // So that the next attempt finds a plugin that was installed meanwhile. That it fails is no new failure.
+        let _ = gst::Registry::update();
+        words.unparsable(&error, &context.missing_elements())
+    })?;
     element.downcast::<gst::Pipeline>().map_err(|_| words.unusable("it describes a single element and no pipeline"))
 }
 
