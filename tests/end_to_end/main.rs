@@ -9,6 +9,7 @@ mod picture;
 mod shutdown;
 #[path = "../support/mod.rs"]
 mod support;
+mod synthetic;
 mod viewers;
 mod whep;
 
