@@ -1,20 +1,31 @@
 //! Puts the parts together: build (open the ports), run, drain. The only file that sees every layer.
 
-use std::{sync::Arc, thread::available_parallelism, time::Duration};
+use std::{
+    sync::Arc,
+    thread::available_parallelism,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
-use tokio::{sync::oneshot, task::JoinSet, time::timeout};
+use tokio::{
+    sync::oneshot,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     config::Config,
     http::{Context, Server},
-    hub::{Camera, Hub},
+    hub::{Camera, CameraState, Hub},
     peer::Peers,
     shutdown::Signals,
     source::{self, config::Start},
 };
+
+/// Before a camera's source that panicked is started again.
+const RESTART: Duration = Duration::from_secs(10);
 
 /// Everything that is needed to run, with its ports open and nothing moving yet.
 pub struct App {
@@ -61,7 +72,7 @@ impl App {
         let mut sources = JoinSet::new();
         for (config, camera) in self.cameras {
             info!(camera = %config.name, start = ?config.start, "camera configured");
-            sources.spawn(source::run(config, camera, stop.child_token()));
+            sources.spawn(keep_running(config, camera, stop.child_token()));
         }
         let (stop_http, http_stopped) = oneshot::channel::<()>();
         let peers = self.context.peers.clone();
@@ -70,17 +81,22 @@ impl App {
             let _ = http_stopped.await;
         });
         let mut serving = tokio::spawn(serving);
-        tokio::select! {
-            signal = signals.next() => info!(signal, grace = ?self.grace, "shutting down"),
-            broken = &mut serving => return broken.context("the HTTP server ended")?.context("the HTTP port broke"),
-        }
+        let broken = tokio::select! {
+            signal = signals.next() => {
+                info!(signal, grace = ?self.grace, "shutting down");
+                Ok(())
+            }
+            ended = &mut serving => ended.context("the HTTP server ended"),
+        };
         let drain = async {
             stop.cancel();
             drop(stop_http);
             // Viewers first: their goodbye is sent while their cameras still tear down.
             peers.shutdown().await;
             while sources.join_next().await.is_some() {}
-            let _ = (&mut serving).await;
+            if !serving.is_finished() {
+                let _ = (&mut serving).await;
+            }
         };
         tokio::select! {
             drained = timeout(self.grace, drain) => match drained {
@@ -90,6 +106,24 @@ impl App {
             signal = signals.next() => warn!(signal, "second signal: ending at once"),
         }
         serving.abort();
-        Ok(())
+        broken
+    }
+}
+
+/// Runs a camera's source, and runs it again should it panic: one camera's fault is not to end even that camera.
+async fn keep_running(config: source::Config, camera: Arc<Camera>, stop: CancellationToken) {
+    loop {
+        let mut running = JoinSet::new();
+        running.spawn(source::run(config.clone(), camera.clone(), stop.clone()));
+        match running.join_next().await {
+            Some(Err(fault)) if fault.is_panic() => {
+                error!(camera = %config.name, "an internal error ended this camera's source: please report it");
+                let reason = "an internal error of camgate, see its log".to_owned();
+                camera.set_state(CameraState::BackingOff { reason, retry_at: Instant::now() + RESTART });
+                camera.forget_gop();
+                sleep(RESTART).await;
+            }
+            _ => return,
+        }
     }
 }

@@ -8,6 +8,7 @@ mod health;
 mod metrics;
 mod page;
 mod problem;
+mod serve;
 mod whep;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -76,12 +77,9 @@ impl Server {
         self.address
     }
 
-    /// Answers requests until `stop` completes and the requests under way are answered.
-    ///
-    /// # Errors
-    /// When the listening socket breaks.
-    pub async fn serve(self, context: Context, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        axum::serve(self.listener, router(context)).with_graceful_shutdown(stop).await
+    /// Answers requests until `stop` completes and the requests under way are answered, which takes at most a second.
+    pub async fn serve(self, context: Context, stop: impl Future<Output = ()> + Send + 'static) {
+        serve::serve(self.listener, router(context), stop).await;
     }
 }
 

@@ -15,6 +15,7 @@ mod negotiation;
 mod outbound;
 mod pacer;
 mod peers;
+mod repairs;
 mod session;
 mod socket;
 mod status;

@@ -118,7 +118,8 @@ impl CameraView {
 impl SessionView {
     fn of(session: &SessionStatus) -> Self {
         Self {
-            id: session.id.to_string(),
+            // The whole would let anybody end it.
+            id: format!("{:?}", session.id),
             camera: session.camera.to_string(),
             state: session.phase().name(),
             since: rfc3339(session.since),

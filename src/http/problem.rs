@@ -49,7 +49,7 @@ impl Problem {
         }
     }
 
-    fn about(mut self, camera: &str) -> Self {
+    pub(super) fn about(mut self, camera: &str) -> Self {
         self.camera = Some(camera.to_owned());
         self
     }

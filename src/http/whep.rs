@@ -31,7 +31,7 @@ pub(super) async fn post(
 ) -> Result<Response, Problem> {
     let camera = context.hub.get(&name).ok_or_else(|| Problem::unknown_camera(&name))?;
     let offer = timeout(READ_DEADLINE, read_offer(request)).await.map_err(|_| Problem::too_slow())??;
-    context.peers.check_offer(&offer).map_err(|refusal| Problem::bad_offer(&refusal))?;
+    context.peers.check_offer(&offer).map_err(|refusal| Problem::bad_offer(&refusal).about(&name))?;
     context.peers.check_room().map_err(|error| Problem::refused(&name, &error))?;
     // Somebody who waits counts as a viewer: it is what makes an on-demand camera start.
     let waiting = camera.view();

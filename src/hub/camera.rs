@@ -19,6 +19,11 @@ use crate::{
 /// How far back frame rate and bitrate look. Long enough for a camera with one frame a second.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 
+/// How long an offer waits for the supervisor to react to it: a viewer makes most cameras be tried at once.
+const REACTION: Duration = Duration::from_millis(500);
+/// How long a live picture waits for the format of sound that was announced. A microphone starts after the camera.
+const SOUND_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What a camera's tracks carry; `None` for a track it does not have or that is not known yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Formats {
@@ -26,6 +31,8 @@ pub struct Formats {
     pub video: Option<VideoFormat>,
     /// Sound that can be passed through.
     pub audio: Option<AudioFormat>,
+    /// Whether sound will come whose format is not known yet.
+    pub audio_expected: bool,
 }
 
 /// Measured properties of a camera at one moment.
@@ -50,9 +57,13 @@ pub struct Join {
     pub next: u64,
 }
 
+/// Numbers cameras, so that one that took another's name is not taken for it.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
 /// One camera.
 #[derive(Debug)]
 pub struct Camera {
+    id: u64,
     name: CameraName,
     /// Counted events; also visible in `/metrics`.
     pub counters: CameraCounters,
@@ -84,6 +95,7 @@ impl Camera {
     pub fn new(name: CameraName, limits: GopLimits) -> Arc<Self> {
         let idle = Status { state: CameraState::Idle, since: SystemTime::now(), reason: None };
         Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             name,
             counters: CameraCounters::default(),
             tracks: Mutex::new(Tracks {
@@ -103,6 +115,11 @@ impl Camera {
             closed: watch::Sender::new(false),
             next_slot: AtomicU64::new(0),
         })
+    }
+
+    /// Unlike any other camera's of this process, also if it has had the same name.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// Its name.
@@ -174,21 +191,36 @@ impl Camera {
     /// # Errors
     /// The status at `deadline` when it did not come to that, or at once when the next attempt is later than that.
     pub async fn wait_ready(&self, deadline: Duration) -> Result<Formats, Status> {
-        let given_up_at = Instant::now() + deadline;
+        let asked_at = Instant::now();
+        let (given_up_at, reacted_at) = (asked_at + deadline, asked_at + REACTION.min(deadline));
+        let mut silent_until = None;
         let ready = async {
             let mut status = self.status.subscribe();
             let mut formats = self.formats.subscribe();
             loop {
                 let live = status.borrow_and_update().state == CameraState::Live;
                 let known = formats.borrow_and_update().clone();
+                let now = Instant::now();
+                let mut look_again = given_up_at;
                 if live && (known.video.is_some() || known.audio.is_some()) {
-                    return Ok(known);
+                    let until = *silent_until.get_or_insert(now + SOUND_PATIENCE);
+                    if !known.audio_expected || now >= until {
+                        return Ok(known);
+                    }
+                    look_again = until;
                 }
-                let state = status.borrow().state.clone();
-                if matches!(state, CameraState::BackingOff { retry_at, .. } if retry_at > given_up_at) {
+                let hopeless = match status.borrow().state {
+                    CameraState::BackingOff { retry_at, .. } => retry_at > given_up_at,
+                    CameraState::Stopped => true,
+                    CameraState::Idle | CameraState::Connecting | CameraState::Live => false,
+                };
+                if hopeless && now >= reacted_at {
                     return Err(self.status());
+                } else if hopeless {
+                    look_again = look_again.min(reacted_at);
                 }
                 tokio::select! {
+                    () = tokio::time::sleep_until(look_again.into()) => {}
                     changed = status.changed() => if changed.is_err() { std::future::pending::<()>().await },
                     changed = formats.changed() => if changed.is_err() { std::future::pending::<()>().await },
                 }
@@ -221,6 +253,11 @@ impl Camera {
         let (fps, _) = tracks.frames.rates(now);
         let (_, bitrate_bps) = tracks.bits.rates(now);
         Snapshot { formats: self.formats.borrow().clone(), fps, bitrate_bps, gop: tracks.gop_length }
+    }
+
+    /// The camera went away: what is cached would show newcomers an old picture as if it were live.
+    pub fn forget_gop(&self) {
+        self.lock().gop.clear();
     }
 
     /// The camera was removed: its sessions end.
@@ -256,7 +293,7 @@ impl Camera {
                 self.counters.cache_overflows.add(1);
             }
         }
-        let refused = tracks.slots.iter().filter(|slot| !slot.offer(&self.name, &unit)).count();
+        let refused = tracks.slots.iter().filter(|slot| !slot.offer(self.id, &unit)).count();
         self.counters.dropped.add(refused as u64);
     }
 }

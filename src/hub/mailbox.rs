@@ -8,13 +8,13 @@ use std::sync::{
 use tokio::sync::mpsc;
 
 use super::{Camera, Unit};
-use crate::media::{CameraName, Kind};
+use crate::media::Kind;
 
 /// One unit on its way to a worker.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// The camera it comes from.
-    pub camera: CameraName,
+    /// [`Camera::id`] of the camera it comes from.
+    pub camera: u64,
     /// The unit.
     pub unit: Arc<Unit>,
 }
@@ -46,12 +46,12 @@ impl Slot {
     }
 
     /// Whether the unit was taken.
-    pub(super) fn offer(&self, camera: &CameraName, unit: &Arc<Unit>) -> bool {
+    pub(super) fn offer(&self, camera: u64, unit: &Arc<Unit>) -> bool {
         let video = unit.kind == Kind::Video;
         if video && self.awaiting_keyframe.load(Ordering::Relaxed) && !unit.keyframe {
             return false;
         }
-        let taken = self.mailbox.sender.try_send(Delivery { camera: camera.clone(), unit: unit.clone() }).is_ok();
+        let taken = self.mailbox.sender.try_send(Delivery { camera, unit: unit.clone() }).is_ok();
         if video {
             self.awaiting_keyframe.store(!taken, Ordering::Relaxed);
         }

@@ -35,7 +35,10 @@ impl Producer {
 
     /// The audio track's format, or that there is none.
     pub fn set_audio(&self, format: Option<AudioFormat>) {
-        self.camera.set_formats(|formats| replace(&mut formats.audio, format));
+        self.camera.set_formats(|formats| {
+            let expected = std::mem::replace(&mut formats.audio_expected, false);
+            replace(&mut formats.audio, format) || expected
+        });
     }
 
     /// Packs and delivers a unit; never waits. A unit that cannot be packed is counted and dropped.
@@ -69,9 +72,9 @@ impl Producer {
         });
     }
 
-    /// The camera went away: what is cached would show newcomers an old picture as if it were live.
-    pub fn interrupt(&self) {
-        self.camera.lock().gop.clear();
+    /// Sound will come, in a format that only its first frame tells.
+    pub fn expect_audio(&self) {
+        self.camera.set_formats(|formats| !std::mem::replace(&mut formats.audio_expected, true));
     }
 }
 

@@ -18,6 +18,8 @@ use super::{SessionId, SessionStatus};
 /// Remote addresses remembered per session, so that nobody fills the table by sending from many ports. A browser has a
 /// handful of candidates.
 const MAX_ADDRESSES: usize = 16;
+/// Between two more addresses of one session beyond that: a phone that wanders for days changes its address seldom.
+const ADDRESS_INTERVAL: Duration = Duration::from_secs(60);
 /// A STUN response later than this is not waited for: ICE gives up on a check after 1.4 s here (7 times 200 ms).
 const TRANSACTION_LIFETIME: Duration = Duration::from_secs(5);
 /// STUN header: type, length, magic cookie, transaction id (RFC 8489 section 5).
@@ -39,6 +41,8 @@ struct Entry {
     route: Route,
     ufrag: String,
     addresses: VecDeque<SocketAddr>,
+    /// When the newest address was added.
+    last_new: Option<Instant>,
     status: Arc<SessionStatus>,
 }
 
@@ -58,11 +62,16 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Enters a session; from now on its datagrams find it.
-    pub(super) fn enter(&self, route: Route, ufrag: String, status: Arc<SessionStatus>) {
+    /// Enters a session unless there are `limit` already; from now on its datagrams find it.
+    pub(super) fn enter(&self, route: Route, ufrag: String, status: Arc<SessionStatus>, limit: usize) -> bool {
         let mut tables = self.lock();
+        if tables.sessions.len() >= limit {
+            return false;
+        }
         tables.by_ufrag.insert(ufrag.clone(), route.session);
-        tables.sessions.insert(route.session, Entry { route, ufrag, addresses: VecDeque::new(), status });
+        let entry = Entry { route, ufrag, addresses: VecDeque::new(), last_new: None, status };
+        tables.sessions.insert(route.session, entry);
+        true
     }
 
     /// Forgets a session and all that leads to it.
@@ -78,13 +87,13 @@ impl Directory {
     }
 
     /// The session that a datagram from `remote` is for.
-    pub(super) fn route(&self, remote: SocketAddr, datagram: &[u8]) -> Option<Route> {
+    pub(super) fn route(&self, remote: SocketAddr, datagram: &[u8], now: Instant) -> Option<Route> {
         let mut tables = self.lock();
         match Stun::of(datagram) {
             Some(Stun::Request) => {
                 let ufrag = own_ufrag(datagram)?;
                 let session = *tables.by_ufrag.get(&ufrag)?;
-                tables.remember(session, remote)
+                tables.remember(session, remote, now)
             }
             Some(Stun::Response(transaction)) => {
                 let route = tables.by_transaction.remove(&transaction);
@@ -135,17 +144,31 @@ impl Directory {
 impl Tables {
     /// A request that names our session came from `remote`. Whether it is authentic the session's ICE agent checks; until
     /// then all that this does is to lead this address's datagrams there, where DTLS and SRTP refuse forgeries.
-    fn remember(&mut self, session: SessionId, remote: SocketAddr) -> Option<Route> {
+    ///
+    /// `None` for one address too many: each would become a peer-reflexive candidate of the session for good.
+    fn remember(&mut self, session: SessionId, remote: SocketAddr, now: Instant) -> Option<Route> {
+        let owner = self.by_address.get(&remote).map(|route| route.session);
+        // Nobody talks a connected viewer's datagrams away from it by sending from its address.
+        let taken = owner.filter(|owner| *owner != session).and_then(|owner| self.sessions.get(&owner));
+        let taken = taken.is_some_and(|owner| owner.status.remote() == Some(remote));
         let entry = self.sessions.get_mut(&session)?;
         let route = entry.route;
-        if self.by_address.insert(remote, route) != Some(route) {
+        if !entry.addresses.contains(&remote) {
+            let full = entry.addresses.len() >= MAX_ADDRESSES;
+            if full && entry.last_new.is_some_and(|last| now.saturating_duration_since(last) < ADDRESS_INTERVAL) {
+                return None;
+            }
+            entry.last_new = Some(now);
             entry.addresses.push_back(remote);
-            if entry.addresses.len() > MAX_ADDRESSES
+            if full
                 && let Some(oldest) = entry.addresses.pop_front()
                 && self.by_address.get(&oldest) == Some(&route)
             {
                 self.by_address.remove(&oldest);
             }
+        }
+        if !taken {
+            self.by_address.insert(remote, route);
         }
         Some(route)
     }
@@ -215,7 +238,7 @@ mod tests {
         let routes: Vec<_> = (0..count).map(|worker| Route { worker, session: SessionId::random() }).collect();
         for (index, route) in routes.iter().enumerate() {
             let status = SessionStatus::new(route.session, "front".parse().expect("a name"));
-            directory.enter(*route, format!("ufrag{index}"), Arc::new(status));
+            directory.enter(*route, format!("ufrag{index}"), Arc::new(status), usize::MAX);
         }
         (directory, routes)
     }
@@ -223,10 +246,11 @@ mod tests {
     #[test]
     fn a_request_is_routed_by_our_ufrag_and_opens_the_address() {
         let (directory, routes) = directory(2);
-        assert_eq!(directory.route(addr(1), &[22, 1, 2]), None);
-        assert_eq!(directory.route(addr(1), &request("ufrag1:theirs")), Some(routes[1]));
-        assert_eq!(directory.route(addr(1), &[22, 1, 2]), Some(routes[1]));
-        assert_eq!(directory.route(addr(2), &request("nobody:theirs")), None);
+        let now = Instant::now();
+        assert_eq!(directory.route(addr(1), &[22, 1, 2], now), None);
+        assert_eq!(directory.route(addr(1), &request("ufrag1:theirs"), now), Some(routes[1]));
+        assert_eq!(directory.route(addr(1), &[22, 1, 2], now), Some(routes[1]));
+        assert_eq!(directory.route(addr(2), &request("nobody:theirs"), now), None);
     }
 
     #[test]
@@ -235,34 +259,58 @@ mod tests {
         let now = Instant::now();
         let sent = request("theirs:ufrag0");
         directory.note_sent(routes[0], &sent, now);
-        assert_eq!(directory.route(addr(9), &response(&sent)), Some(routes[0]));
-        assert_eq!(directory.route(addr(9), &response(&sent)), None);
+        assert_eq!(directory.route(addr(9), &response(&sent), now), Some(routes[0]));
+        assert_eq!(directory.route(addr(9), &response(&sent), now), None);
         directory.note_sent(routes[0], &sent, now);
         directory.note_sent(routes[0], &request("a:b"), now + TRANSACTION_LIFETIME * 2);
-        assert_eq!(directory.route(addr(9), &response(&sent)), None);
+        assert_eq!(directory.route(addr(9), &response(&sent), now), None);
     }
 
     #[test]
     fn a_new_session_takes_over_an_address_and_forgetting_the_old_one_keeps_it() {
         let (directory, routes) = directory(2);
-        directory.route(addr(1), &request("ufrag0:theirs"));
-        directory.route(addr(1), &request("ufrag1:theirs"));
+        let now = Instant::now();
+        directory.route(addr(1), &request("ufrag0:theirs"), now);
+        directory.route(addr(1), &request("ufrag1:theirs"), now);
         directory.forget(routes[0].session);
-        assert_eq!(directory.route(addr(1), &[22]), Some(routes[1]));
+        assert_eq!(directory.route(addr(1), &[22], now), Some(routes[1]));
         directory.forget(routes[1].session);
-        assert_eq!(directory.route(addr(1), &[22]), None);
-        assert_eq!(directory.route(addr(1), &request("ufrag1:theirs")), None);
+        assert_eq!(directory.route(addr(1), &[22], now), None);
+        assert_eq!(directory.route(addr(1), &request("ufrag1:theirs"), now), None);
         assert_eq!(directory.len(), 0);
     }
 
     #[test]
     fn one_session_does_not_fill_the_table() {
         let (directory, routes) = directory(1);
+        let start = Instant::now();
         for port in 1..1_000 {
-            assert_eq!(directory.route(addr(port), &request("ufrag0:theirs")), Some(routes[0]));
+            let expected = (usize::from(port) <= MAX_ADDRESSES).then_some(routes[0]);
+            assert_eq!(directory.route(addr(port), &request("ufrag0:theirs"), start), expected);
         }
         assert_eq!(directory.lock().by_address.len(), MAX_ADDRESSES);
-        assert_eq!(directory.route(addr(1), &[22]), None);
-        assert_eq!(directory.route(addr(999), &[22]), Some(routes[0]));
+        let later = start + ADDRESS_INTERVAL;
+        assert_eq!(directory.route(addr(2_000), &request("ufrag0:theirs"), later), Some(routes[0]));
+        assert_eq!(directory.lock().by_address.len(), MAX_ADDRESSES);
+        assert_eq!(directory.route(addr(1), &[22], later), None, "the oldest made room");
+    }
+
+    #[test]
+    fn a_connected_viewers_address_is_not_taken_over() {
+        let (directory, routes) = directory(2);
+        let now = Instant::now();
+        directory.route(addr(1), &request("ufrag0:theirs"), now);
+        directory.lock().sessions[&routes[0].session].status.set_remote(addr(1));
+        assert_eq!(directory.route(addr(1), &request("ufrag1:theirs"), now), Some(routes[1]));
+        assert_eq!(directory.route(addr(1), &[22], now), Some(routes[0]));
+    }
+
+    #[test]
+    fn there_are_never_more_sessions_than_the_limit() {
+        let (directory, _) = directory(2);
+        let route = Route { worker: 0, session: SessionId::random() };
+        let status = Arc::new(SessionStatus::new(route.session, "front".parse().expect("a name")));
+        assert!(!directory.enter(route, "third".to_owned(), status, 2));
+        assert_eq!(directory.len(), 2);
     }
 }

@@ -30,7 +30,7 @@ pub(super) enum Feedback {
     /// The decoder needs a keyframe (PLI, RFC 4585 section 6.3.1, or FIR, RFC 5104 section 4.3.1).
     KeyframeWanted,
     /// Reception statistics (RFC 3550 section 6.4.1).
-    Report { ssrc: u32, fraction_lost: f32, jitter: u32, last_sender_report: u32, delay: u32 },
+    Report { ssrc: u32, fraction_lost: f32, last_sender_report: u32, delay: u32 },
 }
 
 /// Most feedback kept between two looks of the session; a viewer that sends more than this per datagram is not heard.
@@ -84,7 +84,6 @@ impl Listener {
             self.inbox.push(Feedback::Report {
                 ssrc: report.ssrc,
                 fraction_lost: f32::from(report.fraction_lost) / 256.0,
-                jitter: report.jitter,
                 last_sender_report: report.last_sender_report,
                 delay: report.delay,
             });

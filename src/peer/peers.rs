@@ -10,7 +10,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use thiserror::Error;
 use tokio::{
     sync::oneshot,
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
 };
 use tracing::{error, info, warn};
@@ -103,7 +103,7 @@ impl Peers {
             threads: Mutex::new(threads),
             tasks: Mutex::new(Vec::new()),
         });
-        let mut tasks = vec![tokio::spawn(receive(peers.clone()))];
+        let mut tasks = vec![tokio::spawn(keep_receiving(peers.clone()))];
         if peers.config.advertise.iter().any(|advertise| matches!(advertise, Advertise::Host(_))) {
             tasks.push(tokio::spawn(look_up(peers.clone())));
         }
@@ -144,7 +144,6 @@ impl Peers {
     /// # Errors
     /// [`OpenError`]; nothing is left behind then.
     pub fn open(&self, camera: &Arc<Camera>, formats: &Formats, offer: &str) -> Result<Answer, OpenError> {
-        self.check_room()?;
         let choice = negotiation::choose(offer, formats)?;
         let id = SessionId::random();
         let status = Arc::new(SessionStatus::new(id, camera.name().clone()));
@@ -152,7 +151,7 @@ impl Peers {
         let advertised = self.advertised.read().unwrap_or_else(|e| e.into_inner()).clone();
         let mut rng = rand::rng();
         let blueprint = Blueprint {
-            offer: offer.to_owned(),
+            offer: negotiation::without_useless_candidates(offer),
             choice,
             // RFC 8445 section 5.3 asks for 24 and 128 bits of randomness at least; a character here has almost 6.
             ufrag: Alphanumeric.sample_string(&mut rng, 16),
@@ -170,8 +169,11 @@ impl Peers {
             .map_err(|e| Refusal::Malformed(e.to_string()))?;
         let (index, worker) =
             self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.load()).ok_or(OpenError::ShuttingDown)?;
-        self.directory.enter(Route { worker: index, session: id }, ufrag, status);
-        if worker.commands.send(Command::Adopt(Box::new(session))).is_err() {
+        let limit = self.config.max_sessions;
+        if !self.directory.enter(Route { worker: index, session: id }, ufrag, status, limit) {
+            return Err(OpenError::Full { limit });
+        }
+        if !worker.adopt(session) {
             self.directory.forget(id);
             return Err(OpenError::ShuttingDown);
         }
@@ -224,13 +226,25 @@ impl Peers {
     }
 }
 
-/// Reads the port for as long as the program runs.
+/// Reads the port for as long as the program runs, whatever a datagram may provoke.
+async fn keep_receiving(peers: Arc<Peers>) {
+    loop {
+        let mut reading = JoinSet::new();
+        reading.spawn(receive(peers.clone()));
+        match reading.join_next().await {
+            Some(Err(fault)) if fault.is_panic() => error!("reading the WebRTC port panicked; going on"),
+            _ => return,
+        }
+    }
+}
+
+/// Reads the port until it is aborted.
 async fn receive(peers: Arc<Peers>) {
     let mut buffers = peers.socket.buffers();
     loop {
         let (directory, workers) = (&peers.directory, &peers.workers);
         let read = peers.socket.receive(&mut buffers, |datagram| {
-            if let Some(route) = directory.route(datagram.remote, &datagram.data) {
+            if let Some(route) = directory.route(datagram.remote, &datagram.data, datagram.at) {
                 workers[route.worker].deliver(route.session, datagram);
             }
         });

@@ -31,11 +31,13 @@ use super::{
 };
 use crate::{
     hub::{Camera, Unit, Viewing},
-    media::NtpTime,
+    media::{Kind, NtpTime},
 };
 
 /// A viewer that has not connected by then never will: ICE checks of every browser have ended (Chromium after 15 s).
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
+/// A viewer reports under one SSRC or, with several streams, a few.
+const MAX_REPORTERS: usize = 8;
 /// STUN attribute (RFC 8445 section 16.1).
 const USE_CANDIDATE: [u8; 4] = [0x00, 0x25, 0x00, 0x00];
 
@@ -54,6 +56,8 @@ pub(super) enum End {
     CameraRemoved,
     /// The camera's sound changed to a codec that was not negotiated.
     FormatChanged,
+    /// A fault of ours that this viewer provoked.
+    Broken,
     /// The program ends.
     Shutdown,
 }
@@ -68,6 +72,7 @@ impl End {
             Self::Deleted => "deleted",
             Self::CameraRemoved => "the camera was removed",
             Self::FormatChanged => "the camera changed its audio codec",
+            Self::Broken => "an internal error, see above: please report it",
             Self::Shutdown => "shutting down",
         }
     }
@@ -88,6 +93,10 @@ pub(super) struct Session {
     nomination: Option<(TransportContext, BytesMut)>,
     /// Whether ICE has a pair, so that what is not STUN gets through.
     paired: bool,
+    /// Where datagrams go, as `status` has it.
+    remote: Option<SocketAddr>,
+    /// SSRCs that RTCP of the viewer came from.
+    reporters: Vec<[u8; 4]>,
     end: Option<End>,
 }
 
@@ -132,6 +141,8 @@ impl Session {
             hello,
             nomination: None,
             paired: false,
+            remote: None,
+            reporters: Vec::new(),
             end: None,
         };
         Ok((session, answer))
@@ -158,6 +169,9 @@ impl Session {
     /// A datagram for this session.
     pub(super) fn on_datagram(&mut self, datagram: Received, wall: SystemTime) {
         let now = datagram.at;
+        if !self.is_wanted(&datagram.data) {
+            return;
+        }
         let Some(local_addr) = local_address(&self.blueprint.candidates, datagram.to, datagram.remote) else { return };
         let transport = TransportContext {
             local_addr,
@@ -185,9 +199,39 @@ impl Session {
 
     /// A unit of its camera.
     pub(super) fn on_unit(&mut self, now: Instant, unit: &Arc<Unit>) {
-        if self.status.phase() == Phase::Connected && self.end.is_none() {
+        let mute = unit.kind == Kind::Audio && self.audio_changed();
+        if self.status.phase() == Phase::Connected && self.end.is_none() && !mute {
             self.playback.on_unit(&mut self.connection, now, unit, self.viewing.camera());
         }
+    }
+
+    /// When a burst that is under way goes on.
+    pub(super) fn next_burst(&self) -> Option<Instant> {
+        self.playback.next_burst()
+    }
+
+    /// Notes where media goes.
+    pub(super) fn note_remote(&mut self, remote: SocketAddr) {
+        if self.status.phase() == Phase::Connected && self.remote != Some(remote) {
+            self.remote = Some(remote);
+            self.status.set_remote(remote);
+        }
+    }
+
+    /// Keeps from `rtc` what no viewer of ours sends: it sets up a stream for every SSRC it sees in RTP or RTCP, before
+    /// it finds out that the packet is not authentic.
+    fn is_wanted(&mut self, datagram: &[u8]) -> bool {
+        if !matches!(datagram.first(), Some(128..=191)) {
+            return true;
+        }
+        // RTCP packet types 192 to 223 (RFC 5761 section 4); the rest is media.
+        let (Some(192..=223), Some(reporter)) = (datagram.get(1), datagram.get(4..8)) else { return false };
+        let known = self.reporters.iter().any(|known| known == reporter);
+        if !known && self.reporters.len() < MAX_REPORTERS {
+            self.reporters.extend(<[u8; 4]>::try_from(reporter).ok());
+            return true;
+        }
+        known
     }
 
     /// Something that [`poll_timeout`](Self::poll_timeout) named is due.
@@ -304,7 +348,7 @@ impl Session {
     /// Finds out whether the viewer does AES-GCM, and starts over with AES-CM-HMAC-SHA1 if it does not.
     fn watch_handshake(&mut self, transport: &TransportContext, datagram: &BytesMut, now: Instant) {
         if is_stun(datagram) {
-            if datagram.windows(4).any(|window| window == USE_CANDIDATE) {
+            if is_stun_request(datagram) && datagram.windows(4).any(|window| window == USE_CANDIDATE) {
                 self.nomination = Some((*transport, datagram.clone()));
             }
             return;
@@ -361,6 +405,11 @@ impl Session {
 /// First byte 0 or 1 (RFC 7983 section 7 gives STUN 0 to 3; requests and responses start with these).
 fn is_stun(datagram: &[u8]) -> bool {
     matches!(datagram.first(), Some(0..=3))
+}
+
+/// A Binding request (RFC 8489 section 5).
+fn is_stun_request(datagram: &[u8]) -> bool {
+    datagram.starts_with(&[0x00, 0x01])
 }
 
 /// A Binding success response (RFC 8489 section 5).

@@ -3,7 +3,8 @@
 use std::{
     io::{self, IoSliceMut},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Instant,
+    sync::RwLock,
+    time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
@@ -11,6 +12,7 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use thiserror::Error;
 use tokio::{io::Interest, net::UdpSocket};
+use tracing::info;
 
 use super::train::Train;
 use crate::stats::Counter;
@@ -20,6 +22,9 @@ use crate::stats::Counter;
 const BUFFER: usize = 8 << 20;
 /// Largest datagram read. Viewers send STUN, DTLS and RTCP, all below an Ethernet frame.
 const MAX_DATAGRAM: usize = 2_048;
+
+/// How long trains are not tried again after one failed.
+const GSO_RETRY: Duration = Duration::from_secs(60);
 
 /// The port cannot be opened.
 #[derive(Debug, Error)]
@@ -45,11 +50,21 @@ pub(super) struct Received {
     pub(super) at: Instant,
 }
 
+/// What is known of the system's GSO.
+#[derive(Debug)]
+struct Trains {
+    state: UdpSocketState,
+    failed: Option<Instant>,
+}
+
 /// The port.
 #[derive(Debug)]
 pub(super) struct Socket {
     io: UdpSocket,
-    state: UdpSocketState,
+    /// For reading, and for what leaves alone. quinn-udp takes any failure for a lack of GSO, also of a datagram that
+    /// has nothing to do with it (a candidate that cannot be reached), hence two states on one descriptor.
+    singles: UdpSocketState,
+    trains: RwLock<Trains>,
     local: SocketAddr,
     v6: bool,
     /// Datagrams that the kernel had no room for.
@@ -76,13 +91,16 @@ impl Socket {
 
     fn adopt(raw: RawSocket) -> io::Result<Self> {
         let std_socket = std::net::UdpSocket::from(raw);
-        let state = UdpSocketState::new((&std_socket).into())?;
+        let singles = UdpSocketState::new((&std_socket).into())?;
+        let trains = UdpSocketState::new((&std_socket).into())?;
+        info!(datagrams_per_call = trains.max_gso_segments(), "sending with UDP GSO where it is more than 1");
         // Fewer bytes than asked for are no failure.
-        let _ = state.set_send_buffer_size((&std_socket).into(), BUFFER);
-        let _ = state.set_recv_buffer_size((&std_socket).into(), BUFFER);
+        let _ = singles.set_send_buffer_size((&std_socket).into(), BUFFER);
+        let _ = singles.set_recv_buffer_size((&std_socket).into(), BUFFER);
         let local = std_socket.local_addr()?;
         let io = UdpSocket::from_std(std_socket)?;
-        Ok(Self { io, state, local, v6: local.is_ipv6(), refused: Counter::default() })
+        let trains = RwLock::new(Trains { state: trains, failed: None });
+        Ok(Self { io, singles, trains, local, v6: local.is_ipv6(), refused: Counter::default() })
     }
 
     /// The address it listens on, with the real port.
@@ -95,26 +113,50 @@ impl Socket {
 
     /// How many datagrams may leave in one train now.
     pub(super) fn max_segments(&self) -> usize {
-        self.state.max_gso_segments()
+        self.trains.read().unwrap_or_else(|e| e.into_inner()).state.max_gso_segments()
     }
 
-    /// Sends a train, or drops and counts it when the kernel has no room: waiting would hold up every other viewer,
+    /// Sends a train, or drops and counts what the kernel has no room for: waiting would hold up every other viewer,
     /// and what a viewer misses it asks for again.
-    pub(super) fn send(&self, train: &Train) {
+    pub(super) fn send(&self, train: &Train, now: Instant) {
+        if train.count > 1 {
+            match self.send_train(train) {
+                Ok(()) => return,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return self.refused.add(train.count as u64),
+                Err(_) => self.train_failed(now),
+            }
+        }
+        for datagram in train.bytes.chunks(train.segment.max(1)) {
+            let transmit = self.transmit(train, datagram, None);
+            if self.singles.try_send((&self.io).into(), &transmit).is_err() {
+                self.refused.add(1);
+            }
+        }
+    }
+
+    fn send_train(&self, train: &Train) -> io::Result<()> {
+        let transmit = self.transmit(train, &train.bytes, Some(train.segment));
+        let trains = self.trains.read().unwrap_or_else(|e| e.into_inner());
+        trains.state.try_send((&self.io).into(), &transmit)
+    }
+
+    /// Whatever the reason was, GSO is given another chance later: an address that went away looks the same.
+    fn train_failed(&self, now: Instant) {
+        let mut trains = self.trains.write().unwrap_or_else(|e| e.into_inner());
+        let failed = *trains.failed.get_or_insert(now);
+        if now.saturating_duration_since(failed) >= GSO_RETRY
+            && let Ok(state) = UdpSocketState::new((&self.io).into())
+        {
+            *trains = Trains { state, failed: None };
+        }
+    }
+
+    fn transmit<'a>(&self, train: &Train, contents: &'a [u8], segment_size: Option<usize>) -> Transmit<'a> {
         let destination = match (train.destination, self.v6) {
             (SocketAddr::V4(v4), true) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
             (other, _) => other,
         };
-        let transmit = Transmit {
-            destination,
-            ecn: None,
-            contents: &train.bytes,
-            segment_size: (train.count > 1).then_some(train.segment),
-            src_ip: train.source,
-        };
-        if self.state.try_send((&self.io).into(), &transmit).is_err() {
-            self.refused.add(train.count as u64);
-        }
+        Transmit { destination, ecn: None, contents, segment_size, src_ip: train.source }
     }
 
     /// Waits for datagrams and hands each to `take`.
@@ -128,7 +170,7 @@ impl Socket {
         self.io.readable().await?;
         let read = self.io.try_io(Interest::READABLE, || {
             let mut slices = buffers.bytes.each_mut().map(|buffer| IoSliceMut::new(buffer));
-            self.state.recv((&self.io).into(), &mut slices, &mut buffers.meta)
+            self.singles.recv((&self.io).into(), &mut slices, &mut buffers.meta)
         });
         let count = match read {
             Ok(count) => count,
@@ -151,7 +193,7 @@ impl Socket {
 
     /// Buffers for [`receive`](Self::receive).
     pub(super) fn buffers(&self) -> Buffers {
-        let size = MAX_DATAGRAM * self.state.gro_segments().max(1);
+        let size = MAX_DATAGRAM * self.singles.gro_segments().max(1);
         Buffers { bytes: std::array::from_fn(|_| vec![0; size]), meta: std::array::from_fn(|_| RecvMeta::default()) }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -21,7 +22,6 @@ use super::{
 };
 use crate::{
     hub::{Attachment, Delivery, Mailbox, mailbox},
-    media::CameraName,
     stats::Counter,
 };
 
@@ -69,6 +69,13 @@ impl Handle {
     pub(super) fn load(&self) -> usize {
         self.load.load(Ordering::Relaxed)
     }
+
+    /// Hands over a session. Returns whether the worker is still there.
+    pub(super) fn adopt(&self, session: Session) -> bool {
+        // Counted here, so that a wave of viewers does not pile up on the worker that was idle when it began.
+        self.load.fetch_add(1, Ordering::Relaxed);
+        self.commands.send(Command::Adopt(Box::new(session))).is_ok()
+    }
 }
 
 /// Starts worker number `index` on a thread of its own; it ends after [`Command::Drain`] or when its handle is dropped.
@@ -114,7 +121,8 @@ struct Worker {
     directory: Arc<Directory>,
     mailbox: Mailbox,
     sessions: HashMap<SessionId, Timed>,
-    feeds: HashMap<CameraName, Feed>,
+    /// By the camera's id.
+    feeds: HashMap<u64, Feed>,
     train: Train,
     load: Arc<AtomicUsize>,
 }
@@ -136,8 +144,8 @@ impl Worker {
         let mut datagram_batch = Vec::with_capacity(BATCH);
         loop {
             let wake = self.next_wake(Instant::now());
+            // Not biased: a worker that cannot keep up with units must still hear its viewers, or it would lose them all.
             tokio::select! {
-                biased;
                 command = commands.recv() => match command {
                     Some(Command::Adopt(session)) => self.adopt(session),
                     Some(Command::Close(id, done)) => {
@@ -177,21 +185,30 @@ impl Worker {
         let camera = session.camera().clone();
         let feed = self
             .feeds
-            .entry(camera.name().clone())
+            .entry(camera.id())
             .or_insert_with(|| Feed { _attachment: camera.attach(&self.mailbox), sessions: Vec::new() });
         feed.sessions.push(id);
         let deadline = session.poll_timeout();
         self.sessions.insert(id, Timed { session, deadline });
-        self.load.store(self.sessions.len(), Ordering::Relaxed);
     }
 
     fn on_unit(&mut self, delivery: &Delivery) {
         let Some(feed) = self.feeds.get(&delivery.camera) else { return };
         let now = Instant::now();
+        let mut broken = Vec::new();
         for id in &feed.sessions {
             let Some(timed) = self.sessions.get_mut(id) else { continue };
-            timed.session.on_unit(now, &delivery.unit);
-            transmit(&mut timed.session, self.index, now, &mut self.train, &self.socket, &self.directory);
+            let session = &mut timed.session;
+            if contained(|| session.on_unit(now, &delivery.unit)).is_none() {
+                broken.push(*id);
+                continue;
+            }
+            transmit(session, self.index, now, &mut self.train, &self.socket, &self.directory);
+            let soon = session.next_burst();
+            timed.deadline = [timed.deadline, soon].into_iter().flatten().min();
+        }
+        for id in broken {
+            self.remove(id, End::Broken);
         }
     }
 
@@ -206,10 +223,15 @@ impl Worker {
     /// Lets something happen to a session, sends what it caused, and removes it if that was its end.
     fn with(&mut self, id: SessionId, happen: impl FnOnce(&mut Session)) {
         let Some(timed) = self.sessions.get_mut(&id) else { return };
-        let before = timed.session.status.phase();
-        happen(&mut timed.session);
-        transmit(&mut timed.session, self.index, Instant::now(), &mut self.train, &self.socket, &self.directory);
-        timed.deadline = timed.session.poll_timeout();
+        let session = &mut timed.session;
+        let before = session.status.phase();
+        let happened = contained(|| {
+            happen(session);
+            transmit(session, self.index, Instant::now(), &mut self.train, &self.socket, &self.directory);
+            session.poll_timeout()
+        });
+        let Some(deadline) = happened else { return self.remove(id, End::Broken) };
+        timed.deadline = deadline;
         if before != Phase::Connected && timed.session.status.phase() == Phase::Connected {
             info!(camera = %timed.session.status.camera, session = ?id, remote = ?timed.session.status.remote(), "viewer connected");
         }
@@ -225,13 +247,14 @@ impl Worker {
     fn remove(&mut self, id: SessionId, end: End) {
         self.directory.forget(id);
         let Some(timed) = self.sessions.remove(&id) else { return };
-        self.load.store(self.sessions.len(), Ordering::Relaxed);
-        let camera = timed.session.camera().name().clone();
-        info!(camera = %camera, session = ?id, reason = end.reason(), "viewer gone");
-        if let Some(feed) = self.feeds.get_mut(&camera) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
+        self.train.clear();
+        let camera = timed.session.camera().clone();
+        info!(camera = %camera.name(), session = ?id, reason = end.reason(), "viewer gone");
+        if let Some(feed) = self.feeds.get_mut(&camera.id()) {
             feed.sessions.retain(|other| *other != id);
             if feed.sessions.is_empty() {
-                self.feeds.remove(&camera);
+                self.feeds.remove(&camera.id());
             }
         }
     }
@@ -245,6 +268,12 @@ impl Worker {
     }
 }
 
+/// Keeps a fault that one viewer provoked to that viewer: `None` when it made the code panic. What the session was in the
+/// middle of is thrown away with it, so that nothing half done is seen.
+fn contained<T>(happen: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(happen)).ok()
+}
+
 /// Sends everything a session has to say, in trains.
 fn transmit(
     session: &mut Session,
@@ -255,18 +284,20 @@ fn transmit(
     directory: &Directory,
 ) {
     let route = Route { worker, session: session.status.id };
+    train.clear();
+    train.set_limit(socket.max_segments());
     while let Some((source, destination, datagram)) = session.poll_transmit() {
         directory.note_sent(route, &datagram, now);
         if !train.couple(source, destination, &datagram) {
-            socket.send(train);
+            socket.send(train, now);
             train.clear();
             train.set_limit(socket.max_segments());
             train.couple(source, destination, &datagram);
         }
     }
     if !train.is_empty() {
-        session.status.set_remote(train.destination);
-        socket.send(train);
+        session.note_remote(train.destination);
+        socket.send(train, now);
         train.clear();
     }
 }

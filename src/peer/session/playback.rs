@@ -16,9 +16,9 @@ use rtc::{
 };
 
 use crate::{
-    hub::{Camera, Join, Unit},
+    hub::{Camera, Unit},
     media::{ClockRate, Kind},
-    peer::{SessionStatus, engine::Blueprint, outbound::Outbound, pacer::Pacer},
+    peer::{SessionStatus, engine::Blueprint, outbound::Outbound, pacer::Pacer, repairs::Repairs},
     rtp::Timeline,
 };
 
@@ -27,12 +27,14 @@ use crate::{
 const START_DELAY: Duration = Duration::from_millis(10);
 /// Between two sender reports. RFC 3550 allows 5 s; browsers need two of them before they play in step.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// Between two answers to keyframe requests of one viewer. A burst of a whole GOP into a network that is losing packets
-/// must not be repeated faster than it can help.
+/// Between a keyframe and the first answer to a request for another. A burst of a whole GOP into a network that is losing
+/// packets must not be repeated faster than it can help, so each further one waits twice as long, up to [`MAX_REPLAY`].
 const KEYFRAME_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait between two bursts; also the calm after which the next one is the first again.
+const MAX_REPLAY: Duration = Duration::from_secs(16);
 /// A keyframe of the camera's own that comes this soon is waited for.
 const SOON: Duration = Duration::from_secs(1);
-/// Units that may wait behind a burst: what a camera makes in ten seconds at 60 frames. Beyond, the viewer skips to the next
+/// Units that may wait in and behind a burst: a minute at 60 frames a second. Beyond, the viewer skips to the next
 /// keyframe; the units are shared, so that this bounds time and not memory.
 const MAX_WAITING: usize = 3_600;
 
@@ -67,6 +69,9 @@ pub(super) struct Playback {
     next: u64,
     awaiting_keyframe: bool,
     last_keyframe: Option<Instant>,
+    /// How long after the last keyframe a request is answered.
+    replay_interval: Duration,
+    repairs: Repairs,
     next_report: Instant,
 }
 
@@ -95,6 +100,8 @@ impl Playback {
             next: 0,
             awaiting_keyframe: true,
             last_keyframe: None,
+            replay_interval: KEYFRAME_INTERVAL,
+            repairs: Repairs::new(now),
             next_report: now,
         }
     }
@@ -106,12 +113,14 @@ impl Playback {
     }
 
     /// Everything from the last keyframe on, on this viewer's timeline.
-    fn enter(&mut self, connection: &mut RTCPeerConnection, now: Instant, join: Join) {
+    fn enter(&mut self, connection: &mut RTCPeerConnection, now: Instant, camera: &Camera) {
+        let join = camera.join();
         self.entry = Entry::Done;
         self.next = join.next;
         self.waiting.clear();
         let (Some(video), Some(last)) = (&mut self.video, join.gop.last()) else {
             self.awaiting_keyframe = true;
+            camera.request_keyframe();
             return;
         };
         let timestamps = video.timeline.squeezed(last.ticks, join.gop.len());
@@ -135,7 +144,7 @@ impl Playback {
         match self.entry {
             Entry::At(_) => return,
             // The cache holds this unit, so the burst ends with it and not with one that was sent already.
-            Entry::WithNextPicture if unit.kind == Kind::Video => return self.enter(connection, now, camera.join()),
+            Entry::WithNextPicture if unit.kind == Kind::Video => return self.enter(connection, now, camera),
             Entry::WithNextPicture | Entry::Done => {}
         }
         self.next = unit.number + 1;
@@ -183,7 +192,7 @@ impl Playback {
         camera: &Camera,
     ) {
         if matches!(self.entry, Entry::At(at) if now >= at) {
-            self.enter(connection, now, camera.join());
+            self.enter(connection, now, camera);
         }
         self.send_waiting(connection, now);
         if now >= self.next_report {
@@ -198,16 +207,21 @@ impl Playback {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let burst = (!self.waiting.is_empty()).then(|| self.pacer.next());
         let entry = if let Entry::At(at) = self.entry { Some(at) } else { None };
-        [Some(self.next_report), burst, entry].into_iter().flatten().min()
+        [Some(self.next_report), self.next_burst(), entry].into_iter().flatten().min()
+    }
+
+    /// When the next part of a burst may leave.
+    pub(super) fn next_burst(&self) -> Option<Instant> {
+        (!self.waiting.is_empty()).then(|| self.pacer.next())
     }
 
     /// Sends again what the viewer missed; what is no longer known it will not get.
     pub(super) fn retransmit(&mut self, connection: &mut RTCPeerConnection, now: Instant, ssrc: u32, numbers: &[u16]) {
         self.status.nacks.add(numbers.len() as u64);
         let Some(video) = self.video.as_mut().filter(|video| video.ssrc() == ssrc) else { return };
-        let packets: Vec<_> = numbers.iter().filter_map(|number| video.again(*number)).collect();
+        let granted = self.repairs.grant(now, self.status.rtt(), numbers);
+        let packets: Vec<_> = granted.into_iter().filter_map(|number| video.again(number)).collect();
         self.status.retransmissions.add(packets.len() as u64);
         send_all(connection, now, &self.status, packets.into_iter());
     }
@@ -215,7 +229,8 @@ impl Playback {
     /// The viewer's decoder is lost: ask the source where it can make a keyframe, else play it the cached GOP, unless the
     /// next keyframe is near anyhow.
     pub(super) fn on_keyframe_request(&mut self, now: Instant, camera: &Camera) {
-        let recently = self.last_keyframe.is_some_and(|last| now.saturating_duration_since(last) < KEYFRAME_INTERVAL);
+        let since = self.last_keyframe.map(|last| now.saturating_duration_since(last));
+        let recently = since.is_some_and(|since| since < self.replay_interval);
         let busy = self.entry != Entry::Done || !self.waiting.is_empty();
         if recently || busy || self.video.is_none() || camera.request_keyframe() {
             return;
@@ -225,6 +240,8 @@ impl Playback {
         let due = camera.snapshot(now).gop.zip(age).map(|(gop, age)| gop.saturating_sub(age));
         let soon = due.is_some_and(|due| due > Duration::ZERO && due < SOON);
         if !soon && !join.gop.is_empty() {
+            let calm = since.is_none_or(|since| since > MAX_REPLAY);
+            self.replay_interval = if calm { KEYFRAME_INTERVAL } else { (self.replay_interval * 2).min(MAX_REPLAY) };
             self.entry = Entry::WithNextPicture;
         }
     }

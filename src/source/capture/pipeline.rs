@@ -59,6 +59,8 @@ pub(super) struct Output {
     pub(super) units: mpsc::Receiver<Unit>,
     pub(super) end: oneshot::Receiver<Error>,
     pub(super) has_video: bool,
+    /// Whether it has a sink for sound, which tells its format later.
+    pub(super) has_audio: bool,
     /// Units that did not fit into the queue.
     pub(super) dropped: Arc<AtomicU64>,
 }
@@ -89,7 +91,8 @@ impl Pipeline {
         if video.is_none() && audio.is_none() {
             return Err(words.unusable("it has no element \"appsink name=video\" or \"appsink name=audio\""));
         }
-        let output = Output { units: received, end: ended, has_video: video.is_some(), dropped };
+        let output =
+            Output { units: received, end: ended, has_video: video.is_some(), has_audio: audio.is_some(), dropped };
         // From here on dropping it stops it.
         let running = Self { pipeline, video };
         running.listen(end, words.clone());

@@ -94,6 +94,9 @@ async fn stop(name: &str, pipeline: Arc<Pipeline>) {
 async fn publish(name: &str, pipeline: &Arc<Pipeline>, output: &mut Output, feed: &mut Feed<'_>) -> Result<(), Error> {
     let start = Instant::now();
     feed.tracks(output.has_video, None);
+    if output.has_audio {
+        feed.expect_audio();
+    }
     let (mut due, mut silent) = (start + FIRST_UNIT_LIMIT, true);
     let mut keyframe_allowed = start;
     let mut dropped = 0;

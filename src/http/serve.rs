@@ -1,0 +1,71 @@
+//! Takes connections and answers their requests, within bounds: axum's own loop knows no limit of connections and waits
+//! for a request's headers for ever, so that any stranger could use up the descriptors that cameras need too.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::TcpListener,
+    pin,
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tracing::{debug, warn};
+
+/// Connections at one time; more wait in the kernel's queue. A page holds up to six.
+const MAX_CONNECTIONS: usize = 512;
+/// From the first byte of a request, or from the last answer, to the end of the request's headers.
+const HEADER_DEADLINE: Duration = Duration::from_secs(15);
+/// For requests under way when the program ends. An offer that waits for its camera waits in vain.
+const DRAIN: Duration = Duration::from_secs(1);
+/// After an error of accept, such as no descriptor left, so that it cannot spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` completes.
+pub(super) async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = GracefulShutdown::new();
+    pin!(stop);
+    loop {
+        let accepted = async {
+            // The semaphore is never closed.
+            let place = places.clone().acquire_owned().await.ok();
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            () = &mut stop => break,
+            accepted = accepted => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "cannot take an HTTP connection");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Answers are small and wanted at once.
+        let _ = stream.set_nodelay(true);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_DEADLINE)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(%error, "an HTTP connection ended");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    if timeout(DRAIN, connections.shutdown()).await.is_err() {
+        debug!("requests that are still waiting are cut off");
+    }
+}
