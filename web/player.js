@@ -2,6 +2,7 @@
 //
 // Event: `statechange` when `state` (see words.js) has changed.
 
+import { watchCatchUp } from '/assets/catchup.js';
 import { element } from '/assets/element.js';
 import { StatsReader } from '/assets/stats.js';
 import { tileView } from '/assets/tile.js';
@@ -23,6 +24,8 @@ export class Player extends EventTarget {
   #view;
   #stream = null;
   #hasFrame = false;
+  #isCatchingUp = false;
+  #endCatchUp = () => {};
   #ticking = 0;
   #playRefused = false;
   #wantsSound;
@@ -173,7 +176,25 @@ export class Player extends EventTarget {
     this.#stream = stream;
     this.#hasFrame = false;
     this.#view.video.srcObject = stream;
+    this.#hideCatchUp();
     this.#play();
+  }
+
+  // One picture at once and then the live ones, instead of seconds of the past in fast forward.
+  #hideCatchUp() {
+    this.#endCatchUp();
+    this.#isCatchingUp = true;
+    this.#endCatchUp = watchCatchUp(this.#view.video, {
+      onFirst: () => {
+        this.#hasFrame = true;
+        this.#keepStill();
+        this.#render();
+      },
+      onLive: () => {
+        this.#isCatchingUp = false;
+        if (this.#client.state === 'playing') this.#view.still.hidden = true;
+      },
+    });
   }
 
   async #play() {
@@ -199,7 +220,7 @@ export class Player extends EventTarget {
     const { state } = this.#client;
     if (state === 'playing') {
       this.#hasFrame = this.#client.hasVideo;
-      this.#view.still.hidden = true;
+      if (!this.#isCatchingUp || !this.#hasFrame) this.#view.still.hidden = true;
     } else if (state !== 'connecting') {
       this.#keepStill();
     }
