@@ -12,7 +12,7 @@ mod registry;
 mod state;
 mod unit;
 
-pub use camera::{Camera, Formats, Join, Snapshot, Viewing};
+pub use camera::{Camera, Formats, Join, Listening, Snapshot, Viewing};
 pub use gop::GopLimits;
 pub use mailbox::{Attachment, Delivery, Mailbox, mailbox};
 pub use producer::Producer;

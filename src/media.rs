@@ -8,6 +8,7 @@ mod codec;
 pub mod h264;
 mod name;
 mod time;
+pub mod transcode;
 
 pub use access_unit::{AccessUnit, Kind};
 pub use codec::{AudioCodec, AudioFormat, VideoFormat};

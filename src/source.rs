@@ -13,6 +13,7 @@ mod error;
 mod feed;
 mod rtsp;
 mod supervisor;
+mod transcoding;
 
 use std::sync::Arc;
 
@@ -28,7 +29,8 @@ use crate::hub::Camera;
 pub async fn run(config: Config, camera: Arc<Camera>, shutdown: CancellationToken) {
     match config.input.clone() {
         config::Input::Rtsp { url, credentials, transport } => {
-            let input = rtsp::Input::new(config.name.clone(), url, credentials, transport);
+            let sound = rtsp::Sound { policy: config.audio, bitrate_bps: config.audio_bitrate_bps };
+            let input = rtsp::Input::new(config.name.clone(), url, credentials, transport, sound);
             supervisor::drive(&config, camera, shutdown, input).await;
         }
         config::Input::Pipeline { name, file, with } => {

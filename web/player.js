@@ -4,6 +4,7 @@
 
 import { watchCatchUp } from '/assets/catchup.js';
 import { element } from '/assets/element.js';
+import { LevelMeter } from '/assets/meter.js';
 import { StatsReader } from '/assets/stats.js';
 import { tileView } from '/assets/tile.js';
 import { WhepClient } from '/assets/whep.js';
@@ -32,6 +33,7 @@ export class Player extends EventTarget {
   #awakeTimer = 0;
   #statsTimer = 0;
   #statsReader = null;
+  #meter;
   #shown = { state: 'idle', text: '' };
 
   // layout: `tile` or `bare`; sound: try with sound first; controls: show buttons at all.
@@ -42,6 +44,7 @@ export class Player extends EventTarget {
     this.#wantsSound = sound;
     this.#view = tileView(name, { layout, controls });
     this.#view.video.muted = !sound;
+    this.#meter = new LevelMeter(this.#view.level);
     this.#client = new WhepClient(this.whepUrl);
     this.#client.addEventListener('track', ({ detail }) => this.#onTrack(detail));
     this.#client.addEventListener('statechange', () => this.#onClientState());
@@ -301,6 +304,8 @@ export class Player extends EventTarget {
     sound.disabled = isSilent;
     sound.title = isSilent ? `${this.#name} sends no sound` : 'Sound (M)';
     sound.setAttribute('aria-pressed', String(!video.muted));
+    const isHeard = !video.muted && this.#client.isConnected && this.#client.hasAudio;
+    this.#meter.watch(isHeard ? video.srcObject : null);
   }
 
   async #renderStatistics() {

@@ -23,7 +23,7 @@ export function tileView(name, { layout, controls = true }) {
 
   if (layout === 'bare') {
     root.append(picture, status);
-    if (controls) root.append(element('div', { class: 'floating' }, buttons.sound, buttons.statistics, buttons.fullscreen, buttons.invite));
+    if (controls) root.append(element('div', { class: 'floating' }, buttons.level, buttons.sound, buttons.statistics, buttons.fullscreen, buttons.invite));
     return view;
   }
   view.label = element('span', { class: 'label' });
@@ -40,7 +40,7 @@ export function tileView(name, { layout, controls = true }) {
       { class: 'bar' },
       element('h2', { class: 'name', title: name }, name),
       element('p', { class: 'state' }, element('span', { class: 'dot', 'aria-hidden': 'true' }), view.label),
-      element('div', { class: 'actions' }, buttons.sound, buttons.fullscreen, view.more),
+      element('div', { class: 'actions' }, buttons.level, buttons.sound, buttons.fullscreen, view.more),
       view.menu,
     ),
     status,
@@ -51,6 +51,7 @@ export function tileView(name, { layout, controls = true }) {
 function actionButtons(name) {
   return {
     sound: pressable(`Sound of ${name}`, 'Sound (M)', 'm', icon('sound-off'), icon('sound-on')),
+    level: element('meter', { class: 'level', min: '0', max: '1', hidden: true, 'aria-label': `Sound level of ${name}` }),
     fullscreen: pressable(`Full screen for ${name}`, 'Full screen (F)', 'f', icon('fullscreen')),
     statistics: pressable(`Statistics of ${name}`, 'Statistics (S)', 's', icon('stats')),
     invite: element('button', { type: 'button', class: 'invite', hidden: true }, icon('sound-off'), 'Turn sound on'),

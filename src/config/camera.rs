@@ -17,7 +17,7 @@ use super::network::seconds;
 use super::pipelines::Pipelines;
 use super::report::Report;
 use crate::source;
-use crate::source::config::{CameraName, Credentials, GopLimits, Input, Secret, Start, Transport, parse_url};
+use crate::source::config::{Audio, CameraName, Credentials, GopLimits, Input, Secret, Start, Transport, parse_url};
 
 /// `[[camera]]` as serde reads it.
 #[derive(Default, Deserialize)]
@@ -31,6 +31,8 @@ pub(super) struct CameraSection {
     password: Option<Secret>,
     password_file: Option<PathBuf>,
     transport: Option<Transport>,
+    audio: Option<Audio>,
+    audio_bitrate_kbps: Option<u32>,
     start: Option<Start>,
     linger_seconds: Option<f64>,
     gop_cache_mib: Option<u64>,
@@ -56,6 +58,8 @@ pub(super) fn camera(
     Some(source::Config {
         name: name?,
         input: input?,
+        audio: values.audio.unwrap_or(defaults::AUDIO),
+        audio_bitrate_bps: values.audio_bitrate_kbps.map(|kbps| kbps * 1_000),
         start: values.start.unwrap_or(defaults::START),
         linger: seconds(values.linger_seconds, defaults::LINGER),
         gop: GopLimits {

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::source::config::{Start, Transport};
+use crate::source::config::{Audio, Start, Transport};
 
 /// All interfaces, so that a phone on the LAN reaches a fresh installation; no root is needed for this port.
 pub(super) const HTTP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
@@ -30,6 +30,9 @@ pub(super) const TRANSPORT: Transport = Transport::Tcp;
 
 /// A camera that nobody watches costs no bandwidth, no CPU and none of the camera's few connections.
 pub(super) const START: Start = Start::OnDemand;
+
+/// Most cameras send AAC, which no browser plays.
+pub(super) const AUDIO: Audio = Audio::Auto;
 
 /// Long enough for a reloaded page and for switching between cameras without a new connection.
 pub(super) const LINGER: Duration = Duration::from_secs(10);

@@ -133,6 +133,8 @@ pub(super) static CAMERA: Section = Section {
         key("password", Kind::Secret("the password of that user")),
         key("password_file", Kind::Text("a file with nothing but the password")),
         key("transport", Kind::Choice(&["tcp", "udp"])),
+        key("audio", Kind::Choice(&["auto", "passthrough", "off"])),
+        key("audio_bitrate_kbps", Kind::Integer { min: 6, max: 510 }),
         key("start", Kind::Choice(&["on-demand", "always"])),
         key("linger_seconds", Kind::Seconds { min: 0.0, max: 86_400.0 }),
         key("gop_cache_mib", Kind::Integer { min: 0, max: 1024 }),

@@ -71,6 +71,8 @@ pub struct Camera {
     formats: watch::Sender<Formats>,
     status: watch::Sender<Status>,
     viewers: watch::Sender<usize>,
+    /// Viewers that take sound.
+    listeners: AtomicUsize,
     keyframe_wanted: Notify,
     /// Sources that listen for such wishes now.
     keyframe_makers: AtomicUsize,
@@ -110,6 +112,7 @@ impl Camera {
             formats: watch::Sender::new(Formats::default()),
             status: watch::Sender::new(idle),
             viewers: watch::Sender::new(0),
+            listeners: AtomicUsize::new(0),
             keyframe_wanted: Notify::new(),
             keyframe_makers: AtomicUsize::new(0),
             closed: watch::Sender::new(false),
@@ -162,6 +165,17 @@ impl Camera {
     /// How many viewers there are; changes can be awaited. A supervisor connects and leaves by it.
     pub fn viewers(&self) -> watch::Receiver<usize> {
         self.viewers.subscribe()
+    }
+
+    /// How many viewers take sound. Sound that must be transcoded is, only while there is one.
+    pub fn listeners(&self) -> usize {
+        self.listeners.load(Ordering::Relaxed)
+    }
+
+    /// Counts a viewer that takes sound until the guard is dropped.
+    pub fn listen(self: &Arc<Self>) -> Listening {
+        self.listeners.fetch_add(1, Ordering::Relaxed);
+        Listening { camera: self.clone() }
     }
 
     /// Counts a viewer until the guard is dropped.
@@ -324,6 +338,18 @@ impl Viewing {
     /// The camera that is watched.
     pub fn camera(&self) -> &Arc<Camera> {
         &self.camera
+    }
+}
+
+/// Counts as one listener while it lives.
+#[derive(Debug)]
+pub struct Listening {
+    camera: Arc<Camera>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.camera.listeners.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -42,6 +42,8 @@ pub enum AudioCodec {
     Pcmu,
     /// G.711 A-law, RFC 3551.
     Pcma,
+    /// ITU-T G.722 at 64 kbit/s, RFC 3551.
+    G722,
 }
 
 impl AudioCodec {
@@ -51,14 +53,16 @@ impl AudioCodec {
             Self::Opus => "opus",
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
+            Self::G722 => "G722",
         }
     }
 
-    /// Its RTP clock.
+    /// Its RTP clock. G.722's counts 8,000 although it has 16,000 samples per second, by a mistake of RFC 1890 that was
+    /// kept (RFC 3551 section 4.5.2).
     pub fn clock_rate(self) -> ClockRate {
         match self {
             Self::Opus => ClockRate::OPUS,
-            Self::Pcmu | Self::Pcma => ClockRate::G711,
+            Self::Pcmu | Self::Pcma | Self::G722 => ClockRate::G711,
         }
     }
 
@@ -66,7 +70,7 @@ impl AudioCodec {
     pub fn rtpmap_channels(self) -> u8 {
         match self {
             Self::Opus => 2,
-            Self::Pcmu | Self::Pcma => 1,
+            Self::Pcmu | Self::Pcma | Self::G722 => 1,
         }
     }
 }

@@ -209,6 +209,7 @@ fn static_payload_type(payload_type: u8) -> Option<&'static str> {
     match payload_type {
         0 => Some("PCMU/8000"),
         8 => Some("PCMA/8000"),
+        9 => Some("G722/8000"),
         _ => None,
     }
 }

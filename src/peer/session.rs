@@ -30,7 +30,7 @@ use super::{
     socket::Received,
 };
 use crate::{
-    hub::{Camera, Unit, Viewing},
+    hub::{Camera, Listening, Unit, Viewing},
     media::{Kind, NtpTime},
 };
 
@@ -87,6 +87,8 @@ pub(super) struct Session {
     inbox: Inbox,
     playback: Playback,
     viewing: Viewing,
+    /// Held by a session that was promised sound.
+    _listening: Option<Listening>,
     own: Vec<IpAddr>,
     opened: Instant,
     hello: Hello,
@@ -128,6 +130,7 @@ impl Session {
         let (connection, answer) = engine::build(&engine, &blueprint, Protection::Gcm, inbox.clone(), now)?;
         let playback = Playback::new(&blueprint, status.clone(), now);
         let hello = Hello::Awaited(HelloReader::default());
+        let listening = blueprint.choice.audio.as_ref().map(|_| viewing.camera().listen());
         let session = Self {
             status,
             engine,
@@ -136,6 +139,7 @@ impl Session {
             inbox,
             playback,
             viewing,
+            _listening: listening,
             own,
             opened: now,
             hello,

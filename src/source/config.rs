@@ -22,6 +22,10 @@ pub struct Config {
     pub name: CameraName,
     /// Where the media comes from.
     pub input: Input,
+    /// What becomes of the camera's sound.
+    pub audio: Audio,
+    /// Bits per second of sound that is transcoded; `None` for what suits speech.
+    pub audio_bitrate_bps: Option<u32>,
     /// When the source connects.
     pub start: Start,
     /// How long an on-demand camera stays connected after its last viewer left.
@@ -81,6 +85,18 @@ pub enum Transport {
     Tcp,
     /// On two UDP ports of its own: less delay on a network that loses packets.
     Udp,
+}
+
+/// What becomes of a camera's sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Audio {
+    /// Passed on untouched where browsers can play it, else transcoded to Opus while somebody listens.
+    Auto,
+    /// Passed on untouched or not at all.
+    Passthrough,
+    /// Not asked for.
+    Off,
 }
 
 /// When a source connects to its camera.

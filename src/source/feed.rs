@@ -14,7 +14,7 @@ use crate::{
     stats::CameraCounters,
 };
 
-/// Longest G.711 packet that is passed on whole: 40 ms. Cameras send up to 128 ms, which a browser's jitter buffer
+/// Longest packet of G.711 or G.722, which both have 8 bytes per millisecond, that is passed on whole: 40 ms. Cameras send up to 128 ms, which a browser's jitter buffer
 /// plays with as much delay.
 const G711_WHOLE: usize = 320;
 /// What longer ones are cut into: 20 ms, the packet time of RFC 3551 section 4.2.
@@ -28,24 +28,28 @@ pub(super) struct Feed<'a> {
     has_video: bool,
     format_known: bool,
     keyframe_seen: bool,
+    /// Sound is not wanted; what comes is thrown away.
+    mute: bool,
 }
 
 impl<'a> Feed<'a> {
     /// `live` is told when the first keyframe, or without video the first sound, was published.
-    pub(super) fn new(producer: &'a mut Producer, live: oneshot::Sender<()>) -> Self {
-        Self { producer, live: Some(live), has_video: false, format_known: false, keyframe_seen: false }
+    pub(super) fn new(producer: &'a mut Producer, live: oneshot::Sender<()>, mute: bool) -> Self {
+        Self { producer, live: Some(live), has_video: false, format_known: false, keyframe_seen: false, mute }
     }
 
     /// The tracks of this connection, before its first unit.
     pub(super) fn tracks(&mut self, has_video: bool, audio: Option<AudioFormat>) {
         self.has_video = has_video;
-        self.producer.set_audio(audio);
+        self.producer.set_audio(audio.filter(|_| !self.mute));
     }
 
     /// Sound will come; its format is told by [`set_audio`](Self::set_audio).
     #[cfg(feature = "gstreamer")]
     pub(super) fn expect_audio(&mut self) {
-        self.producer.expect_audio();
+        if !self.mute {
+            self.producer.expect_audio();
+        }
     }
 
     /// Parameter sets in force from the next picture on.
@@ -57,12 +61,17 @@ impl<'a> Feed<'a> {
     /// The sound's format from the next packet on.
     #[cfg(feature = "gstreamer")]
     pub(super) fn set_audio(&mut self, format: AudioFormat) {
-        self.producer.set_audio(Some(format));
+        self.producer.set_audio(Some(format).filter(|_| !self.mute));
     }
 
     /// The camera's counters.
     pub(super) fn counters(&self) -> &CameraCounters {
         &self.producer.camera().counters
+    }
+
+    /// Whether some viewer takes sound.
+    pub(super) fn has_listeners(&self) -> bool {
+        self.producer.camera().listeners() > 0
     }
 
     /// Whether a keyframe was published.
@@ -84,6 +93,9 @@ impl<'a> Feed<'a> {
 
     /// Publishes one packet of sound.
     pub(super) fn audio(&mut self, time: MediaTime, captured: Instant, data: Bytes) {
+        if self.mute {
+            return;
+        }
         self.producer.publish(&AccessUnit { kind: Kind::Audio, time, captured, keyframe: true, data });
         if !self.has_video {
             self.now_live();
@@ -111,8 +123,8 @@ impl<'a> Feed<'a> {
 /// ticks.
 pub(super) fn audio_packets(codec: AudioCodec, data: Bytes) -> impl Iterator<Item = (i64, Bytes)> {
     let size = match codec {
-        AudioCodec::Pcmu | AudioCodec::Pcma if data.len() > G711_WHOLE => G711_PACKET,
-        AudioCodec::Pcmu | AudioCodec::Pcma | AudioCodec::Opus => data.len().max(1),
+        AudioCodec::Pcmu | AudioCodec::Pcma | AudioCodec::G722 if data.len() > G711_WHOLE => G711_PACKET,
+        AudioCodec::Pcmu | AudioCodec::Pcma | AudioCodec::G722 | AudioCodec::Opus => data.len().max(1),
     };
     (0..data.len()).step_by(size).map(move |at| (at as i64, data.slice(at..data.len().min(at + size))))
 }

@@ -1,6 +1,6 @@
 //! IP cameras over RTSP: the only place that knows retina.
 //!
-//! In: a URL, credentials, a transport. Out: pictures (H.264) and sound (G.711), published through a `Feed`, each
+//! In: a URL, credentials, a transport. Out: pictures (H.264) and sound (G.711, G.722, Opus), published through a `Feed`, each
 //! with the time it was captured. Called by the supervisor, one connection at a time. Refuses what has no H.264 video;
 //! sound that cannot be passed on is left out and never costs the picture.
 //!
@@ -29,7 +29,7 @@ use url::Url;
 use self::tracks::Tracks;
 use super::{
     Error, Step,
-    config::{Credentials, Transport},
+    config::{Audio, Credentials, Transport},
     feed::Feed,
     supervisor::Connector,
 };
@@ -55,6 +55,14 @@ const PORT: u16 = 554;
 /// How the gateway introduces itself; some cameras answer 401 to a client without a name.
 const USER_AGENT: &str = concat!("camgate/", env!("CARGO_PKG_VERSION"));
 
+/// What is wanted of a camera's sound.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sound {
+    pub(super) policy: Audio,
+    /// Of sound that is transcoded, in bits per second.
+    pub(super) bitrate_bps: Option<u32>,
+}
+
 /// One RTSP camera.
 pub(super) struct Input {
     camera: CameraName,
@@ -62,6 +70,7 @@ pub(super) struct Input {
     peer: String,
     credentials: Option<Credentials>,
     transport: Transport,
+    sound: Sound,
     /// Sessions that are still being torn down.
     group: Arc<SessionGroup>,
     /// The camera broke off when it was asked for its sound, so it is not asked again.
@@ -72,10 +81,16 @@ pub(super) struct Input {
 
 impl Input {
     /// Does not connect yet.
-    pub(super) fn new(camera: CameraName, url: Url, credentials: Option<Credentials>, transport: Transport) -> Self {
+    pub(super) fn new(
+        camera: CameraName,
+        url: Url,
+        credentials: Option<Credentials>,
+        transport: Transport,
+        sound: Sound,
+    ) -> Self {
         let peer = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or(PORT));
         let group = Arc::new(SessionGroup::default().named(camera.to_string()));
-        Self { camera, url, peer, credentials, transport, group, without_sound: false, told: None }
+        Self { camera, url, peer, credentials, transport, sound, group, without_sound: false, told: None }
     }
 }
 
@@ -129,9 +144,9 @@ impl Input {
                 return Err(self.late(step, DESCRIBE_LIMIT).into());
             }
         };
-        let mut tracks = Tracks::choose(session.streams())?;
+        let mut tracks = Tracks::choose(session.streams(), self.sound.policy)?;
         if let Some(codec) = tracks.unusable_sound.take() {
-            self.tell(format!("sound of this codec is not supported yet: {codec}"));
+            self.tell(format!("no sound: browsers do not play {codec}, and it cannot be transcoded"));
         }
         if self.without_sound && tracks.video.is_some() {
             tracks.audio = None;

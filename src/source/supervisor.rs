@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::state::{Action, Event, Rules, State};
-use super::{Config, Error, feed::Feed};
+use super::{Config, Error, config::Audio, feed::Feed};
 use crate::hub::{Camera, CameraState, Producer};
 
 /// How long a connection may take to end after it was asked to. Longer than what a connector allows itself (RTSP
@@ -47,9 +47,12 @@ pub(super) async fn drive(
 ) {
     let viewers = camera.viewers();
     let rules = Rules { start: config.start, linger: config.linger };
+    let mute = config.audio == Audio::Off;
     let outside = Outside { viewers, watched: false, shutdown };
     let producer = Producer::new(camera.clone());
-    Supervisor { rules, outside, producer, connector, report: Report { camera, told: None }, tries: 0 }.run().await;
+    Supervisor { rules, outside, producer, connector, report: Report { camera, told: None }, tries: 0, mute }
+        .run()
+        .await;
 }
 
 struct Supervisor<C> {
@@ -59,6 +62,8 @@ struct Supervisor<C> {
     connector: C,
     report: Report,
     tries: u64,
+    /// The camera's sound is not wanted.
+    mute: bool,
 }
 
 impl<C: Connector> Supervisor<C> {
@@ -105,7 +110,7 @@ impl<C: Connector> Supervisor<C> {
     async fn session(&mut self, mut state: State) -> (State, Option<Error>) {
         let leave = CancellationToken::new();
         let (live, mut went_live) = oneshot::channel();
-        let mut feed = Feed::new(&mut self.producer, live);
+        let mut feed = Feed::new(&mut self.producer, live, self.mute);
         let mut session = pin!(self.connector.open(&mut feed, &leave));
         loop {
             let live = matches!(state, State::Live { .. });

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::{
     LIMIT, gateway,
-    support::{browser::Browser, camera::Camera},
+    support::{
+        browser::Browser,
+        camera::{Audio, Camera},
+    },
 };
 
 #[tokio::test]
@@ -57,4 +60,32 @@ async fn chromium_shows_and_hears_the_test_pattern() {
     let energy = || async { browser.audio_stats().await.map_or(0.0, |audio| audio.total_audio_energy) };
     let before = energy().await;
     crate::support::wait::until_value("the tone to be heard", LIMIT, energy, |energy| *energy > before).await;
+}
+
+/// Plays every kind of sound in Chromium and measures the pitch of what comes out of it.
+#[tokio::test]
+async fn chromium_hears_the_tone_that_the_camera_sends() {
+    const PITCH: &str = "
+        const stream = document.querySelector('video').srcObject;
+        const context = new AudioContext();
+        const analyser = context.createAnalyser();
+        analyser.fftSize = 8192;
+        context.createMediaStreamSource(stream).connect(analyser);
+        window.pitch = () => {
+            const levels = new Float32Array(analyser.frequencyBinCount);
+            analyser.getFloatFrequencyData(levels);
+            const loudest = levels.indexOf(levels.reduce((a, b) => Math.max(a, b)));
+            return levels[loudest] < -60 ? 0 : loudest * context.sampleRate / analyser.fftSize;
+        };";
+    for audio in [Audio::Aac, Audio::Pcmu, Audio::Pcma] {
+        let camera = Camera::builder().audio(audio).tone(1_250.0).start();
+        let gateway = gateway(&camera, "").await;
+        let browser = Browser::builder().autoplay_policy("no-user-gesture-required").start().await;
+        browser.open(&gateway.url("/watch/front?sound=1")).await;
+        browser.wait_decoded(10, LIMIT).await;
+        browser.run(PITCH).await;
+        let heard = || async { browser.eval("window.pitch()").await.as_f64().unwrap_or(0.0) };
+        let right = |pitch: &f64| (pitch - 1_250.0).abs() < 15.0;
+        crate::support::wait::until_value(&format!("1,250 Hz by {audio:?}"), LIMIT, heard, right).await;
+    }
 }

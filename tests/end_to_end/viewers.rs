@@ -126,13 +126,23 @@ async fn g711_passes_through() {
 }
 
 #[tokio::test]
-async fn a_camera_with_sound_we_cannot_pass_still_shows_its_picture() {
+async fn aac_arrives_as_opus_unless_that_is_not_wanted() {
     let camera = Camera::builder().audio(Audio::Aac).start();
-    let gateway = gateway(&camera, "").await;
-    let viewer = Viewer::join(gateway.whep("front")).await;
-    viewer.wait_packets(Kind::Video, 30, LIMIT).await;
-    assert_eq!(gateway.camera("front").await["audio"], serde_json::Value::Null);
-    assert_eq!(viewer.packets(Kind::Audio), 0);
+    let transcoding = gateway(&camera, "").await;
+    let viewer = Viewer::join(transcoding.whep("front")).await;
+    viewer.wait_packets(Kind::Audio, 100, LIMIT).await;
+    let log = viewer.audio();
+    assert_eq!((log.mime_type.as_str(), log.missing()), ("audio/opus", 0));
+    let stamps: Vec<_> = log.packets.iter().map(|packet| packet.timestamp).collect();
+    assert!(stamps.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == 960), "20 ms each: {stamps:?}");
+    assert_eq!(transcoding.camera("front").await["audio"]["codec"], "opus");
+    for policy in ["passthrough", "off"] {
+        let gateway = gateway(&camera, &format!("audio = \"{policy}\"")).await;
+        let viewer = Viewer::join(gateway.whep("front")).await;
+        viewer.wait_packets(Kind::Video, 30, LIMIT).await;
+        assert_eq!(gateway.camera("front").await["audio"], serde_json::Value::Null);
+        assert_eq!(viewer.packets(Kind::Audio), 0);
+    }
 }
 
 #[tokio::test]

@@ -8,21 +8,29 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use retina::{
-    client::{Demuxed, Playing, Session},
+    client::{Demuxed, Playing, Session, Stream},
     codec::{AudioFrame, CodecItem, ParametersRef, VideoFrame, VideoParametersCodec},
     rtcp::ReceivedCompoundPacket,
 };
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use super::{Input, failure::is_about_one_packet, tracks::Tracks};
+use super::{
+    Input,
+    failure::is_about_one_packet,
+    tracks::{Tracks, Way},
+};
 use crate::{
-    media::{AudioFormat, ClockRate, Kind, MediaTime, NtpTime, VideoFormat, h264},
+    media::{
+        ClockRate, Kind, MediaTime, NtpTime, VideoFormat, h264,
+        transcode::{Options, Source},
+    },
     source::{
         Error, Step,
         clock::Clock,
         config::Transport,
         feed::{Feed, audio_packets},
+        transcoding::{Coded, Transcoding},
     },
 };
 
@@ -38,24 +46,53 @@ const MAX_FAULTS: u32 = 50;
 
 /// Publishes everything until the camera fails.
 pub(super) async fn receive(
-    input: &Input,
+    input: &mut Input,
     session: Session<Playing>,
     tracks: &Tracks,
     feed: &mut Feed<'_>,
 ) -> Result<(), Error> {
     let media = session.demuxed().map_err(|error| input.failure(&error, Step::Play))?;
-    feed.tracks(tracks.video.is_some(), tracks.audio.map(|(_, format)| format));
-    let mut receiver = Receiver { input, tracks, feed, media, clock: Clock::default() };
+    let (format, transcoding) = match tracks.audio {
+        None => (None, None),
+        Some((_, Way::Passed(format))) => (Some(format), None),
+        Some((index, Way::Transcoded(_))) => {
+            let transcoding = transcoding(input, &media.streams()[index]);
+            (transcoding.as_ref().map(Transcoding::format), transcoding)
+        }
+    };
+    feed.tracks(tracks.video.is_some(), format);
+    let mut receiver = Receiver { input, tracks, feed, media, transcoding, clock: Clock::default() };
     receiver.take_parameters();
     receiver.run().await
 }
 
 struct Receiver<'a, 'p> {
-    input: &'a Input,
+    input: &'a mut Input,
     tracks: &'a Tracks,
     feed: &'a mut Feed<'p>,
     media: Demuxed,
+    transcoding: Option<Transcoding>,
     clock: Clock,
+}
+
+/// Starts what makes a stream's sound into Opus; `None`, and the reason in the log, when it cannot be done.
+fn transcoding(input: &mut Input, stream: &Stream) -> Option<Transcoding> {
+    let source = match stream.parameters() {
+        Some(ParametersRef::Audio(parameters)) if stream.encoding_name() == "mpeg4-generic" => {
+            Source::Aac { config: Bytes::copy_from_slice(parameters.extra_data()) }
+        }
+        Some(ParametersRef::Audio(parameters)) => {
+            let channels = u8::try_from(parameters.channels().get()).unwrap_or(u8::MAX);
+            Source::L16 { rate: ClockRate::new(parameters.clock_rate())?, channels }
+        }
+        _ => {
+            input.tell("the camera does not describe its sound: playing without".to_owned());
+            return None;
+        }
+    };
+    let options = Options { bitrate_bps: input.sound.bitrate_bps };
+    let started = Transcoding::start(&input.camera, &source, options);
+    started.map_err(|error| input.tell(format!("playing without sound: {error}"))).ok()
 }
 
 impl Receiver<'_, '_> {
@@ -68,7 +105,20 @@ impl Receiver<'_, '_> {
             if !self.feed.is_live() && start.elapsed() > KEYFRAME_LIMIT {
                 return Err(Error::NoKeyframe { limit: KEYFRAME_LIMIT });
             }
-            let Ok(next) = timeout_at(due, self.media.next()).await else { return Err(self.overdue(silent)) };
+            let opus = async {
+                match &mut self.transcoding {
+                    Some(transcoding) => transcoding.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let next = tokio::select! {
+                next = timeout_at(due, self.media.next()) => next,
+                opus = opus => {
+                    self.feed.audio(opus.time, opus.captured, opus.data);
+                    continue;
+                }
+            };
+            let Ok(next) = next else { return Err(self.overdue(silent)) };
             match next {
                 None => return Err(last_fault.unwrap_or(Error::HungUp)),
                 Some(Err(error)) => {
@@ -134,8 +184,21 @@ impl Receiver<'_, '_> {
 
     fn sound(&mut self, frame: &AudioFrame) {
         self.feed.counters().lost_packets.add(frame.loss().into());
-        let Some((_, AudioFormat { codec, .. })) = self.tracks.audio else { return };
         let start = frame.timestamp().timestamp();
+        let codec = match self.tracks.audio {
+            None => return,
+            Some((_, Way::Passed(format))) => format.codec,
+            Some((_, Way::Transcoded(rate))) => {
+                let time = MediaTime { ticks: start, rate };
+                let captured = self.clock.captured(Kind::Audio, time, frame.ctx().received());
+                if let Some(transcoding) = self.transcoding.as_mut().filter(|_| self.feed.has_listeners()) {
+                    let data = Bytes::copy_from_slice(frame.data());
+                    let coded = Coded { data, time, captured, lost: frame.loss().into() };
+                    transcoding.push(coded, &self.feed.counters().dropped);
+                }
+                return;
+            }
+        };
         for (offset, data) in audio_packets(codec, Bytes::copy_from_slice(frame.data())) {
             let time = MediaTime { ticks: start.saturating_add(offset), rate: codec.clock_rate() };
             let captured = self.clock.captured(Kind::Audio, time, frame.ctx().received());
@@ -158,7 +221,7 @@ impl Receiver<'_, '_> {
         let stream = Some(compound.stream_id());
         let (kind, rate) = match self.tracks.audio {
             _ if stream == self.tracks.video => (Kind::Video, ClockRate::VIDEO),
-            Some((index, format)) if stream == Some(index) => (Kind::Audio, format.codec.clock_rate()),
+            Some((index, way)) if stream == Some(index) => (Kind::Audio, way.clock_rate()),
             _ => return,
         };
         let first = compound.pkts().next();

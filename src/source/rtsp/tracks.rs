@@ -3,8 +3,8 @@
 use retina::client::Stream;
 
 use crate::{
-    media::{AudioCodec, AudioFormat},
-    source::Error,
+    media::{AudioCodec, AudioFormat, ClockRate},
+    source::{Error, config::Audio},
 };
 
 /// The streams of one session that are set up, by their index in it.
@@ -12,16 +12,16 @@ use crate::{
 pub(super) struct Tracks {
     /// H.264.
     pub(super) video: Option<usize>,
-    /// Sound that can be passed on.
-    pub(super) audio: Option<(usize, AudioFormat)>,
+    /// Sound that can be used, and how.
+    pub(super) audio: Option<(usize, Way)>,
     /// The codec of sound that cannot, when there is no other.
     pub(super) unusable_sound: Option<String>,
 }
 
 impl Tracks {
-    /// Takes the first H.264 video and the first sound that can be passed on. Sound alone is enough when there is no
-    /// video at all.
-    pub(super) fn choose(streams: &[Stream]) -> Result<Self, Error> {
+    /// Takes the first H.264 video and the first sound that can be passed on, or else, where the policy allows it, that can
+    /// be transcoded. Sound alone is enough when there is no video at all.
+    pub(super) fn choose(streams: &[Stream], policy: Audio) -> Result<Self, Error> {
         let offers: Vec<_> = streams
             .iter()
             .map(|stream| Offer {
@@ -31,12 +31,19 @@ impl Tracks {
                 channels: stream.channels().map_or(1, u16::from),
             })
             .collect();
-        Self::among(&offers)
+        Self::among(&offers, policy)
     }
 
-    fn among(offers: &[Offer<'_>]) -> Result<Self, Error> {
+    fn among(offers: &[Offer<'_>], policy: Audio) -> Result<Self, Error> {
         let video = offers.iter().position(|offer| offer.media == "video" && offer.encoding == "h264");
-        let audio = offers.iter().enumerate().find_map(|(index, offer)| Some((index, offer.audio()?)));
+        let first = |way: &dyn Fn(&Offer<'_>) -> Option<Way>| {
+            offers.iter().enumerate().find_map(|(index, offer)| Some((index, way(offer)?)))
+        };
+        let audio = match policy {
+            Audio::Off => None,
+            Audio::Passthrough => first(&|offer| offer.passed()),
+            Audio::Auto => first(&|offer| offer.passed()).or_else(|| first(&|offer| offer.transcoded())),
+        };
         if video.is_none() {
             if let Some(other) = offers.iter().find(|offer| offer.media == "video") {
                 return Err(Error::Codec { codec: other.codec() });
@@ -48,10 +55,30 @@ impl Tracks {
             }
         }
         let unusable_sound = match audio {
+            _ if policy == Audio::Off => None,
             Some(_) => None,
             None => offers.iter().find(|offer| offer.media == "audio").map(Offer::codec),
         };
         Ok(Self { video, audio, unusable_sound })
+    }
+}
+
+/// How a camera's sound gets to browsers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// As it is.
+    Passed(AudioFormat),
+    /// Made into Opus; its media clock.
+    Transcoded(ClockRate),
+}
+
+impl Way {
+    /// The clock that the camera's timestamps count.
+    pub(super) fn clock_rate(self) -> ClockRate {
+        match self {
+            Self::Passed(format) => format.codec.clock_rate(),
+            Self::Transcoded(rate) => rate,
+        }
     }
 }
 
@@ -64,14 +91,20 @@ struct Offer<'a> {
 }
 
 impl Offer<'_> {
-    fn audio(&self) -> Option<AudioFormat> {
+    fn passed(&self) -> Option<Way> {
         let codec = match (self.media, self.encoding) {
             ("audio", "pcmu") => AudioCodec::Pcmu,
             ("audio", "pcma") => AudioCodec::Pcma,
+            ("audio", "g722") => AudioCodec::G722,
             _ => return None,
         };
-        // Browsers know G.711 only as it is in the telephone network.
-        (self.hz == 8_000 && self.channels == 1).then_some(AudioFormat { codec, channels: 1 })
+        // Browsers know these only as they are in the telephone network.
+        (self.hz == 8_000 && self.channels == 1).then_some(Way::Passed(AudioFormat { codec, channels: 1 }))
+    }
+
+    fn transcoded(&self) -> Option<Way> {
+        let known = matches!((self.media, self.encoding), ("audio", "mpeg4-generic" | "l16"));
+        ClockRate::new(self.hz).filter(|_| known).map(Way::Transcoded)
     }
 
     /// As people know it.
@@ -105,24 +138,33 @@ mod tests {
 
     #[test]
     fn takes_h264_and_sound_that_can_be_passed_on() {
-        let tracks = Tracks::among(&[META, H265, H264, AAC, PCMA]).unwrap();
+        let tracks = Tracks::among(&[META, H265, H264, AAC, PCMA], Audio::Auto).unwrap();
         assert_eq!(tracks.video, Some(2));
-        assert_eq!(tracks.audio, Some((4, AudioFormat { codec: AudioCodec::Pcma, channels: 1 })));
+        assert_eq!(tracks.audio, Some((4, Way::Passed(AudioFormat { codec: AudioCodec::Pcma, channels: 1 }))));
         assert_eq!(tracks.unusable_sound, None);
     }
 
     #[test]
-    fn sound_that_cannot_be_passed_on_is_named_and_left_out() {
-        let tracks = Tracks::among(&[H264, AAC]).unwrap();
-        assert_eq!((tracks.audio, tracks.unusable_sound.as_deref()), (None, Some("AAC")));
+    fn sound_that_browsers_do_not_play_is_transcoded_unless_that_is_not_wanted() {
+        let audio = |policy| Tracks::among(&[H264, AAC], policy).unwrap();
+        let rate = ClockRate::new(16_000).unwrap();
+        assert_eq!(audio(Audio::Auto).audio, Some((1, Way::Transcoded(rate))));
+        let passthrough = audio(Audio::Passthrough);
+        assert_eq!((passthrough.audio, passthrough.unusable_sound.as_deref()), (None, Some("AAC")));
+        let off = audio(Audio::Off);
+        assert_eq!((off.audio, off.unusable_sound), (None, None));
+    }
+
+    #[test]
+    fn sound_that_cannot_be_used_is_named_and_left_out() {
         let wide = offer("audio", "pcma", 16_000);
-        let tracks = Tracks::among(&[H264, wide]).unwrap();
+        let tracks = Tracks::among(&[H264, wide], Audio::Auto).unwrap();
         assert_eq!(tracks.unusable_sound.as_deref(), Some("PCMA at 16000 Hz, 1 channels"));
     }
 
     #[test]
     fn says_what_there_is_instead_of_h264() {
-        let refusal = |offers: &[Offer<'_>]| Tracks::among(offers).unwrap_err().to_string();
+        let refusal = |offers: &[Offer<'_>]| Tracks::among(offers, Audio::Off).unwrap_err().to_string();
         assert!(refusal(&[H265, PCMA]).contains("H.265"));
         assert!(refusal(&[AAC, META]).contains("audio AAC, application VND.ONVIF.METADATA"));
         assert!(refusal(&[]).contains("nothing"));
@@ -130,7 +172,7 @@ mod tests {
 
     #[test]
     fn sound_alone_is_enough_where_there_is_no_video() {
-        let tracks = Tracks::among(&[PCMA]).unwrap();
+        let tracks = Tracks::among(&[PCMA], Audio::Auto).unwrap();
         assert_eq!((tracks.video, tracks.audio.map(|(index, _)| index)), (None, Some(0)));
     }
 }

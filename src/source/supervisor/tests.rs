@@ -71,6 +71,8 @@ fn run(start: Start, scripts: &[Script]) -> Running {
         name: camera.name().clone(),
         input: Input::Pipeline { name: "none".into(), file: "none".into(), with: Default::default() },
         start,
+        audio: Audio::Auto,
+        audio_bitrate_bps: None,
         linger: Duration::from_secs(10),
         gop: limits,
     };
