@@ -5,6 +5,9 @@ const INTERVAL_MS = 100;
 // Softer than this is shown as silence.
 const FLOOR_DB = -60;
 
+// A short sound is seen for half a second.
+const DECAY = 0.1;
+
 export class LevelMeter {
   #element;
   #context = null;
@@ -49,6 +52,6 @@ export class LevelMeter {
     this.#analyser.getFloatTimeDomainData(this.#samples);
     const power = this.#samples.reduce((sum, sample) => sum + sample * sample, 0) / this.#samples.length;
     const db = 10 * Math.log10(power || Number.MIN_VALUE);
-    this.#element.value = Math.max(0, 1 - db / FLOOR_DB);
+    this.#element.value = Math.max(0, 1 - db / FLOOR_DB, this.#element.value - DECAY);
   }
 }
