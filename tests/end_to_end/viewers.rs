@@ -113,8 +113,8 @@ async fn a_keyframe_request_is_answered_from_the_cache() {
 }
 
 #[tokio::test]
-async fn g711_passes_through() {
-    for (audio, name) in [(Audio::Pcmu, "PCMU"), (Audio::Pcma, "PCMA")] {
+async fn sound_that_browsers_play_passes_through() {
+    for (audio, name) in [(Audio::Pcmu, "PCMU"), (Audio::Pcma, "PCMA"), (Audio::Opus, "opus")] {
         let camera = Camera::builder().audio(audio).start();
         let gateway = gateway(&camera, "").await;
         let viewer = Viewer::join(gateway.whep("front")).await;

@@ -6,10 +6,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use retina::{
-    client::{Demuxed, Playing, Session, Stream},
-    codec::{AudioFrame, CodecItem, ParametersRef, VideoFrame, VideoParametersCodec},
+    client::{Playing, Session, Stream},
+    codec::ParametersRef,
     rtcp::ReceivedCompoundPacket,
 };
 use tokio::time::{Instant, timeout_at};
@@ -18,11 +17,12 @@ use tracing::debug;
 use super::{
     Input,
     failure::is_about_one_packet,
+    media::{Item, Media, Picture, Sound},
     tracks::{Tracks, Way},
 };
 use crate::{
     media::{
-        ClockRate, Kind, MediaTime, NtpTime, VideoFormat, h264,
+        ClockRate, Kind, MediaTime, NtpTime, VideoFormat,
         transcode::{Options, Source},
     },
     source::{
@@ -51,7 +51,7 @@ pub(super) async fn receive(
     tracks: &Tracks,
     feed: &mut Feed<'_>,
 ) -> Result<(), Error> {
-    let media = session.demuxed().map_err(|error| input.failure(&error, Step::Play))?;
+    let media = Media::open(session, tracks).map_err(|error| input.failure(&error, Step::Play))?;
     let (format, transcoding) = match tracks.audio {
         None => (None, None),
         Some((_, Way::Passed(format))) => (Some(format), None),
@@ -62,7 +62,9 @@ pub(super) async fn receive(
     };
     feed.tracks(tracks.video.is_some(), format);
     let mut receiver = Receiver { input, tracks, feed, media, transcoding, clock: Clock::default() };
-    receiver.take_parameters();
+    if let Some(parameters) = receiver.media.parameters() {
+        receiver.use_parameters(parameters);
+    }
     receiver.run().await
 }
 
@@ -70,7 +72,7 @@ struct Receiver<'a, 'p> {
     input: &'a mut Input,
     tracks: &'a Tracks,
     feed: &'a mut Feed<'p>,
-    media: Demuxed,
+    media: Media,
     transcoding: Option<Transcoding>,
     clock: Clock,
 }
@@ -131,18 +133,18 @@ impl Receiver<'_, '_> {
                     self.feed.counters().lost_packets.add(1);
                     last_fault = Some(failure);
                 }
-                Some(Ok(CodecItem::Rtcp(report))) => self.sender_report(&report),
+                Some(Ok(Item::Report(report))) => self.sender_report(&report),
                 Some(Ok(item)) => {
                     let main = match item {
-                        CodecItem::VideoFrame(frame) => {
-                            self.picture(frame);
+                        Item::Picture(picture) => {
+                            self.picture(picture);
                             true
                         }
-                        CodecItem::AudioFrame(frame) => {
-                            self.sound(&frame);
+                        Item::Sound(sound) => {
+                            self.sound(sound);
                             self.tracks.video.is_none()
                         }
-                        _ => false,
+                        Item::Report(_) | Item::Other => false,
                     };
                     (faults, last_fault) = (0, None);
                     if main {
@@ -167,51 +169,40 @@ impl Receiver<'_, '_> {
         }
     }
 
-    fn picture(&mut self, frame: VideoFrame) {
-        self.feed.counters().lost_packets.add(frame.loss().into());
-        if frame.has_new_parameters() {
-            self.take_parameters();
+    fn picture(&mut self, picture: Picture) {
+        self.feed.counters().lost_packets.add(picture.lost.into());
+        if let Some(parameters) = picture.parameters {
+            self.use_parameters(parameters);
         }
-        let time = MediaTime { ticks: frame.timestamp().timestamp(), rate: ClockRate::VIDEO };
-        // The first packet, because how long the others take depends on the picture's size.
-        let captured = self.clock.captured(Kind::Video, time, frame.start_ctx().received());
-        let complete = frame.is_random_access_point();
-        let data = Bytes::from(frame.into_data());
-        // retina also calls a unit without any picture in it a random access point.
-        let keyframe = complete && h264::nals(&data).any(|nal| h264::nal_type(&nal) == h264::NAL_IDR);
-        self.feed.video(time, captured, keyframe, data);
+        let time = MediaTime { ticks: picture.ticks, rate: ClockRate::VIDEO };
+        let captured = self.clock.captured(Kind::Video, time, picture.received);
+        self.feed.video(time, captured, picture.keyframe, picture.data);
     }
 
-    fn sound(&mut self, frame: &AudioFrame) {
-        self.feed.counters().lost_packets.add(frame.loss().into());
-        let start = frame.timestamp().timestamp();
+    fn sound(&mut self, sound: Sound) {
+        self.feed.counters().lost_packets.add(sound.lost.into());
         let codec = match self.tracks.audio {
             None => return,
             Some((_, Way::Passed(format))) => format.codec,
             Some((_, Way::Transcoded(rate))) => {
-                let time = MediaTime { ticks: start, rate };
-                let captured = self.clock.captured(Kind::Audio, time, frame.ctx().received());
+                let time = MediaTime { ticks: sound.ticks, rate };
+                let captured = self.clock.captured(Kind::Audio, time, sound.received);
                 if let Some(transcoding) = self.transcoding.as_mut().filter(|_| self.feed.has_listeners()) {
-                    let data = Bytes::copy_from_slice(frame.data());
-                    let coded = Coded { data, time, captured, lost: frame.loss().into() };
+                    let coded = Coded { data: sound.data, time, captured, lost: sound.lost };
                     transcoding.push(coded, &self.feed.counters().dropped);
                 }
                 return;
             }
         };
-        for (offset, data) in audio_packets(codec, Bytes::copy_from_slice(frame.data())) {
-            let time = MediaTime { ticks: start.saturating_add(offset), rate: codec.clock_rate() };
-            let captured = self.clock.captured(Kind::Audio, time, frame.ctx().received());
+        for (offset, data) in audio_packets(codec, sound.data) {
+            let time = MediaTime { ticks: sound.ticks.saturating_add(offset), rate: codec.clock_rate() };
+            let captured = self.clock.captured(Kind::Audio, time, sound.received);
             self.feed.audio(time, captured, data);
         }
     }
 
-    /// The parameter sets in force, from the SDP or from the pictures.
-    fn take_parameters(&mut self) {
-        let stream = self.tracks.video.map(|index| &self.media.streams()[index]);
-        let Some(ParametersRef::Video(parameters)) = stream.and_then(|stream| stream.parameters()) else { return };
-        let VideoParametersCodec::H264 { sps, pps } = parameters.codec_params() else { return };
-        match VideoFormat::from_parameter_sets(sps.clone(), pps.clone()) {
+    fn use_parameters(&mut self, (sps, pps): (Bytes, Bytes)) {
+        match VideoFormat::from_parameter_sets(sps, pps) {
             Ok(format) => self.feed.set_video(format),
             Err(error) => self.input.warn_about_parameter_sets(&error),
         }

@@ -61,6 +61,15 @@ impl Tracks {
         };
         Ok(Self { video, audio, unusable_sound })
     }
+
+    /// Whether the session must be taken as raw packets, because retina makes no frames of the sound.
+    pub(super) fn is_raw(&self) -> bool {
+        let format = match self.audio {
+            Some((_, Way::Passed(format))) => Some(format.codec),
+            Some((_, Way::Transcoded(_))) | None => None,
+        };
+        format == Some(AudioCodec::Opus)
+    }
 }
 
 /// How a camera's sound gets to browsers.
@@ -92,6 +101,10 @@ struct Offer<'a> {
 
 impl Offer<'_> {
     fn passed(&self) -> Option<Way> {
+        if (self.media, self.encoding, self.hz) == ("audio", "opus", 48_000) {
+            // The SDP always says two channels (RFC 7587 section 7); each packet tells how many it has.
+            return Some(Way::Passed(AudioFormat { codec: AudioCodec::Opus, channels: 2 }));
+        }
         let codec = match (self.media, self.encoding) {
             ("audio", "pcmu") => AudioCodec::Pcmu,
             ("audio", "pcma") => AudioCodec::Pcma,

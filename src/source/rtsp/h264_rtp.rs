@@ -1,0 +1,294 @@
+//! H.264 out of RTP packets (RFC 6184), for the one case that retina's own depacketiser cannot serve: retina hands out
+//! either frames of every stream or raw packets of every stream, and it has no frames for Opus.
+//!
+//! In: packets in order, with the number lost before each. Out: access units framed by four-byte lengths. Refuses nothing:
+//! what cannot be understood is left out, and the picture it belonged to with it.
+
+use std::time::Instant;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::media::h264;
+
+/// `nal_unit_type` of a single-time aggregation packet (RFC 6184 section 5.7.1).
+const STAP_A: u8 = 24;
+/// `nal_unit_type` of a fragmentation unit (RFC 6184 section 5.8).
+const FU_A: u8 = 28;
+/// A larger access unit is thrown away: no camera makes one, but one whose markers are lost would grow for ever.
+const MAX_UNIT: usize = 8 << 20;
+
+/// One packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet<'a> {
+    pub(super) ticks: i64,
+    pub(super) received: Instant,
+    pub(super) marker: bool,
+    pub(super) lost: u32,
+    pub(super) payload: &'a [u8],
+}
+
+/// One access unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unit {
+    pub(super) ticks: i64,
+    /// When its first packet came.
+    pub(super) received: Instant,
+    pub(super) keyframe: bool,
+    pub(super) data: Bytes,
+}
+
+/// Puts packets together.
+#[derive(Debug, Default)]
+pub(super) struct Depacketizer {
+    sps: Option<Bytes>,
+    pps: Option<Bytes>,
+    new_parameters: bool,
+    unit: Option<Partial>,
+}
+
+/// An access unit that is not complete.
+#[derive(Debug)]
+struct Partial {
+    ticks: i64,
+    received: Instant,
+    data: BytesMut,
+    /// Where the fragmented NAL unit that is under way begins in `data`.
+    fragment: Option<usize>,
+    /// Whether it holds a coded slice; parameter sets that carry the marker (Reolink RLC-822A) are not yet a picture.
+    has_slice: bool,
+    keyframe: bool,
+    damaged: bool,
+}
+
+impl Depacketizer {
+    /// Takes the next packet. Gives the unit that ended before it without a marker, and the one that it completes.
+    pub(super) fn push(&mut self, packet: Packet<'_>) -> impl Iterator<Item = Unit> + use<> {
+        let other_time = self.unit.as_ref().is_some_and(|unit| unit.ticks != packet.ticks);
+        let before = if other_time { self.finish() } else { None };
+        let unit = self.unit.get_or_insert_with(|| Partial::new(packet.ticks, packet.received));
+        if packet.lost > 0 {
+            unit.damaged = true;
+            unit.drop_fragment();
+        }
+        self.take(packet.payload);
+        let complete = packet.marker && self.unit.as_ref().is_some_and(|unit| unit.has_slice || unit.damaged);
+        let now = if complete { self.finish() } else { None };
+        [before, now].into_iter().flatten()
+    }
+
+    /// The parameter sets in force if they have changed since this was last asked.
+    pub(super) fn new_parameters(&mut self) -> Option<(Bytes, Bytes)> {
+        let changed = std::mem::take(&mut self.new_parameters);
+        self.sps.clone().zip(self.pps.clone()).filter(|_| changed)
+    }
+
+    fn finish(&mut self) -> Option<Unit> {
+        let mut unit = self.unit.take()?;
+        if unit.fragment.is_some() {
+            unit.damaged = true;
+        }
+        let usable = unit.has_slice && !unit.damaged;
+        usable.then(|| Unit {
+            ticks: unit.ticks,
+            received: unit.received,
+            keyframe: unit.keyframe,
+            data: unit.data.freeze(),
+        })
+    }
+
+    fn take(&mut self, payload: &[u8]) {
+        match h264::nal_type(payload) {
+            1..=23 => self.nal(payload),
+            STAP_A => {
+                let mut rest = &payload[1..];
+                while let Some((length, after)) = rest.split_first_chunk::<2>() {
+                    let length = usize::from(u16::from_be_bytes(*length));
+                    let Some((nal, after)) = after.split_at_checked(length) else { return };
+                    self.nal(nal);
+                    rest = after;
+                }
+            }
+            FU_A => self.fragment(payload),
+            _ => {}
+        }
+    }
+
+    fn nal(&mut self, nal: &[u8]) {
+        match h264::nal_type(nal) {
+            h264::NAL_SPS => self.new_parameters |= replace(&mut self.sps, nal),
+            h264::NAL_PPS => self.new_parameters |= replace(&mut self.pps, nal),
+            kind => {
+                if let Some(unit) = &mut self.unit {
+                    unit.drop_fragment();
+                    unit.begin(kind, nal);
+                    unit.end();
+                }
+            }
+        }
+    }
+
+    fn fragment(&mut self, payload: &[u8]) {
+        let (Some(unit), [indicator, header, body @ ..]) = (&mut self.unit, payload) else { return };
+        let (start, end) = (header & 0x80 != 0, header & 0x40 != 0);
+        if start {
+            unit.drop_fragment();
+            let nal_header = indicator & 0xe0 | header & 0x1f;
+            unit.begin(header & 0x1f, &[nal_header]);
+        }
+        if unit.fragment.is_none() {
+            unit.damaged = true;
+            return;
+        }
+        unit.data.put_slice(body);
+        if end {
+            unit.end();
+        }
+    }
+}
+
+impl Partial {
+    fn new(ticks: i64, received: Instant) -> Self {
+        Self {
+            ticks,
+            received,
+            data: BytesMut::new(),
+            fragment: None,
+            has_slice: false,
+            keyframe: false,
+            damaged: false,
+        }
+    }
+
+    /// Opens a NAL unit with its first bytes.
+    fn begin(&mut self, kind: u8, bytes: &[u8]) {
+        if self.data.len() > MAX_UNIT {
+            self.damaged = true;
+            self.data.clear();
+        }
+        self.fragment = Some(self.data.len());
+        self.data.put_u32(0);
+        self.data.put_slice(bytes);
+        self.has_slice |= (1..=h264::NAL_IDR).contains(&kind);
+        self.keyframe |= kind == h264::NAL_IDR;
+    }
+
+    /// Closes the NAL unit that is open: writes its length.
+    fn end(&mut self) {
+        let Some(at) = self.fragment.take() else { return };
+        let length = u32::try_from(self.data.len() - at - 4).unwrap_or(u32::MAX);
+        self.data[at..at + 4].copy_from_slice(&length.to_be_bytes());
+    }
+
+    /// The rest of an open NAL unit will not come.
+    fn drop_fragment(&mut self) {
+        if let Some(at) = self.fragment.take() {
+            self.data.truncate(at);
+            self.damaged = true;
+        }
+    }
+}
+
+/// Whether `place` changed.
+fn replace(place: &mut Option<Bytes>, nal: &[u8]) -> bool {
+    let changed = place.as_deref() != Some(nal);
+    if changed {
+        *place = Some(Bytes::copy_from_slice(nal));
+    }
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Line {
+        depacketizer: Depacketizer,
+        received: Instant,
+    }
+
+    impl Line {
+        fn new() -> Self {
+            Self { depacketizer: Depacketizer::default(), received: Instant::now() }
+        }
+
+        fn push(&mut self, ticks: i64, marker: bool, payload: &[u8]) -> Option<(i64, bool, Vec<u8>)> {
+            self.lossy(ticks, marker, 0, payload)
+        }
+
+        fn lossy(&mut self, ticks: i64, marker: bool, lost: u32, payload: &[u8]) -> Option<(i64, bool, Vec<u8>)> {
+            let packet = Packet { ticks, received: self.received, marker, lost, payload };
+            let mut units = self.depacketizer.push(packet).map(|unit| (unit.ticks, unit.keyframe, unit.data.to_vec()));
+            let unit = units.next();
+            assert_eq!(units.next(), None);
+            unit
+        }
+    }
+
+    #[test]
+    fn a_keyframe_of_every_kind_of_packet() {
+        let mut line = Line::new();
+        assert_eq!(line.push(0, false, &[0x78, 0, 2, 0x67, 1, 0, 2, 0x68, 2]), None);
+        assert_eq!(line.depacketizer.new_parameters(), Some((vec![0x67, 1].into(), vec![0x68, 2].into())));
+        assert_eq!(line.depacketizer.new_parameters(), None);
+        assert_eq!(line.push(0, false, &[0x06, 9]), None);
+        assert_eq!(line.push(0, false, &[0x7c, 0x85, 1, 2]), None);
+        assert_eq!(line.push(0, false, &[0x7c, 0x05, 3]), None);
+        let unit = line.push(0, true, &[0x7c, 0x45, 4]);
+        assert_eq!(unit, Some((0, true, vec![0, 0, 0, 2, 0x06, 9, 0, 0, 0, 5, 0x65, 1, 2, 3, 4])));
+    }
+
+    #[test]
+    fn a_missing_marker_is_made_up_for_by_the_next_time() {
+        let mut line = Line::new();
+        assert_eq!(line.push(0, false, &[0x41, 1]), None);
+        assert_eq!(line.push(3_000, false, &[0x41, 2]), Some((0, false, vec![0, 0, 0, 2, 0x41, 1])));
+    }
+
+    #[test]
+    fn two_units_may_end_with_one_packet() {
+        let mut line = Line::new();
+        assert_eq!(line.push(0, false, &[0x41, 1]), None);
+        let received = line.received;
+        let packet = Packet { ticks: 3_000, received, marker: true, lost: 0, payload: &[0x41, 2] };
+        let ticks: Vec<_> = line.depacketizer.push(packet).map(|unit| unit.ticks).collect();
+        assert_eq!(ticks, [0, 3_000]);
+    }
+
+    /// Reolink RLC-822A sends its parameter sets with the marker of a picture.
+    #[test]
+    fn parameter_sets_with_a_marker_are_no_picture() {
+        let mut line = Line::new();
+        assert_eq!(line.push(0, true, &[0x67, 1]), None);
+        assert_eq!(line.push(0, true, &[0x68, 2]), None);
+        assert_eq!(line.push(0, true, &[0x65, 3]), Some((0, true, vec![0, 0, 0, 2, 0x65, 3])));
+    }
+
+    #[test]
+    fn a_picture_with_a_hole_is_left_out_and_the_next_is_whole() {
+        let mut line = Line::new();
+        assert_eq!(line.push(0, false, &[0x7c, 0x85, 1]), None);
+        assert_eq!(line.lossy(0, true, 1, &[0x7c, 0x45, 3]), None);
+        assert_eq!(line.push(3_000, true, &[0x41, 2]), Some((3_000, false, vec![0, 0, 0, 2, 0x41, 2])));
+        assert_eq!(line.push(6_000, true, &[0x7c, 0x05, 3]), None, "a fragment without a start");
+        assert_eq!(line.push(9_000, true, &[0x41, 4]), Some((9_000, false, vec![0, 0, 0, 2, 0x41, 4])));
+    }
+
+    #[test]
+    fn garbage_makes_no_unit_and_no_panic() {
+        let mut line = Line::new();
+        for payload in [&[][..], &[0x78], &[0x78, 0], &[0x78, 0xff, 0xff, 1], &[0x7c], &[0x7c, 0x85], &[0x1f, 1]] {
+            assert_eq!(line.push(0, false, payload), None);
+        }
+        assert_eq!(line.push(0, true, &[0xff; 9]), None);
+    }
+
+    #[test]
+    fn a_unit_without_end_is_bounded() {
+        let mut line = Line::new();
+        let slice = vec![0x41; 60_000];
+        for _ in 0..1_000 {
+            assert_eq!(line.push(0, false, &slice), None);
+        }
+        assert!(line.depacketizer.unit.as_ref().is_some_and(|unit| unit.data.len() < MAX_UNIT + 100_000));
+    }
+}

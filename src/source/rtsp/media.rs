@@ -1,0 +1,195 @@
+//! What a playing session gives, whichever way it is taken from retina: frames that retina put together, or, for a camera
+//! whose sound is Opus, raw packets that are put together here.
+
+use std::{collections::VecDeque, time::Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use retina::{
+    Error as RetinaError,
+    client::{Demuxed, PacketItem, Playing, Session, Stream},
+    codec::{CodecItem, ParametersRef, VideoParametersCodec},
+    rtcp::ReceivedCompoundPacket,
+    rtp::ReceivedPacket,
+};
+
+use super::{
+    h264_rtp::{Depacketizer, Packet},
+    tracks::Tracks,
+};
+use crate::media::h264;
+
+/// One thing that came from the camera.
+pub(super) enum Item {
+    /// A picture.
+    Picture(Picture),
+    /// A frame or packet of sound.
+    Sound(Sound),
+    /// RTCP.
+    Report(ReceivedCompoundPacket),
+    /// Something of no use.
+    Other,
+}
+
+/// One access unit of the video stream.
+pub(super) struct Picture {
+    pub(super) ticks: i64,
+    /// When its first packet came: how long the others take depends on the picture's size.
+    pub(super) received: Instant,
+    /// Packets lost before or in it.
+    pub(super) lost: u32,
+    /// Parameter sets in force from this picture on, if they have changed.
+    pub(super) parameters: Option<(Bytes, Bytes)>,
+    pub(super) keyframe: bool,
+    pub(super) data: Bytes,
+}
+
+/// One frame of the audio stream.
+pub(super) struct Sound {
+    pub(super) ticks: i64,
+    pub(super) received: Instant,
+    pub(super) lost: u32,
+    pub(super) data: Bytes,
+}
+
+/// A session that plays.
+pub(super) enum Media {
+    /// retina puts frames together.
+    Framed { demuxed: Box<Demuxed>, video: Option<usize> },
+    /// We do.
+    Raw(Box<Raw>),
+}
+
+/// A session whose packets are taken as they are.
+pub(super) struct Raw {
+    session: Session<Playing>,
+    video: Option<usize>,
+    audio: Option<usize>,
+    depacketizer: Depacketizer,
+    /// Packets of the video stream lost since the last picture.
+    lost: u32,
+    ready: VecDeque<Item>,
+}
+
+impl Media {
+    /// Takes `session`, raw if its sound is Opus.
+    ///
+    /// # Errors
+    /// retina's, when it has no depacketiser for a stream that was set up.
+    pub(super) fn open(session: Session<Playing>, tracks: &Tracks) -> Result<Self, RetinaError> {
+        let video = tracks.video;
+        if !tracks.is_raw() {
+            return Ok(Self::Framed { demuxed: Box::new(session.demuxed()?), video });
+        }
+        let audio = tracks.audio.map(|(index, _)| index);
+        let depacketizer = Depacketizer::default();
+        Ok(Self::Raw(Box::new(Raw { session, video, audio, depacketizer, lost: 0, ready: VecDeque::new() })))
+    }
+
+    /// The streams as the SDP describes them.
+    pub(super) fn streams(&self) -> &[Stream] {
+        match self {
+            Self::Framed { demuxed, .. } => demuxed.streams(),
+            Self::Raw(raw) => raw.session.streams(),
+        }
+    }
+
+    /// The video's parameter sets, as the SDP has them or, framed, as they are now.
+    pub(super) fn parameters(&self) -> Option<(Bytes, Bytes)> {
+        let video = match self {
+            Self::Framed { video, .. } => *video,
+            Self::Raw(raw) => raw.video,
+        };
+        parameters(&self.streams()[video?])
+    }
+
+    /// The next item; `None` when the camera has closed the connection.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(super) async fn next(&mut self) -> Option<Result<Item, RetinaError>> {
+        match self {
+            Self::Framed { demuxed, video } => {
+                let item = demuxed.next().await?;
+                Some(item.map(|item| framed(item, demuxed, *video)))
+            }
+            Self::Raw(raw) => raw.next().await,
+        }
+    }
+}
+
+fn framed(item: CodecItem, demuxed: &Demuxed, video: Option<usize>) -> Item {
+    match item {
+        CodecItem::VideoFrame(frame) => {
+            let changed = frame.has_new_parameters();
+            let parameters = video.filter(|_| changed).and_then(|video| parameters(&demuxed.streams()[video]));
+            let (ticks, received) = (frame.timestamp().timestamp(), frame.start_ctx().received());
+            let (lost, complete) = (frame.loss().into(), frame.is_random_access_point());
+            let data = Bytes::from(frame.into_data());
+            // retina also calls a unit without any picture in it a random access point.
+            let keyframe = complete && h264::nals(&data).any(|nal| h264::nal_type(&nal) == h264::NAL_IDR);
+            Item::Picture(Picture { ticks, received, lost, parameters, keyframe, data })
+        }
+        CodecItem::AudioFrame(frame) => Item::Sound(Sound {
+            ticks: frame.timestamp().timestamp(),
+            received: frame.ctx().received(),
+            lost: frame.loss().into(),
+            data: Bytes::copy_from_slice(frame.data()),
+        }),
+        CodecItem::Rtcp(report) => Item::Report(report),
+        _ => Item::Other,
+    }
+}
+
+fn parameters(stream: &Stream) -> Option<(Bytes, Bytes)> {
+    let Some(ParametersRef::Video(parameters)) = stream.parameters() else { return None };
+    let VideoParametersCodec::H264 { sps, pps } = parameters.codec_params() else { return None };
+    Some((sps.clone(), pps.clone()))
+}
+
+impl Raw {
+    async fn next(&mut self) -> Option<Result<Item, RetinaError>> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Some(Ok(item));
+            }
+            match self.session.next().await? {
+                Err(error) => return Some(Err(error)),
+                Ok(PacketItem::Rtcp(report)) => return Some(Ok(Item::Report(report))),
+                Ok(PacketItem::Rtp(packet)) if Some(packet.stream_id()) == self.video => self.picture(&packet),
+                Ok(PacketItem::Rtp(packet)) if Some(packet.stream_id()) == self.audio => {
+                    return Some(Ok(Item::Sound(Sound {
+                        ticks: packet.timestamp().timestamp(),
+                        received: packet.ctx().received(),
+                        lost: packet.loss().into(),
+                        // One Opus packet per RTP packet (RFC 7587 section 4.2).
+                        data: packet.into_payload_bytes(),
+                    })));
+                }
+                Ok(_) => return Some(Ok(Item::Other)),
+            }
+        }
+    }
+
+    fn picture(&mut self, packet: &ReceivedPacket) {
+        let lost = u32::from(packet.loss());
+        self.lost += lost;
+        let units = self.depacketizer.push(Packet {
+            ticks: packet.timestamp().timestamp(),
+            received: packet.ctx().received(),
+            marker: packet.mark(),
+            lost,
+            payload: packet.payload(),
+        });
+        for unit in units {
+            self.ready.push_back(Item::Picture(Picture {
+                ticks: unit.ticks,
+                received: unit.received,
+                lost: std::mem::take(&mut self.lost),
+                parameters: self.depacketizer.new_parameters(),
+                keyframe: unit.keyframe,
+                data: unit.data,
+            }));
+        }
+    }
+}
