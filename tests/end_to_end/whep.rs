@@ -168,7 +168,8 @@ async fn a_camera_that_is_not_there_is_409_with_a_reason() {
     let mut camera = Camera::builder().start();
     camera.stop();
     let entry = camera.toml("front");
-    let http = "start_deadline_seconds = 2";
+    // Longer than the two seconds in which a viewer makes a waiting camera be tried again.
+    let http = "start_deadline_seconds = 5";
     let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).http(http).config(entry).spawn().await;
     let refusal = Viewer::builder(gateway.whep("front")).try_join().await.err().expect("a refusal");
     assert_eq!(refusal.status, 409, "{refusal:?}");
