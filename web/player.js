@@ -302,7 +302,8 @@ export class Player extends EventTarget {
     const { sound, video } = this.#view;
     const isSilent = this.#client.isConnected && !this.#client.hasAudio;
     sound.disabled = isSilent;
-    sound.title = isSilent ? `${this.#name} sends no sound` : 'Sound (M)';
+    const note = this.#feed.find(this.#name)?.audio_note;
+    sound.title = [isSilent ? `${this.#name} sends no sound` : 'Sound (M)', note].filter(Boolean).join(': ');
     sound.setAttribute('aria-pressed', String(!video.muted));
     const isHeard = !video.muted && this.#client.isConnected && this.#client.hasAudio;
     this.#meter.watch(isHeard ? video.srcObject : null);

@@ -23,6 +23,7 @@ pub(super) struct CameraView {
     reconnects: u64,
     video: Option<VideoView>,
     audio: Option<AudioView>,
+    audio_note: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -111,6 +112,7 @@ impl CameraView {
             reconnects: camera.counters.reconnects.total(),
             video,
             audio,
+            audio_note: snapshot.formats.audio_note,
         }
     }
 }

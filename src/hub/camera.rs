@@ -33,6 +33,8 @@ pub struct Formats {
     pub audio: Option<AudioFormat>,
     /// Whether sound will come whose format is not known yet.
     pub audio_expected: bool,
+    /// A sentence for people about what of the camera's sound does not come through, and why.
+    pub audio_note: Option<String>,
 }
 
 /// Measured properties of a camera at one moment.

@@ -41,6 +41,11 @@ impl Producer {
         });
     }
 
+    /// What of the sound does not come through; `None` for nothing.
+    pub fn set_audio_note(&self, note: Option<String>) {
+        self.camera.set_formats(|formats| replace(&mut formats.audio_note, note));
+    }
+
     /// Packs and delivers a unit; never waits. A unit that cannot be packed is counted and dropped.
     pub fn publish(&mut self, unit: &AccessUnit) {
         let payloads = match unit.kind {

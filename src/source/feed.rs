@@ -44,6 +44,11 @@ impl<'a> Feed<'a> {
         self.producer.set_audio(audio.filter(|_| !self.mute));
     }
 
+    /// What of the sound does not come through.
+    pub(super) fn set_audio_note(&mut self, note: Option<String>) {
+        self.producer.set_audio_note(note);
+    }
+
     /// Sound will come; its format is told by [`set_audio`](Self::set_audio).
     #[cfg(feature = "gstreamer")]
     pub(super) fn expect_audio(&mut self) {

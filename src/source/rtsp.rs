@@ -79,6 +79,8 @@ pub(super) struct Input {
     without_sound: bool,
     /// What the log already has about the sound.
     told: Option<String>,
+    /// What there is to say about the sound of this connection.
+    note: Option<String>,
 }
 
 impl Input {
@@ -92,7 +94,7 @@ impl Input {
     ) -> Self {
         let peer = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or(PORT));
         let group = Arc::new(SessionGroup::default().named(camera.to_string()));
-        Self { camera, url, peer, credentials, transport, sound, group, without_sound: false, told: None }
+        Self { camera, url, peer, credentials, transport, sound, group, without_sound: false, told: None, note: None }
     }
 }
 
@@ -229,8 +231,9 @@ impl Input {
         }
     }
 
-    /// Says something about the sound, once.
+    /// Says something about the sound: to the log once, to the page as long as it is so.
     fn tell(&mut self, what: String) {
+        self.note = Some(what.clone());
         if self.told.as_ref() != Some(&what) {
             info!(camera = %self.camera, "{what}");
             self.told = Some(what);

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{
     media::{
@@ -42,6 +42,7 @@ pub(super) struct Coded {
 #[derive(Debug)]
 pub(super) struct Transcoding {
     format: AudioFormat,
+    reduction: Option<String>,
     frames: SyncSender<Coded>,
     opus: mpsc::Receiver<OpusFrame>,
     /// Frames that found the queue full since the last one that did not.
@@ -56,9 +57,7 @@ impl Transcoding {
     pub(super) fn start(camera: &CameraName, source: &Source, options: Options) -> Result<Self, TranscodeError> {
         let transcoder = Transcoder::new(source, options)?;
         let format = transcoder.format();
-        if let Some(reduction) = transcoder.reduction() {
-            info!(camera = %camera, "{reduction}");
-        }
+        let reduction = transcoder.reduction().map(|reduction| reduction.to_string());
         let (frames, queue) = sync_channel(QUEUE);
         let (sender, opus) = mpsc::channel(QUEUE);
         let worker = Worker { camera: camera.clone(), transcoder, sender, complained: None };
@@ -66,12 +65,17 @@ impl Transcoding {
         if let Err(error) = thread::Builder::new().name(name).spawn(move || worker.run(&queue)) {
             warn!(camera = %camera, %error, "no thread for the sound: playing without");
         }
-        Ok(Self { format, frames, opus, skipped: 0 })
+        Ok(Self { format, reduction, frames, opus, skipped: 0 })
     }
 
     /// What comes out.
     pub(super) fn format(&self) -> AudioFormat {
         self.format
+    }
+
+    /// What of the camera's sound does not come through, in a sentence.
+    pub(super) fn reduction(&self) -> Option<&str> {
+        self.reduction.as_deref()
     }
 
     /// Hands a frame over; never waits. What does not fit is counted in `dropped`.

@@ -28,7 +28,7 @@ fn formats(profile: Option<[u8; 3]>, audio: Option<AudioCodec>) -> Formats {
         width: 16,
         height: 16,
     });
-    Formats { video, audio: audio.map(|codec| AudioFormat { codec, channels: 1 }), audio_expected: false }
+    Formats { video, audio: audio.map(|codec| AudioFormat { codec, channels: 1 }), ..Formats::default() }
 }
 
 const CONSTRAINED_BASELINE: [u8; 3] = [0x42, 0xc0, 0x1e];

@@ -60,7 +60,11 @@ pub(super) async fn receive(
             (transcoding.as_ref().map(Transcoding::format), transcoding)
         }
     };
+    if let Some(reduction) = transcoding.as_ref().and_then(Transcoding::reduction) {
+        input.tell(reduction.to_owned());
+    }
     feed.tracks(tracks.video.is_some(), format);
+    feed.set_audio_note(input.note.take());
     let mut receiver = Receiver { input, tracks, feed, media, transcoding, clock: Clock::default() };
     if let Some(parameters) = receiver.media.parameters() {
         receiver.use_parameters(parameters);
