@@ -21,11 +21,25 @@ use crate::{
     hub::{Camera, CameraState, Hub},
     peer::Peers,
     shutdown::Signals,
-    source::{self, config::Start},
+    source::{
+        self,
+        config::{Input, Start},
+    },
 };
 
 /// Before a camera's source that panicked is started again.
 const RESTART: Duration = Duration::from_secs(10);
+
+/// What is wrong with the pipelines of a configuration that is good otherwise: a file that cannot be read, a placeholder
+/// without a value. One line each.
+pub fn pipeline_faults(config: &Config) -> Vec<String> {
+    let pipelines = config.cameras.iter().filter_map(|camera| match &camera.input {
+        Input::Pipeline { file, with, .. } => Some((&camera.name, file, with)),
+        Input::Rtsp { .. } => None,
+    });
+    let faults = pipelines.filter_map(|(name, file, with)| Some((name, source::capture::check(file, with).err()?)));
+    faults.map(|(name, fault)| format!("camera \"{name}\": {fault}")).collect()
+}
 
 /// Everything that is needed to run, with its ports open and nothing moving yet.
 pub struct App {

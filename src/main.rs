@@ -7,7 +7,7 @@ use std::{
 };
 
 use camgate::{
-    app::App,
+    app::{App, pipeline_faults},
     config::{self, Config},
     shutdown::Signals,
 };
@@ -86,7 +86,9 @@ fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 fn load(path: &Path) -> Result<Config, ExitCode> {
-    config::load(path).map_err(|faults| complain(&faults.to_string(), BAD_CONFIG))
+    let config = config::load(path).map_err(|faults| complain(&faults.to_string(), BAD_CONFIG))?;
+    let faults = pipeline_faults(&config);
+    if faults.is_empty() { Ok(config) } else { Err(complain(&faults.join("\n"), BAD_CONFIG)) }
 }
 
 fn complain(message: &str, code: u8) -> ExitCode {

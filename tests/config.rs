@@ -47,6 +47,21 @@ fn the_shipped_configuration_is_good() {
 }
 
 #[test]
+fn a_placeholder_without_a_good_value_is_a_fault() {
+    let config = b"[[camera]]\nname = \"desk\"\npipeline = \"cam\"\n[[camera]]\nname = \"attic\"\npipeline = \"cam\"\n\
+        [camera.with]\ndevice = \"/dev/video0 ! filesink location=/etc/passwd\"\n";
+    let folder = Folder::with("placeholder", config);
+    std::fs::create_dir(folder.0.join("pipelines")).unwrap();
+    let launch = "v4l2src device={device} ! h264parse ! appsink name=video\n";
+    std::fs::write(folder.0.join("pipelines/cam.launch"), launch).unwrap();
+    let faults = faults(&check(&folder.0, &[]));
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    for (fault, camera) in faults.iter().zip(["desk", "attic"]) {
+        assert!(fault.contains(camera) && fault.contains("device") && fault.contains("cam.launch"), "{fault}");
+    }
+}
+
+#[test]
 fn a_missing_file_is_one_fault() {
     let folder = Folder::with("missing", b"");
     std::fs::remove_file(folder.0.join("config.toml")).unwrap();

@@ -26,7 +26,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
 const SOURCE_TO_HUB: [&str; 4] = ["source.rs", "source/supervisor", "source/feed", "source/config.rs"];
 
 /// Crates that one module owns.
-const OWNERS: [(&str, &str); 9] = [
+const OWNERS: [(&str, &str); 12] = [
     ("retina", "source/rtsp"),
     ("gstreamer", "source/capture"),
     ("gstreamer_app", "source/capture"),
@@ -34,6 +34,9 @@ const OWNERS: [(&str, &str); 9] = [
     ("quinn_udp", "peer"),
     ("axum", "http"),
     ("h264_reader", "media"),
+    ("symphonia_core", "media/transcode"),
+    ("symphonia_codec_aac", "media/transcode"),
+    ("opusic_c", "media/transcode"),
     ("strsim", "config"),
     ("toml", "config"),
 ];
