@@ -7,7 +7,7 @@ use std::{
 };
 
 use camgate::{
-    app::{App, pipeline_faults},
+    app::{App, pipeline_faults, pipeline_report},
     config::{self, Config},
     shutdown::Signals,
 };
@@ -56,6 +56,9 @@ fn check(path: &Path) -> ExitCode {
             let noun = if cameras == 1 { "camera" } else { "cameras" };
             // Nobody to tell is no failure.
             let _ = writeln!(stdout(), "{}: good, {cameras} {noun}", path.display());
+            for line in pipeline_report(&config) {
+                let _ = writeln!(stdout(), "{line}");
+            }
             ExitCode::SUCCESS
         }
         Err(code) => code,

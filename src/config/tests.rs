@@ -19,6 +19,7 @@ impl Folder {
         std::fs::create_dir_all(folder.0.join("pipelines")).unwrap();
         folder.file("config.toml", config);
         folder.file("pipelines/test-pattern.launch", "videotestsrc");
+        folder.file("pipelines/v4l2-encode.launch", "v4l2src device={device=/dev/video0}");
         folder
     }
 
@@ -437,7 +438,7 @@ fn fault_pipeline() {
     assert_eq!(
         messages,
         "config.toml:3: camera[0] \"front\" pipeline: found \"v4l2\", but no v4l2.launch in pipelines, /nowhere, \
-         allowed: test-pattern"
+         allowed: test-pattern, v4l2-encode"
     );
     assert_starts(
         &faults("pipelines.path = []"),

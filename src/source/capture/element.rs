@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use super::trouble::Trouble;
 use crate::source::{Error, error::redacted};
 
 /// Words in the name of a placeholder whose value is a secret.
@@ -54,7 +55,9 @@ impl Words {
 
     /// The description could not be understood.
     pub(super) fn unparsable(&self, error: &gst::glib::Error, missing: &[String]) -> Error {
-        let Some(element) = missing.first() else { return self.unusable(self.clean(error.message())) };
+        // Elements may be missing beside a fault of another kind, which must be told first.
+        let missing = missing.first().filter(|_| error.matches(gst::ParseError::NoSuchElement));
+        let Some(element) = missing else { return self.unusable(self.clean(error.message())) };
         let package = package(element).map_or_else(
             || ": install the package that has it".to_owned(),
             |package| format!(": install it with: apt install {package}"),
@@ -65,9 +68,22 @@ impl Words {
     /// An element posted an error.
     pub(super) fn element(&self, message: &gst::message::Error) -> Error {
         let error = message.error();
-        let element = message.src().map_or_else(|| "GStreamer".into(), |source| source.name().to_string());
+        let source = message.src().and_then(|source| source.downcast_ref::<gst::Element>());
+        let name = message.src().map_or_else(|| "GStreamer".into(), |source| source.name().to_string());
+        let kind =
+            source.and_then(gst::Element::factory).map_or_else(String::new, |factory| factory.name().to_string());
         let debug = message.debug().unwrap_or_default();
-        let hint = if debug.contains("not-negotiated") || debug.contains("not-linked") {
+        if let Some(device) = source.and_then(device) {
+            let all = format!("{} {debug}", error.message());
+            if let Some(trouble) = Trouble::of(&device, &all) {
+                let (reason, hint) = trouble.words(&kind, &device);
+                return self.failed(&name, &reason, &hint);
+            }
+        }
+        let hint = if debug.contains("not-negotiated") && is_capture(&kind) {
+            ": the device does not give a picture of this size, rate and format: set width, height and fps in the \
+             camera's with (v4l2-ctl --list-formats-ext -d DEVICE shows what it gives)"
+        } else if debug.contains("not-negotiated") || debug.contains("not-linked") {
             ": the branch to appsink name=video must end in H.264 (put h264parse before it), the one to name=audio in \
              Opus or 8 kHz mono G.711"
         } else if error.matches(gst::ResourceError::NotFound) {
@@ -88,7 +104,7 @@ impl Words {
             || error.message().to_owned(),
             |detail| format!("{} ({})", error.message().trim_end_matches('.'), detail.trim_end_matches('.')),
         );
-        self.failed(&element, &reason, hint)
+        self.failed(&name, &reason, hint)
     }
 
     /// An element failed in a way that is told by `reason`.
@@ -97,19 +113,32 @@ impl Words {
             pipeline: self.pipeline.clone(),
             element: element.to_owned(),
             reason: self.clean(reason),
-            hint: hint.to_owned(),
+            hint: self.hidden(hint.to_owned()),
         }
     }
 
     fn clean(&self, text: &str) -> String {
         let text = redacted(text).unwrap_or_else(|| "no reason given".into());
-        let text = text.trim_end_matches('.').to_owned();
+        self.hidden(text.trim_end_matches('.').to_owned())
+    }
+
+    fn hidden(&self, text: String) -> String {
         self.secrets.iter().filter(|secret| !secret.is_empty()).fold(text, |text, secret| text.replace(secret, "***"))
     }
 }
 
+/// What a source reads from.
+fn device(element: &gst::Element) -> Option<String> {
+    element.find_property("device")?;
+    element.property_value("device").get::<Option<String>>().ok()?.filter(|device| !device.is_empty())
+}
+
+fn is_capture(element: &str) -> bool {
+    ["v4l2src", "libcamerasrc"].contains(&element)
+}
+
 /// The Debian package that has an element, as far as its name tells.
-fn package(element: &str) -> Option<&'static str> {
+pub(super) fn package(element: &str) -> Option<&'static str> {
     PACKAGES.iter().find(|(_, names)| names.iter().any(|name| element.starts_with(name))).map(|(package, _)| *package)
 }
 

@@ -2,8 +2,11 @@
 //!
 //! A line whose first character is `#` is a comment. `{name}` and `{name=default}` are placeholders (lower-case
 //! letters, digits and `_`), filled from the camera's `with`; other braces are left alone, because gst-launch has
-//! lists of its own (`format={ I420, NV12 }`). A value may hold only what device paths, numbers, caps and URLs need:
-//! nothing that could add an element or a property. Nothing here needs GStreamer.
+//! lists of its own (`format={ I420, NV12 }`). Two placeholders are special: `{encoder}` is the best H.264 encoder of
+//! this machine (`encoder`), `{certificate}` says whom an RTSP source trusts (`certificate`). Nothing here needs
+//! GStreamer.
+
+mod value;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,10 +15,15 @@ use std::{
 
 use thiserror::Error;
 
-/// Longest value, in bytes. The longest URLs that cameras use have some 300.
-const MAX_VALUE: usize = 1_024;
-/// What a value may hold beside letters and digits.
-const PUNCTUATION: &str = "/._-:,+@%=?&~[]";
+use super::{
+    certificate::{self, Fingerprint},
+    encoder::{self, Element, Settings},
+};
+
+/// The placeholder for the best encoder.
+const ENCODER: &str = "encoder";
+/// The placeholder for the certificate that is accepted.
+const CERTIFICATE: &str = "certificate";
 
 /// Why a pipeline file cannot be used. Holds no value: some are passwords.
 #[derive(Debug, Error)]
@@ -81,7 +89,7 @@ pub enum LaunchError {
     },
 }
 
-/// Whether the pipeline of `file` could be started with these values, as far as can be told without starting it.
+/// Whether the pipeline of `file` could be started with these values, as far as can be told without GStreamer.
 ///
 /// # Errors
 /// The first fault that was found.
@@ -89,8 +97,37 @@ pub fn check(file: &Path, with: &BTreeMap<String, String>) -> Result<(), LaunchE
     read(file, with).map(drop)
 }
 
-/// The description that GStreamer gets.
-pub(super) fn read(file: &Path, with: &BTreeMap<String, String>) -> Result<String, LaunchError> {
+/// A pipeline file whose placeholders are filled.
+#[derive(Debug)]
+pub(super) struct Launch {
+    /// The description; the encoder goes between the parts.
+    parts: Vec<String>,
+    /// What the encoder is asked for, if there is one.
+    pub(super) encoder: Option<Encoding>,
+    /// The one certificate that an RTSP source may accept.
+    pub(super) pin: Option<Fingerprint>,
+}
+
+/// What the place of the encoder asks for.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "gstreamer"), allow(dead_code))]
+pub(super) struct Encoding {
+    /// The encoder that the configuration forces.
+    pub(super) forced: Option<Element>,
+    pub(super) settings: Settings,
+}
+
+#[cfg(any(test, feature = "gstreamer"))]
+impl Launch {
+    /// What GStreamer gets, with `element` in the place of the encoder.
+    pub(super) fn description(&self, element: Option<Element>) -> String {
+        let encoder = self.encoder.zip(element).map(|(wanted, element)| element.launch(&wanted.settings));
+        self.parts.join(&encoder.unwrap_or_default())
+    }
+}
+
+/// Reads and fills a pipeline file.
+pub(super) fn read(file: &Path, with: &BTreeMap<String, String>) -> Result<Launch, LaunchError> {
     let text =
         std::fs::read_to_string(file).map_err(|reason| LaunchError::Unreadable { file: file.to_owned(), reason })?;
     fill(file, &text, with)
@@ -99,70 +136,123 @@ pub(super) fn read(file: &Path, with: &BTreeMap<String, String>) -> Result<Strin
 /// A stretch of a pipeline file.
 enum Piece<'a> {
     Text(&'a str),
-    Placeholder { name: &'a str, default: Option<&'a str> },
+    Placeholder(Placeholder<'a>),
 }
 
-fn fill(file: &Path, text: &str, with: &BTreeMap<String, String>) -> Result<String, LaunchError> {
+struct Placeholder<'a> {
+    name: &'a str,
+    default: Option<&'a str>,
+    /// Between double quotes.
+    quoted: bool,
+}
+
+/// The placeholders of a file and the values for them.
+struct Values<'a> {
+    file: &'a Path,
+    defaults: BTreeMap<&'a str, Option<&'a str>>,
+    with: &'a BTreeMap<String, String>,
+}
+
+fn fill(file: &Path, text: &str, with: &BTreeMap<String, String>) -> Result<Launch, LaunchError> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let text = lines.collect::<Vec<_>>().join("\n");
-    let file = || file.to_owned();
     if text.trim().is_empty() {
-        return Err(LaunchError::Empty { file: file() });
+        return Err(LaunchError::Empty { file: file.to_owned() });
     }
     let pieces = pieces(&text);
-    let mut defaults: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    let values = Values::new(file, &pieces, with)?;
+    let mut launch = Launch { parts: vec![String::with_capacity(text.len())], encoder: None, pin: None };
     for piece in &pieces {
-        if let Piece::Placeholder { name, default } = piece {
+        let filled = match piece {
+            Piece::Text(text) => text,
+            Piece::Placeholder(Placeholder { name: ENCODER, .. }) => {
+                launch.encoder = Some(values.encoding()?);
+                launch.parts.push(String::new());
+                continue;
+            }
+            Piece::Placeholder(Placeholder { name: CERTIFICATE, .. }) => {
+                let value = values.get(CERTIFICATE).unwrap_or(certificate::TRUSTED);
+                launch.pin = certificate::pin(value).map_err(|reason| values.unsafe_value(CERTIFICATE, reason))?;
+                certificate::PROPERTY
+            }
+            Piece::Placeholder(placeholder) => values.plain(placeholder)?,
+        };
+        if let Some(part) = launch.parts.last_mut() {
+            part.push_str(filled);
+        }
+    }
+    let mut words = launch.parts.iter().flat_map(|part| part.split_whitespace());
+    if !words.any(|word| matches!(word, "name=video" | "name=audio")) {
+        return Err(LaunchError::NoSink { file: file.to_owned() });
+    }
+    Ok(launch)
+}
+
+impl<'a> Values<'a> {
+    fn new(file: &'a Path, pieces: &[Piece<'a>], with: &'a BTreeMap<String, String>) -> Result<Self, LaunchError> {
+        let mut defaults: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+        for piece in pieces {
+            let Piece::Placeholder(Placeholder { name, default, .. }) = piece else { continue };
             let known = defaults.entry(name).or_default();
             if known.is_some() && default.is_some() && known != default {
-                return Err(LaunchError::Defaults { file: file(), placeholder: (*name).to_owned() });
+                return Err(LaunchError::Defaults { file: file.to_owned(), placeholder: (*name).to_owned() });
             }
             *known = known.or(*default);
         }
-    }
-    if let Some(placeholder) = with.keys().find(|key| !defaults.contains_key(key.as_str())) {
-        let known = match defaults.is_empty() {
-            true => "none".into(),
-            false => defaults.keys().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", "),
-        };
-        return Err(LaunchError::Unknown { file: file(), placeholder: placeholder.clone(), known });
-    }
-    let mut filled = String::with_capacity(text.len());
-    for piece in pieces {
-        let name = match piece {
-            Piece::Text(text) => {
-                filled.push_str(text);
-                continue;
+        if defaults.contains_key(ENCODER) {
+            for name in encoder::PLACEHOLDERS {
+                defaults.entry(name).or_default();
             }
-            Piece::Placeholder { name, .. } => name,
-        };
-        let given = with.get(name).map(String::as_str);
-        let placeholder = name.to_owned();
-        let Some(value) = given.or_else(|| defaults.get(name).copied().flatten()) else {
-            return Err(LaunchError::Missing { file: file(), placeholder });
-        };
-        if let Some(reason) = fault(value) {
-            return Err(LaunchError::Unsafe { file: file(), placeholder, reason });
         }
-        filled.push_str(value);
+        if let Some(placeholder) = with.keys().find(|key| !defaults.contains_key(key.as_str())) {
+            let known = match defaults.is_empty() {
+                true => "none".into(),
+                false => defaults.keys().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", "),
+            };
+            let file = file.to_owned();
+            return Err(LaunchError::Unknown { file, placeholder: placeholder.clone(), known });
+        }
+        Ok(Self { file, defaults, with })
     }
-    let has_sink = |name: &str| filled.split_whitespace().any(|word| word == format!("name={name}"));
-    if !has_sink("video") && !has_sink("audio") {
-        return Err(LaunchError::NoSink { file: file() });
-    }
-    Ok(filled)
-}
 
-/// What is wrong with a value.
-fn fault(value: &str) -> Option<String> {
-    if value.is_empty() {
-        return Some("is empty".into());
+    fn get(&self, name: &str) -> Option<&'a str> {
+        let given: Option<&'a str> = self.with.get(name).map(String::as_str);
+        given.or_else(|| self.defaults.get(name).copied().flatten())
     }
-    if value.len() > MAX_VALUE {
-        return Some(format!("has {} characters, more than {MAX_VALUE}", value.len()));
+
+    fn plain(&self, placeholder: &Placeholder<'a>) -> Result<&'a str, LaunchError> {
+        let Placeholder { name, quoted, .. } = *placeholder;
+        let Some(value) = self.get(name) else {
+            return Err(LaunchError::Missing { file: self.file.to_owned(), placeholder: name.to_owned() });
+        };
+        match value::fault(name, value, quoted) {
+            Some(reason) => Err(self.unsafe_value(name, reason)),
+            None => Ok(value),
+        }
     }
-    let bad = value.chars().find(|c| !c.is_ascii_alphanumeric() && !PUNCTUATION.contains(*c))?;
-    Some(format!("has the character {bad:?}; letters, digits and {PUNCTUATION} are allowed"))
+
+    /// What the encoder is asked for. Of the picture it learns what the file says in whole numbers.
+    fn encoding(&self) -> Result<Encoding, LaunchError> {
+        let bounded = |name, (least, most)| match self.get(name).map(|text| value::number(text, least, most)) {
+            Some(Ok(number)) => Ok(Some(number)),
+            Some(Err(reason)) => Err(self.unsafe_value(name, reason)),
+            None => Ok(None),
+        };
+        let about = |name| self.get(name).and_then(|value| value.parse().ok());
+        let forced = match self.get(ENCODER) {
+            None | Some(encoder::AUTO) => None,
+            Some(name) => Some(Element::by_name(name).ok_or_else(|| {
+                let known = encoder::ELEMENTS.map(Element::name).join(", ");
+                self.unsafe_value(ENCODER, format!("is neither \"{}\" nor one of {known}", encoder::AUTO))
+            })?),
+        };
+        let (bitrate, gop) = (bounded("bitrate", encoder::BITRATE)?, bounded("gop", encoder::GOP)?);
+        Ok(Encoding { forced, settings: Settings::new(bitrate, gop, about("width"), about("height"), about("fps")) })
+    }
+
+    fn unsafe_value(&self, placeholder: &str, reason: String) -> LaunchError {
+        LaunchError::Unsafe { file: self.file.to_owned(), placeholder: placeholder.to_owned(), reason }
+    }
 }
 
 fn pieces(text: &str) -> Vec<Piece<'_>> {
@@ -181,9 +271,10 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if text[close..].starts_with('}') && is_name {
             pieces.push(Piece::Text(&text[start..open]));
-            pieces.push(Piece::Placeholder { name, default });
             start = close + 1;
             from = start;
+            let quoted = text[..open].ends_with('"') && text[start..].starts_with('"');
+            pieces.push(Piece::Placeholder(Placeholder { name, default, quoted }));
         }
     }
     pieces.push(Piece::Text(&text[start..]));
@@ -194,9 +285,13 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
 mod tests {
     use super::*;
 
-    fn filled(text: &str, with: &[(&str, &str)]) -> Result<String, String> {
+    fn launch(text: &str, with: &[(&str, &str)]) -> Result<Launch, String> {
         let with = with.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         fill(Path::new("pipelines/x.launch"), text, &with).map_err(|error| error.to_string())
+    }
+
+    fn filled(text: &str, with: &[(&str, &str)]) -> Result<String, String> {
+        launch(text, with).map(|launch| launch.description(None))
     }
 
     #[test]
@@ -240,26 +335,61 @@ mod tests {
     }
 
     #[test]
-    fn values_that_could_add_something_are_refused() {
-        let text = "a x={x} ! appsink name=video";
-        for value in
-            ["", "a b", "a!b", "a\"b", "a'b", "a\\b", "a;b", "a(b", "a{b}", "a\nb", "a\tb", "a#b", "a\u{a0}b", "a\0b"]
-        {
-            let refused = filled(text, &[("x", value)]).unwrap_err();
-            assert!(refused.contains("the value of x "), "{value:?}: {refused}");
-        }
-        assert!(filled("a x={x=1 2} ! appsink name=video", &[]).is_err());
-        assert!(filled(text, &[("x", &"1".repeat(1_025))]).unwrap_err().contains("more than 1024"));
-        for value in
-            ["/dev/v4l/by-id/usb-046d_HD_Pro-video-index0", "hw:1,0", "30/1", "-5", "rtsps://[::1]:322/a?b=c&d=%20"]
-        {
-            assert!(filled(text, &[("x", value)]).is_ok(), "{value}");
-        }
-    }
-
-    #[test]
     fn a_refusal_does_not_tell_the_value() {
         let refused = filled("a x={x} ! appsink name=video", &[("x", "hunter2!")]).unwrap_err();
         assert!(!refused.contains("hunter2"), "{refused}");
+    }
+
+    #[test]
+    fn every_value_is_checked_defaults_too() {
+        assert!(filled("a x={x} ! appsink name=video", &[("x", "1 2")]).unwrap_err().contains("the value of x has"));
+        assert!(filled("a x={x=1 2} ! appsink name=video", &[]).is_err());
+        assert!(filled("a x=\"{x}\" ! appsink name=video", &[("x", "1 2")]).is_ok());
+        assert!(filled("a x={x=} ! appsink name=video", &[]).unwrap_err().contains("is empty"));
+        assert_eq!(filled("a x=\"{x=}\" ! appsink name=video", &[]).unwrap(), "a x=\"\" ! appsink name=video");
+    }
+
+    #[test]
+    fn the_encoder_takes_what_the_picture_is() {
+        let text = "a ! video/x-raw,width={width=640},framerate={fps=20}/1 ! {encoder} ! appsink name=video";
+        let launch_ = launch(text, &[]).unwrap();
+        let settings = launch_.encoder.unwrap().settings;
+        assert_eq!((settings.width, settings.fps, settings.gop, settings.bitrate_kbps), (640, 20, 40, 2_500));
+        let description = launch_.description(Some(Element::X264));
+        assert!(description.contains("framerate=20/1 ! videoconvert ! x264enc "), "{description}");
+        assert!(description.ends_with("h264parse ! appsink name=video"), "{description}");
+        let forced = launch(text, &[("encoder", "openh264enc"), ("bitrate", "800"), ("gop", "10")]).unwrap();
+        let encoding = forced.encoder.unwrap();
+        assert_eq!(encoding.forced, Some(Element::OpenH264));
+        assert_eq!((encoding.settings.bitrate_kbps, encoding.settings.gop), (800, 10));
+        assert!(launch(text, &[("encoder", "auto")]).unwrap().encoder.unwrap().forced.is_none());
+    }
+
+    #[test]
+    fn the_encoder_is_one_of_a_known_set() {
+        let text = "a ! {encoder} ! appsink name=video";
+        for (key, value, reason) in [
+            ("encoder", "fakesink", "is neither \"auto\" nor one of v4l2h264enc, vah264enc"),
+            ("encoder", "x264enc qp-max=1", "is neither"),
+            ("bitrate", "2500k", "the value of bitrate is not a whole number from 50 to 100000"),
+            ("gop", "0", "the value of gop is not a whole number from 1 to 1000"),
+        ] {
+            let refused = launch(text, &[(key, value)]).unwrap_err();
+            assert!(refused.contains(reason), "{refused}");
+        }
+        assert!(launch("a ! appsink name=video", &[("encoder", "x264enc")]).unwrap_err().contains("no placeholder"));
+    }
+
+    #[test]
+    fn a_certificate_is_trusted_or_pinned() {
+        let text = "rtspsrc {certificate} ! appsink name=video";
+        let trusted = launch(text, &[]).unwrap();
+        assert!(trusted.pin.is_none() && trusted.description(None).contains("validate-all"));
+        let pinned = launch(text, &[("certificate", &"a1".repeat(32))]).unwrap();
+        assert!(pinned.pin.is_some() && !pinned.description(None).contains("a1a1"));
+        for value in ["any", "0", "trusted tls-validation-flags=0"] {
+            let refused = launch(text, &[("certificate", value)]).unwrap_err();
+            assert!(refused.contains("the value of certificate is neither \"trusted\" nor"), "{refused}");
+        }
     }
 }

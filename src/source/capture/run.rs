@@ -15,8 +15,10 @@ use tracing::warn;
 
 use super::{
     element::Words,
-    pipeline::{Content, Output, Pipeline, Unit},
-    sample,
+    exit::{Content, Unit},
+    launch::Launch,
+    pipeline::{Output, Pipeline},
+    probe, sample,
 };
 use crate::{
     media::{ClockRate, MediaTime},
@@ -41,18 +43,30 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// serves all who asked.
 const KEYFRAME_PAUSE: Duration = Duration::from_millis(500);
 
+/// From the first picture to the first sound. What has none by then is taken for mute, so that viewers do not wait for
+/// it; sound that comes later is passed on.
+const SOUND_LIMIT: Duration = Duration::from_secs(2);
+
 /// Runs the pipeline until it fails or `leave` is cancelled; it is stopped in either case.
 pub(super) async fn run(
     name: &str,
-    description: String,
+    launch: Launch,
     with: &BTreeMap<String, String>,
     feed: &mut Feed<'_>,
     leave: &CancellationToken,
 ) -> Result<(), Error> {
     let words = Words::new(name, with);
+    let element = match launch.encoder {
+        None => None,
+        // Tries encoders when it is the first, and ends by itself.
+        Some(encoding) => match spawn_blocking(move || probe::element(encoding.forced)).await {
+            Ok(element) => Some(element?),
+            Err(_) => return Err(words.unusable("GStreamer failed without a reason")),
+        },
+    };
     let mut starting = {
         let words = words.clone();
-        spawn_blocking(move || Pipeline::start(&description, &words))
+        spawn_blocking(move || Pipeline::start(&launch.description(element), launch.pin, &words))
     };
     let started = tokio::select! {
         biased;
@@ -100,6 +114,9 @@ async fn publish(name: &str, pipeline: &Arc<Pipeline>, output: &mut Output, feed
     let (mut due, mut silent) = (start + FIRST_UNIT_LIMIT, true);
     let mut keyframe_allowed = start;
     let mut dropped = 0;
+    // When to stop waiting for sound.
+    let mut sound_due = None;
+    let mut sound_expected = output.has_audio && output.has_video;
     loop {
         if !feed.is_live() && start.elapsed() > KEYFRAME_LIMIT {
             return Err(Error::NoKeyframe { limit: KEYFRAME_LIMIT });
@@ -116,6 +133,14 @@ async fn publish(name: &str, pipeline: &Arc<Pipeline>, output: &mut Output, feed
                 let Some(unit) = unit else { return Err(Error::HungUp) };
                 if matches!(unit.content, Content::Picture { .. }) || !output.has_video {
                     (due, silent) = (Instant::now() + UNIT_LIMIT, false);
+                }
+                match unit.content {
+                    Content::Sound { .. } => sound_expected = false,
+                    Content::Picture { .. } => sound_due = sound_due.or_else(|| Some(Instant::now() + SOUND_LIMIT)),
+                }
+                if sound_expected && sound_due.is_some_and(|due| Instant::now() > due) {
+                    feed.tracks(output.has_video, None);
+                    sound_expected = false;
                 }
                 publish_unit(unit, feed);
             }
