@@ -5,7 +5,7 @@
 //! only place that knows GStreamer, and without the feature `gstreamer` it says so instead.
 //!
 //! [`check`] says what is wrong with the values for a pipeline; [`rehearse`] also lets GStreamer build it, and
-//! [`encoder`] tells which encoder this machine has. docs/pipelines.md is for those who write pipelines.
+//! [`encoder()`] tells which encoder this machine has. docs/pipelines.md is for those who write pipelines.
 
 // Without GStreamer files are still read and checked, but nothing is made of them.
 #[cfg_attr(not(feature = "gstreamer"), allow(dead_code))]
