@@ -20,7 +20,7 @@ async fn chromium_shows_an_rtsp_camera() {
     let join = browser.open_bare(&gateway.whep("front"), LIMIT).await;
     assert_eq!((join.width, join.height), (320, 180));
     let stats = browser.wait_decoded(30, LIMIT).await;
-    assert_eq!((stats.packets_lost, stats.frames_dropped), (0, 0), "{stats:?}");
+    assert_eq!(stats.packets_lost, 0, "{stats:?}");
     let picture = browser.wait_counter(LIMIT).await;
     assert!(picture.shows_something(), "{picture:?}");
     let age = camera.age_of(picture.counter.expect("waited for it"));
