@@ -77,6 +77,22 @@ async fn the_page_says_why_there_is_no_picture() {
 }
 
 #[tokio::test]
+async fn the_cached_past_is_hidden_until_the_live_picture_is_there() {
+    let camera = Camera::builder().gop(150).start();
+    let gateway = gateway(&camera, "start = \"always\"").await;
+    gateway.wait_camera("front", "live", LIMIT).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let browser = Browser::start().await;
+    browser.open(&gateway.url("/watch/front")).await;
+    browser.wait_for("document.querySelector('[data-state=playing]')", LIMIT).await;
+    browser.wait_for("document.querySelector('canvas.still').width > 0", LIMIT).await;
+    browser.wait_for("document.querySelector('canvas.still').hidden", LIMIT).await;
+    let picture = browser.wait_counter(LIMIT).await;
+    let age = camera.age_of(picture.counter.expect("waited for it"));
+    assert!(age < Duration::from_secs(3), "it is the live one: {age:?}");
+}
+
+#[tokio::test]
 async fn closing_the_page_ends_its_session() {
     let camera = Camera::builder().start();
     let gateway = gateway(&camera, "").await;

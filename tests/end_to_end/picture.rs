@@ -77,7 +77,7 @@ async fn chromium_hears_the_tone_that_the_camera_sends() {
             const loudest = levels.indexOf(levels.reduce((a, b) => Math.max(a, b)));
             return levels[loudest] < -60 ? 0 : loudest * context.sampleRate / analyser.fftSize;
         };";
-    for audio in [Audio::Aac, Audio::Opus, Audio::Pcmu, Audio::Pcma] {
+    for audio in [Audio::Aac, Audio::L16, Audio::Opus, Audio::Pcmu, Audio::Pcma, Audio::G722] {
         let camera = Camera::builder().audio(audio).tone(1_250.0).start();
         let gateway = gateway(&camera, "").await;
         let browser = Browser::builder().autoplay_policy("no-user-gesture-required").start().await;

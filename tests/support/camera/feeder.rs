@@ -18,6 +18,9 @@ use super::picture::Painter;
 /// Length of an audio buffer: what Opus packs into one packet.
 const AUDIO_CHUNK: Duration = Duration::from_millis(20);
 
+/// Length of a beep.
+const BEEP: Duration = Duration::from_millis(40);
+
 /// What the tests change while the camera runs.
 pub struct Controls {
     pub stalled: AtomicBool,
@@ -107,6 +110,47 @@ impl Timeline {
 pub struct Tone {
     pub hertz: f64,
     pub rate: u32,
+    /// Millionths that its clock is too fast.
+    pub ppm: i32,
+    /// Samples by which a decoder gives beeps later than the encoder's timestamps say.
+    pub priming: u64,
+}
+
+impl Tone {
+    /// Samples in a second by the sound card's clock, per second.
+    fn speed(self) -> f64 {
+        1.0 + f64::from(self.ppm) / 1e6
+    }
+
+    /// The samples of a chunk. With `beep` the tone sounds only at the begin of each second of true time.
+    fn samples(self, chunk: u64, beep: bool) -> Vec<u8> {
+        let count = u64::from(self.rate) * AUDIO_CHUNK.as_millis() as u64 / 1000;
+        (chunk * count..(chunk + 1) * count)
+            .flat_map(|at| {
+                let ahead = if beep { self.priming } else { 0 };
+                let seconds = (at + ahead) as f64 / (f64::from(self.rate) * self.speed());
+                // The first sample of a beep may lie up to half a sample before the second.
+                let within = (seconds + 0.5 / f64::from(self.rate)).fract();
+                let level = match beep {
+                    true if within < BEEP.as_secs_f64() => {
+                        (within * self.hertz * std::f64::consts::TAU).sin() * 16000.0
+                    }
+                    true => 0.0,
+                    false => ((seconds * self.hertz).fract() * std::f64::consts::TAU).sin() * 8000.0,
+                };
+                (level as i16).to_le_bytes()
+            })
+            .collect()
+    }
+}
+
+/// What the camera shows and plays.
+#[derive(Clone, Copy)]
+pub struct Show {
+    pub fps: u32,
+    pub noise_percent: u32,
+    pub tone: Option<Tone>,
+    pub flash_and_beep: bool,
 }
 
 pub struct Feeder {
@@ -115,12 +159,12 @@ pub struct Feeder {
 }
 
 impl Feeder {
-    pub fn start(controls: Arc<Controls>, epoch: Instant, fps: u32, noise_percent: u32, tone: Option<Tone>) -> Self {
+    pub fn start(controls: Arc<Controls>, epoch: Instant, show: Show) -> Self {
         let shared = controls.clone();
         let thread = std::thread::Builder::new()
             .name("camera-feeder".into())
             .spawn(move || {
-                Loop { controls: shared, epoch, fps, noise_percent, tone }.run();
+                Loop { controls: shared, epoch, show }.run();
             })
             .expect("a thread for the camera");
         Self { controls, thread: Some(thread) }
@@ -139,25 +183,26 @@ impl Drop for Feeder {
 struct Loop {
     controls: Arc<Controls>,
     epoch: Instant,
-    fps: u32,
-    noise_percent: u32,
-    tone: Option<Tone>,
+    show: Show,
 }
 
 impl Loop {
     fn run(self) {
-        let interval = Duration::from_secs(1) / self.fps;
+        let Show { fps, tone, .. } = self.show;
+        let interval = Duration::from_secs(1) / fps;
+        // A fast sound card has its chunks done earlier.
+        let chunk_time = AUDIO_CHUNK.div_f64(tone.map_or(1.0, Tone::speed));
         let (mut frame, mut chunk) = (0u64, 0u64);
         let mut painter = Painter::new(0, 0, 0);
         while !self.controls.stop.load(Ordering::Relaxed) {
             // Never catch up on what is more than a second old: that would be a burst no camera sends.
             let elapsed = self.epoch.elapsed();
             let oldest = elapsed.saturating_sub(Duration::from_secs(1));
-            frame = frame.max((oldest.as_secs_f64() * f64::from(self.fps)) as u64);
-            chunk = chunk.max((oldest.as_nanos() / AUDIO_CHUNK.as_nanos()) as u64);
-            let frame_at = Duration::from_secs(1).mul_f64(frame as f64 / f64::from(self.fps));
-            let chunk_at = AUDIO_CHUNK.mul_f64(chunk as f64);
-            let next = if self.tone.is_some() { frame_at.min(chunk_at) } else { frame_at };
+            frame = frame.max((oldest.as_secs_f64() * f64::from(fps)) as u64);
+            chunk = chunk.max(oldest.div_duration_f64(chunk_time) as u64);
+            let frame_at = Duration::from_secs(1).mul_f64(frame as f64 / f64::from(fps));
+            let chunk_at = chunk_time.mul_f64(chunk as f64);
+            let next = if tone.is_some() { frame_at.min(chunk_at) } else { frame_at };
             if next > elapsed {
                 std::thread::sleep((next - elapsed).min(Duration::from_millis(50)));
                 continue;
@@ -169,8 +214,8 @@ impl Loop {
                 }
                 frame += 1;
             } else {
-                if let (false, Some(tone)) = (silent, self.tone) {
-                    self.push_tone(tone, chunk, chunk_at);
+                if let (false, Some(tone)) = (silent, tone) {
+                    self.push_tone(tone, chunk);
                 }
                 chunk += 1;
             }
@@ -185,14 +230,19 @@ impl Loop {
             let Some(pts) = time else { return true };
             let size = (self.controls.width.load(Ordering::Relaxed), self.controls.height.load(Ordering::Relaxed));
             if painter.size() != size {
-                *painter = Painter::new(size.0, size.1, self.noise_percent);
+                *painter = Painter::new(size.0, size.1, self.show.noise_percent);
                 painted = None;
             }
             if feed.size != size {
-                feed.video.set_caps(Some(&video_caps(size.0, size.1, self.fps)));
+                feed.video.set_caps(Some(&video_caps(size.0, size.1, self.show.fps)));
                 feed.size = size;
             }
-            let mut buffer = painted.get_or_insert_with(|| gst::Buffer::from_slice(painter.paint(frame as u32))).copy();
+            let flash = self.show.flash_and_beep && frame.is_multiple_of(u64::from(self.show.fps));
+            let mut paint = || match flash {
+                true => painter.flash(frame as u32),
+                false => painter.paint(frame as u32),
+            };
+            let mut buffer = painted.get_or_insert_with(|| gst::Buffer::from_slice(paint())).copy();
             let header = buffer.make_mut();
             header.set_pts(pts);
             header.set_duration(gst::ClockTime::try_from(interval).ok());
@@ -202,15 +252,10 @@ impl Loop {
         });
     }
 
-    fn push_tone(&self, tone: Tone, chunk: u64, at: Duration) {
-        let samples = u64::from(tone.rate) * AUDIO_CHUNK.as_millis() as u64 / 1000;
-        let pcm: Vec<u8> = (chunk * samples..(chunk + 1) * samples)
-            .flat_map(|at| {
-                let turns = at as f64 * tone.hertz / f64::from(tone.rate);
-                let level = (turns.fract() * std::f64::consts::TAU).sin() * 8000.0;
-                (level as i16).to_le_bytes()
-            })
-            .collect();
+    fn push_tone(&self, tone: Tone, chunk: u64) {
+        let pcm = tone.samples(chunk, self.show.flash_and_beep);
+        // Counts samples, so it runs ahead when the card is fast.
+        let at = AUDIO_CHUNK.mul_f64(chunk as f64);
         for feed in self.controls.feeds.lock().unwrap().iter_mut() {
             let Some(audio) = &feed.audio else { continue };
             let Some(pts) = feed.audio_time.timestamp(audio, self.epoch, at) else {

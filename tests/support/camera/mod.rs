@@ -20,9 +20,9 @@ use gstreamer_rtsp::RTSPLowerTrans;
 
 use auth::Credentials;
 pub use auth::Scheme;
-use feeder::{Controls, Feeder, Tone};
+use feeder::{Controls, Feeder, Show, Tone};
 pub use server::Answer;
-use server::{Counters, Plan, Server};
+use server::{AudioClock, Counters, Plan, Server};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
@@ -39,7 +39,7 @@ pub enum Transports {
     Both,
 }
 
-/// The sound of the camera: a sine tone.
+/// The sound of the camera: a sine tone, or with [`Builder::flash_and_beep`] 40 ms of it each second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audio {
     None,
@@ -50,6 +50,8 @@ pub enum Audio {
     Pcma,
     /// AAC-LC, 48 kHz stereo, `MPEG4-GENERIC`.
     Aac,
+    G722,
+    L16,
 }
 
 /// Builds a [`Camera`]. The default is the cheapest picture that everything can decode: 320x180 at
@@ -70,6 +72,9 @@ pub struct Builder {
     mount: String,
     port: u16,
     keyframe_on_play: bool,
+    flash_and_beep: bool,
+    audio_clock_ppm: i32,
+    sender_reports: bool,
 }
 
 impl Builder {
@@ -152,10 +157,31 @@ impl Builder {
         self
     }
 
+    /// Each second a white frame (below the frame number) and, from the same instant on, 40 ms of tone; else silence. Wants
+    /// a tone of at least 500 Hz, so that its begin is sharp.
+    pub fn flash_and_beep(mut self) -> Self {
+        self.flash_and_beep = true;
+        self
+    }
+
+    /// How fast the sound card's crystal is, in millionths: so many more samples per second than it says, counted by the
+    /// RTP timestamps. Sender reports stay true.
+    pub fn audio_clock_ppm(mut self, ppm: i32) -> Self {
+        self.audio_clock_ppm = ppm;
+        self
+    }
+
+    /// Whether RTCP is sent (default).
+    pub fn sender_reports(mut self, on: bool) -> Self {
+        self.sender_reports = on;
+        self
+    }
+
     /// Listens and returns. Panics if GStreamer lacks a plugin or the port is taken.
     pub fn start(self) -> Camera {
         let controls = Arc::new(Controls::new(self.size.0, self.size.1));
         let counters = Arc::new(Counters::default());
+        let epoch = Instant::now();
         let plan = Plan {
             mount: self.mount.clone(),
             launch: self.launch(),
@@ -166,16 +192,21 @@ impl Builder {
             },
             credentials: self.credentials.clone(),
             keyframe_on_play: self.keyframe_on_play,
+            sender_reports: self.sender_reports,
+            audio_clock: (self.audio_clock_ppm != 0).then_some(AudioClock { ppm: self.audio_clock_ppm, epoch }),
         };
         let server = Server::start(&plan, self.port, &controls, &counters);
-        let epoch = Instant::now();
+        // avenc_aac's timestamps are of the samples it took, one frame before those that a decoder gives.
+        let priming = if self.audio == Audio::Aac { 1_024 } else { 0 };
         let tone = match self.audio {
             Audio::None => None,
             Audio::Opus | Audio::Aac => Some(48_000),
             Audio::Pcmu | Audio::Pcma => Some(8_000),
+            Audio::G722 | Audio::L16 => Some(16_000),
         }
-        .map(|rate| Tone { hertz: self.tone_hertz, rate });
-        let feeder = Feeder::start(controls.clone(), epoch, self.fps, self.noise_percent, tone);
+        .map(|rate| Tone { hertz: self.tone_hertz, rate, ppm: self.audio_clock_ppm, priming });
+        let show = Show { fps: self.fps, noise_percent: self.noise_percent, tone, flash_and_beep: self.flash_and_beep };
+        let feeder = Feeder::start(controls.clone(), epoch, show);
         Camera {
             port: server.port(),
             server: Some(server),
@@ -212,11 +243,14 @@ impl Builder {
             Audio::Opus => (48_000, 2, "opusenc bitrate=64000 frame-size=20 ! rtpopuspay"),
             Audio::Pcmu => (8_000, 1, "mulawenc ! rtppcmupay"),
             Audio::Pcma => (8_000, 1, "alawenc ! rtppcmapay"),
+            Audio::G722 => (16_000, 1, "avenc_g722 ! rtpg722pay"),
+            Audio::L16 => (16_000, 1, "audioconvert ! audio/x-raw,format=S16BE ! rtpL16pay"),
             Audio::Aac => (48_000, 2, "avenc_aac bitrate=64000 ! aacparse ! rtpmp4gpay"),
         };
         let payload_type = match self.audio {
             Audio::Pcmu => 0,
             Audio::Pcma => 8,
+            Audio::G722 => 9,
             _ => 97,
         };
         launch += &format!(
@@ -257,6 +291,9 @@ impl Camera {
             mount: "/cam".into(),
             port: 0,
             keyframe_on_play: false,
+            flash_and_beep: false,
+            audio_clock_ppm: 0,
+            sender_reports: true,
         }
     }
 

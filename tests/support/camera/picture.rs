@@ -94,6 +94,15 @@ impl Painter {
         frame
     }
 
+    /// One frame that is white below the number.
+    pub fn flash(&mut self, counter: u32) -> Vec<u8> {
+        let (stride, luma_bytes, chroma_bytes) = self.layout();
+        let mut frame = vec![WHITE; luma_bytes];
+        frame.resize(luma_bytes + 2 * chroma_bytes, 128);
+        self.paint_counter(&mut frame[..luma_bytes], stride, counter);
+        frame
+    }
+
     fn paint_ramp(&self, luma: &mut [u8], stride: usize, counter: u32) {
         let span = self.width + self.height;
         let ramp: Vec<u8> =

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::glib;
@@ -41,6 +41,15 @@ pub struct Plan {
     pub protocols: gst_rtsp::RTSPLowerTrans,
     pub credentials: Option<Credentials>,
     pub keyframe_on_play: bool,
+    pub sender_reports: bool,
+    pub audio_clock: Option<AudioClock>,
+}
+
+/// A sound card that is too fast: its media time is true time since `epoch` times `1 + ppm / 10^6`.
+#[derive(Clone, Copy)]
+pub struct AudioClock {
+    pub ppm: i32,
+    pub epoch: Instant,
 }
 
 /// A listening server. Dropping it closes every connection and frees the port.
@@ -226,6 +235,7 @@ fn factory(plan: &Plan, controls: &Arc<Controls>) -> gst_rtsp_server::RTSPMediaF
     factory.set_shared(true);
     factory.set_protocols(plan.protocols);
     let controls = controls.clone();
+    let (sender_reports, audio_clock) = (plan.sender_reports, plan.audio_clock);
     factory.connect_media_configure(move |_, media| {
         let bin = media.element().downcast::<gst::Bin>().expect("a bin");
         let source = |name: &str| bin.by_name(name)?.downcast::<gst_app::AppSrc>().ok();
@@ -233,13 +243,19 @@ fn factory(plan: &Plan, controls: &Arc<Controls>) -> gst_rtsp_server::RTSPMediaF
         let feed = Feed::new(video, source("audio"));
         controls.feeds.lock().unwrap().push(feed);
         let stalled = controls.clone();
-        media.connect_prepared(move |media| silence_rtcp(media, &stalled));
+        media.connect_prepared(move |media| tamper_with_rtcp(media, &stalled, sender_reports, audio_clock));
     });
     factory
 }
 
-/// Lets no RTCP out while the camera is stalled: a dead camera sends no sender reports either.
-fn silence_rtcp(media: &gst_rtsp_server::RTSPMedia, controls: &Arc<Controls>) {
+/// Lets no RTCP out while the camera is stalled (a dead camera sends no sender reports either) or sends none at all, and
+/// makes those of a fast sound card true: the server believes that media time runs like its own.
+fn tamper_with_rtcp(
+    media: &gst_rtsp_server::RTSPMedia,
+    controls: &Arc<Controls>,
+    sender_reports: bool,
+    audio_clock: Option<AudioClock>,
+) {
     let mut parent = media.element().parent();
     while let Some(next) = parent.as_ref().and_then(gst::Object::parent) {
         parent = Some(next);
@@ -247,6 +263,11 @@ fn silence_rtcp(media: &gst_rtsp_server::RTSPMedia, controls: &Arc<Controls>) {
     let Some(pipeline) = parent.and_then(|top| top.downcast::<gst::Bin>().ok()) else {
         return;
     };
+    if audio_clock.is_some() {
+        // The sinks would hold each packet back until its media time.
+        pipeline.iterate_recurse().into_iter().flatten().for_each(|element| send_at_once(&element));
+        pipeline.connect_deep_element_added(|_, _, element| send_at_once(element));
+    }
     for session in pipeline.iterate_recurse().into_iter().flatten() {
         if session.factory().is_none_or(|factory| factory.name() != "rtpbin") {
             continue;
@@ -256,15 +277,43 @@ fn silence_rtcp(media: &gst_rtsp_server::RTSPMedia, controls: &Arc<Controls>) {
                 continue;
             }
             let controls = controls.clone();
+            let clock = audio_clock.filter(|_| pad.name() == "send_rtcp_src_1");
+            let rate = media
+                .stream(1)
+                .and_then(|stream| u32::try_from(stream.caps()?.structure(0)?.get::<i32>("clock-rate").ok()?).ok());
             let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-            pad.add_probe(what, move |_, _| {
-                if controls.stalled.load(Ordering::Relaxed) {
-                    gst::PadProbeReturn::Drop
-                } else {
-                    gst::PadProbeReturn::Ok
+            pad.add_probe(what, move |_, info| {
+                if controls.stalled.load(Ordering::Relaxed) || !sender_reports {
+                    return gst::PadProbeReturn::Drop;
                 }
+                if let (Some(AudioClock { ppm, epoch }), Some(gst::PadProbeData::Buffer(buffer))) =
+                    (clock, &mut info.data)
+                {
+                    let rate = f64::from(rate.expect("a clock rate in the caps of the sound"));
+                    let ahead = epoch.elapsed().as_secs_f64() * f64::from(ppm) / 1e6 * rate;
+                    let mut report = buffer.make_mut().map_writable().expect("a buffer in memory");
+                    advance(&mut report, ahead as i64 as u32);
+                }
+                gst::PadProbeReturn::Ok
             });
         }
+    }
+}
+
+fn send_at_once(element: &gst::Element) {
+    if element.find_property("sync").is_some() {
+        element.set_property("sync", false);
+    }
+}
+
+/// Moves the RTP timestamp of a sender report, which is the first packet of its compound (RFC 3550 section 6.4.1).
+fn advance(compound: &mut [u8], ticks: u32) {
+    const SENDER_REPORT: u8 = 200;
+    if compound.get(1) == Some(&SENDER_REPORT)
+        && let Some(field) = compound.get_mut(16..20)
+    {
+        let value = u32::from_be_bytes(field.try_into().expect("four bytes")).wrapping_add(ticks);
+        field.copy_from_slice(&value.to_be_bytes());
     }
 }
 
