@@ -3,7 +3,12 @@
 //! GStreamer says the same of every device that does not open, in the language of the machine; so the system is asked
 //! once more, and GStreamer's words are only what is left when it has nothing to say.
 
-use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt};
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 /// Does not wait for a device that somebody else has: Linux, all architectures but the MIPS, PA-RISC and Alpha of old.
 const O_NONBLOCK: i32 = 0o4_000;
@@ -27,7 +32,13 @@ impl Trouble {
         let asked = device.starts_with("/dev/").then(|| {
             OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(device).err().as_ref().and_then(Self::from_io)
         });
-        asked.flatten().or_else(|| Self::from_words(words))
+        match asked.flatten().or_else(|| Self::from_words(words)) {
+            // ALSA says of a card that it may not open that there is none.
+            Some(Self::Gone) if !device.starts_with('/') && cards_are_locked(Path::new("/dev/snd")) => {
+                Some(Self::Denied)
+            }
+            trouble => trouble,
+        }
     }
 
     fn from_io(error: &io::Error) -> Option<Self> {
@@ -44,6 +55,7 @@ impl Trouble {
             ("ermission denied", Self::Denied),
             ("o such device", Self::Gone),
             ("o such file or directory", Self::Gone),
+            ("has been disconnected", Self::Gone),
             ("resource busy", Self::Busy),
             ("is busy", Self::Busy),
             ("being used by another", Self::Busy),
@@ -78,6 +90,15 @@ impl Trouble {
     }
 }
 
+/// Whether there are sound cards and none of them may be opened.
+fn cards_are_locked(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let controls = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("controlC"));
+    let mut opened = controls.map(|control| OpenOptions::new().read(true).open(control.path())).peekable();
+    let is_denied = |result: io::Result<_>| result.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    opened.peek().is_some() && opened.all(is_denied)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,11 +126,22 @@ mod tests {
             ("Could not open device.\nsystem error: Permission denied", Trouble::Denied),
             ("Recording open error on device 'hw:7': No such device", Trouble::Gone),
             ("Recording open error on device 'hw:7': No such file or directory", Trouble::Gone),
+            ("Error recording from audio device. The device has been disconnected.", Trouble::Gone),
             ("Call to S_FMT failed for YUYV @ 1280x720: Device or resource busy", Trouble::Busy),
             ("Could not open audio device. Device is being used by another application.", Trouble::Busy),
         ] {
             assert_eq!(Trouble::of("hw:7", words), Some(trouble), "{words}");
         }
+    }
+
+    /// Seen in the guest of scripts/devices. Root may open everything, so only the other answers can be shown here.
+    #[test]
+    fn cards_that_may_be_opened_or_are_not_there_are_not_locked() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!cards_are_locked(&folder.path().join("nowhere")));
+        assert!(!cards_are_locked(folder.path()));
+        fs::write(folder.path().join("controlC0"), "").unwrap();
+        assert!(!cards_are_locked(folder.path()));
     }
 
     #[test]
