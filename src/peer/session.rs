@@ -1,5 +1,7 @@
 //! One viewer's session, sans-I/O: datagrams, units and the passing of time go in, datagrams come out.
 
+mod datagram;
+mod end;
 mod playback;
 
 use std::{
@@ -20,7 +22,11 @@ use rtc::{
     shared::{TaggedBytesMut, TransportContext, TransportProtocol, error::Error},
 };
 
-use self::playback::Playback;
+pub(super) use self::end::End;
+use self::{
+    datagram::{is_dtls, is_stun, is_stun_request, is_stun_response},
+    playback::Playback,
+};
 use super::{
     Phase, SessionStatus,
     candidates::local_address,
@@ -40,43 +46,6 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 const MAX_REPORTERS: usize = 8;
 /// STUN attribute (RFC 8445 section 16.1).
 const USE_CANDIDATE: [u8; 4] = [0x00, 0x25, 0x00, 0x00];
-
-/// Why a session is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// The viewer said goodbye (DTLS close_notify).
-    ViewerLeft,
-    /// The viewer is not heard any more (RFC 7675).
-    ConsentLost,
-    /// No connection came about.
-    NeverConnected,
-    /// DELETE.
-    Deleted,
-    /// The camera was taken out of the configuration.
-    CameraRemoved,
-    /// The camera's sound changed to a codec that was not negotiated.
-    FormatChanged,
-    /// A fault of ours that this viewer provoked.
-    Broken,
-    /// The program ends.
-    Shutdown,
-}
-
-impl End {
-    /// For the log.
-    pub(super) fn reason(self) -> &'static str {
-        match self {
-            Self::ViewerLeft => "the viewer left",
-            Self::ConsentLost => "the viewer is not heard any more",
-            Self::NeverConnected => "no connection came about: is the WebRTC port open for UDP?",
-            Self::Deleted => "deleted",
-            Self::CameraRemoved => "the camera was removed",
-            Self::FormatChanged => "the camera changed its audio codec",
-            Self::Broken => "an internal error, see above: please report it",
-            Self::Shutdown => "shutting down",
-        }
-    }
-}
 
 /// One viewer.
 pub(super) struct Session {
@@ -404,26 +373,6 @@ impl Session {
             self.read(transport, hello, now);
         }
     }
-}
-
-/// First byte 0 or 1 (RFC 7983 section 7 gives STUN 0 to 3; requests and responses start with these).
-fn is_stun(datagram: &[u8]) -> bool {
-    matches!(datagram.first(), Some(0..=3))
-}
-
-/// A Binding request (RFC 8489 section 5).
-fn is_stun_request(datagram: &[u8]) -> bool {
-    datagram.starts_with(&[0x00, 0x01])
-}
-
-/// A Binding success response (RFC 8489 section 5).
-fn is_stun_response(datagram: &[u8]) -> bool {
-    datagram.starts_with(&[0x01, 0x01])
-}
-
-/// RFC 7983 section 7.
-fn is_dtls(datagram: &[u8]) -> bool {
-    matches!(datagram.first(), Some(20..=63))
 }
 
 /// RFC 3550 section 6.4.1: now less the time of the report it answers less the time the viewer held it.
