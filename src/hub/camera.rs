@@ -155,9 +155,9 @@ impl Camera {
         });
     }
 
-    /// What it carries now; changes can be awaited.
-    pub fn formats(&self) -> watch::Receiver<Formats> {
-        self.formats.subscribe()
+    /// What it carries now. Held only for a look: a change of format waits for it.
+    pub fn formats(&self) -> watch::Ref<'_, Formats> {
+        self.formats.borrow()
     }
 
     pub(super) fn set_formats(&self, change: impl FnOnce(&mut Formats) -> bool) {

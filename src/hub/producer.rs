@@ -51,7 +51,6 @@ impl Producer {
         let payloads = match unit.kind {
             Kind::Video => {
                 let formats = self.camera.formats();
-                let formats = formats.borrow();
                 formats.video.as_ref().map(|format| pack_h264(&unit.data, unit.keyframe, format))
             }
             Kind::Audio => Some(pack_audio(&unit.data)),

@@ -314,7 +314,7 @@ impl Session {
 
     fn audio_changed(&self) -> bool {
         let negotiated = self.blueprint.choice.audio.as_ref().map(|(_, codec)| *codec);
-        let now = self.camera().formats().borrow().audio.map(|format| format.codec);
+        let now = self.camera().formats().audio.map(|format| format.codec);
         matches!((negotiated, now), (Some(negotiated), Some(now)) if negotiated != now)
     }
 

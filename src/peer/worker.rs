@@ -199,13 +199,15 @@ impl Worker {
         for id in &feed.sessions {
             let Some(timed) = self.sessions.get_mut(id) else { continue };
             let session = &mut timed.session;
-            if contained(|| session.on_unit(now, &delivery.unit)).is_none() {
-                broken.push(*id);
-                continue;
+            let happened = contained(|| {
+                session.on_unit(now, &delivery.unit);
+                transmit(session, self.index, now, &mut self.train, &self.socket, &self.directory);
+                session.next_burst()
+            });
+            match happened {
+                Some(soon) => timed.deadline = [timed.deadline, soon].into_iter().flatten().min(),
+                None => broken.push(*id),
             }
-            transmit(session, self.index, now, &mut self.train, &self.socket, &self.directory);
-            let soon = session.next_burst();
-            timed.deadline = [timed.deadline, soon].into_iter().flatten().min();
         }
         for id in broken {
             self.remove(id, End::Broken);

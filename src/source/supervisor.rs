@@ -197,7 +197,7 @@ impl Report {
     fn live(&mut self) {
         self.publish(CameraState::Live);
         self.told = None;
-        let formats = self.camera.formats().borrow().clone();
+        let formats = self.camera.formats().clone();
         let picture = formats.video.map(|video| format!("{}x{}", video.width, video.height));
         let sound = formats.audio.map(|audio| audio.codec.encoding_name());
         info!(camera = %self.camera.name(), picture, sound, "live");
