@@ -20,6 +20,7 @@ mod session;
 mod socket;
 mod status;
 mod train;
+mod transport;
 mod worker;
 
 pub use config::*;
@@ -27,3 +28,4 @@ pub use negotiation::Refusal;
 pub use peers::{Answer, OpenError, Peers};
 pub use socket::BindError;
 pub use status::{Phase, SessionId, SessionStatus};
+pub use transport::{Remote, Transport};

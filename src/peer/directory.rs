@@ -6,14 +6,13 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
 use rtc::stun::{attributes::ATTR_USERNAME, message::Message};
 
-use super::{SessionId, SessionStatus};
+use super::{SessionId, SessionStatus, transport::Remote};
 
 /// Remote addresses remembered per session, so that nobody fills the table by sending from many ports. A browser has a
 /// handful of candidates.
@@ -40,7 +39,7 @@ type Transaction = [u8; 12];
 struct Entry {
     route: Route,
     ufrag: String,
-    addresses: VecDeque<SocketAddr>,
+    addresses: VecDeque<Remote>,
     /// When the newest address was added.
     last_new: Option<Instant>,
     status: Arc<SessionStatus>,
@@ -50,7 +49,7 @@ struct Entry {
 struct Tables {
     sessions: HashMap<SessionId, Entry>,
     by_ufrag: HashMap<String, SessionId>,
-    by_address: HashMap<SocketAddr, Route>,
+    by_address: HashMap<Remote, Route>,
     by_transaction: HashMap<Transaction, Route>,
     transactions: VecDeque<(Instant, Transaction)>,
 }
@@ -87,7 +86,7 @@ impl Directory {
     }
 
     /// The session that a datagram from `remote` is for.
-    pub(super) fn route(&self, remote: SocketAddr, datagram: &[u8], now: Instant) -> Option<Route> {
+    pub(super) fn route(&self, remote: Remote, datagram: &[u8], now: Instant) -> Option<Route> {
         let mut tables = self.lock();
         match Stun::of(datagram) {
             Some(Stun::Request) => {
@@ -146,7 +145,7 @@ impl Tables {
     /// then all that this does is to lead this address's datagrams there, where DTLS and SRTP refuse forgeries.
     ///
     /// `None` for one address too many: each would become a peer-reflexive candidate of the session for good.
-    fn remember(&mut self, session: SessionId, remote: SocketAddr, now: Instant) -> Option<Route> {
+    fn remember(&mut self, session: SessionId, remote: Remote, now: Instant) -> Option<Route> {
         let owner = self.by_address.get(&remote).map(|route| route.session);
         // Nobody talks a connected viewer's datagrams away from it by sending from its address.
         let taken = owner.filter(|owner| *owner != session).and_then(|owner| self.sessions.get(&owner));
@@ -212,9 +211,10 @@ mod tests {
     use rtc::stun::{message::BINDING_REQUEST, textattrs::Username};
 
     use super::*;
+    use crate::peer::transport::Transport;
 
-    fn addr(port: u16) -> SocketAddr {
-        ([192, 0, 2, 1], port).into()
+    fn addr(port: u16) -> Remote {
+        Remote { transport: Transport::Udp, address: ([192, 0, 2, 1], port).into() }
     }
 
     fn request(username: &str) -> Vec<u8> {

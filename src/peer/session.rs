@@ -5,7 +5,7 @@ mod end;
 mod playback;
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -19,7 +19,7 @@ use rtc::{
         transport::RTCDtlsTransportState,
     },
     sansio::Protocol,
-    shared::{TaggedBytesMut, TransportContext, TransportProtocol, error::Error},
+    shared::{TaggedBytesMut, TransportContext, error::Error},
 };
 
 pub(super) use self::end::End;
@@ -34,6 +34,7 @@ use super::{
     engine::{self, Blueprint, Engine, Protection},
     feedback::{Feedback, Inbox},
     socket::Received,
+    transport::{Remote, Transport},
 };
 use crate::{
     hub::{Camera, Listening, Unit, Viewing},
@@ -65,10 +66,19 @@ pub(super) struct Session {
     /// Whether ICE has a pair, so that what is not STUN gets through.
     paired: bool,
     /// Where datagrams go, as `status` has it.
-    remote: Option<SocketAddr>,
+    remote: Option<Remote>,
     /// SSRCs that RTCP of the viewer came from.
     reporters: Vec<[u8; 4]>,
     end: Option<End>,
+}
+
+/// A datagram for the viewer.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// The address of ours to send from; `None` lets the system choose.
+    pub(super) source: Option<IpAddr>,
+    pub(super) remote: Remote,
+    pub(super) data: BytesMut,
 }
 
 /// What is known of the viewer's SRTP profiles.
@@ -145,11 +155,13 @@ impl Session {
         if !self.is_wanted(&datagram.data) {
             return;
         }
-        let Some(local_addr) = local_address(&self.blueprint.candidates, datagram.to, datagram.remote) else { return };
+        let Some(local_addr) = local_address(&self.blueprint.candidates, datagram.to, datagram.remote.address) else {
+            return;
+        };
         let transport = TransportContext {
             local_addr,
-            peer_addr: datagram.remote,
-            transport_protocol: TransportProtocol::UDP,
+            peer_addr: datagram.remote.address,
+            transport_protocol: datagram.remote.transport.protocol(),
             ecn: None,
         };
         if self.status.phase() == Phase::New {
@@ -184,7 +196,7 @@ impl Session {
     }
 
     /// Notes where media goes.
-    pub(super) fn note_remote(&mut self, remote: SocketAddr) {
+    fn note_remote(&mut self, remote: Remote) {
         if self.status.phase() == Phase::Connected && self.remote != Some(remote) {
             self.remote = Some(remote);
             self.status.set_remote(remote);
@@ -235,14 +247,19 @@ impl Session {
         [self.connection.poll_timeout(), own].into_iter().flatten().min()
     }
 
-    /// The next datagram to send: from, to, content. To be called until there is none.
-    pub(super) fn poll_transmit(&mut self) -> Option<(Option<IpAddr>, SocketAddr, BytesMut)> {
+    /// The next datagram to send. To be called until there is none.
+    pub(super) fn poll_transmit(&mut self) -> Option<Outgoing> {
         let out = self.connection.poll_write()?;
         self.status.packets_sent.add(1);
         self.status.bytes_sent.add(out.message.len() as u64);
         let source = out.transport.local_addr.ip();
         let source = self.own.contains(&source).then_some(source);
-        Some((source, out.transport.peer_addr, out.message))
+        let transport = Transport::of(out.transport.transport_protocol);
+        let remote = Remote { transport, address: out.transport.peer_addr };
+        if !is_stun(&out.message) {
+            self.note_remote(remote);
+        }
+        Some(Outgoing { source, remote, data: out.message })
     }
 
     fn read(&mut self, transport: TransportContext, message: BytesMut, now: Instant) {

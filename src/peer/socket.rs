@@ -14,7 +14,10 @@ use thiserror::Error;
 use tokio::{io::Interest, net::UdpSocket};
 use tracing::info;
 
-use super::train::Train;
+use super::{
+    train::Train,
+    transport::{Remote, Transport},
+};
 use crate::stats::Counter;
 
 /// Asked of the kernel for each direction, in bytes: what 200 viewers of a 60 kB keyframe make. It gives what
@@ -43,7 +46,7 @@ impl BindError {
 /// A datagram from a viewer.
 #[derive(Debug)]
 pub(super) struct Received {
-    pub(super) remote: SocketAddr,
+    pub(super) remote: Remote,
     /// The address of ours it was sent to, where the system says.
     pub(super) to: Option<IpAddr>,
     pub(super) data: BytesMut,
@@ -182,7 +185,8 @@ impl Socket {
         };
         let at = Instant::now();
         for (meta, bytes) in buffers.meta.iter().zip(&buffers.bytes).take(count) {
-            let remote = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
+            let address = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
+            let remote = Remote { transport: Transport::Udp, address };
             let to = meta.dst_ip.map(|ip| ip.to_canonical());
             for datagram in bytes[..meta.len].chunks(meta.stride.max(1)) {
                 take(Received { remote, to, data: BytesMut::from(datagram), at });

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
     str::FromStr,
     sync::{
         Mutex,
@@ -11,6 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use super::transport::Remote;
 use crate::{media::CameraName, stats::Counter};
 
 /// 128 random bits from the system's generator, so that nobody can guess another's session (WHEP section 5).
@@ -81,7 +81,7 @@ pub struct SessionStatus {
     /// When the offer was answered.
     pub since: SystemTime,
     phase: AtomicU8,
-    remote: Mutex<Option<SocketAddr>>,
+    remote: Mutex<Option<Remote>>,
     /// Datagrams and bytes sent to the viewer, everything included.
     pub packets_sent: Counter,
     /// See `packets_sent`.
@@ -137,11 +137,11 @@ impl SessionStatus {
     }
 
     /// Where media is sent.
-    pub fn remote(&self) -> Option<SocketAddr> {
+    pub fn remote(&self) -> Option<Remote> {
         *self.remote.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    pub(super) fn set_remote(&self, remote: SocketAddr) {
+    pub(super) fn set_remote(&self, remote: Remote) {
         *self.remote.lock().unwrap_or_else(|e| e.into_inner()) = Some(remote);
     }
 

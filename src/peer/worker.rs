@@ -16,7 +16,7 @@ use tracing::{debug, info};
 use super::{
     Phase, SessionId,
     directory::{Directory, Route},
-    session::{End, Session},
+    session::{End, Outgoing, Session},
     socket::{Received, Socket},
     train::Train,
 };
@@ -235,7 +235,9 @@ impl Worker {
         let Some(deadline) = happened else { return self.remove(id, End::Broken) };
         timed.deadline = deadline;
         if before != Phase::Connected && timed.session.status.phase() == Phase::Connected {
-            info!(camera = %timed.session.status.camera, session = ?id, remote = ?timed.session.status.remote(), "viewer connected");
+            let status = &timed.session.status;
+            let remote = status.remote().map(|remote| remote.to_string());
+            info!(camera = %status.camera, session = ?id, remote = remote.as_deref(), "viewer connected");
         }
         if let Some(end) = timed.session.end() {
             self.remove(id, end);
@@ -288,17 +290,16 @@ fn transmit(
     let route = Route { worker, session: session.status.id };
     train.clear();
     train.set_limit(socket.max_segments());
-    while let Some((source, destination, datagram)) = session.poll_transmit() {
-        directory.note_sent(route, &datagram, now);
-        if !train.couple(source, destination, &datagram) {
+    while let Some(Outgoing { source, remote, data }) = session.poll_transmit() {
+        directory.note_sent(route, &data, now);
+        if !train.couple(source, remote.address, &data) {
             socket.send(train, now);
             train.clear();
             train.set_limit(socket.max_segments());
-            train.couple(source, destination, &datagram);
+            train.couple(source, remote.address, &data);
         }
     }
     if !train.is_empty() {
-        session.note_remote(train.destination);
         socket.send(train, now);
         train.clear();
     }
