@@ -23,6 +23,7 @@ mod train;
 mod transport;
 mod worker;
 
+pub use candidates::{Candidate, Gathered, LeftOut, Origin, Reason};
 pub use config::*;
 pub use negotiation::Refusal;
 pub use peers::{Answer, OpenError, Peers};

@@ -26,12 +26,15 @@ const ALLOWED: [(&str, &[&str]); 12] = [
 const SOURCE_TO_HUB: [&str; 4] = ["source.rs", "source/supervisor", "source/feed", "source/config.rs"];
 
 /// Crates that one module owns.
-const OWNERS: [(&str, &str); 12] = [
+const OWNERS: [(&str, &str); 15] = [
     ("retina", "source/rtsp"),
     ("gstreamer", "source/capture"),
     ("gstreamer_app", "source/capture"),
     ("rtc", "peer"),
     ("quinn_udp", "peer"),
+    ("if_addrs", "peer"),
+    ("ipnet", "peer"),
+    ("glob", "peer"),
     ("axum", "http"),
     ("h264_reader", "media"),
     ("symphonia_core", "media/transcode"),

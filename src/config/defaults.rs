@@ -16,6 +16,22 @@ pub(super) const START_DEADLINE: Duration = Duration::from_secs(10);
 /// All interfaces. 8189 is what other WebRTC gateways use, so that firewall recipes fit.
 pub(super) const WEBRTC_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8189);
 
+/// Bridges and virtual cables of containers and virtual machines: nobody reaches a camera gateway through them, and every
+/// one costs each viewer connectivity checks. Docker calls its bridges `br-` and 12 digits; OpenWrt's LAN is `br-lan`.
+pub(super) const EXCLUDED_INTERFACES: [&str; 11] = [
+    "docker*",
+    "br-????????????",
+    "veth*",
+    "virbr*",
+    "podman*",
+    "lxcbr*",
+    "lxdbr*",
+    "cni*",
+    "flannel*",
+    "cali*",
+    "cilium*",
+];
+
 /// About 200 MB of session memory (at most 450 kB each): more than a household needs, less than a Raspberry Pi has.
 pub(super) const MAX_SESSIONS: usize = 500;
 

@@ -79,6 +79,8 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 
 pub(super) const LISTEN_WORDS: &str = "an IP address and a port, such as \"0.0.0.0:8080\" or \"[::]:8080\"";
 pub(super) const ADVERTISE_WORDS: &str = "IP addresses or host names without a port";
+pub(super) const INTERFACE_WORDS: &str =
+    "names of interfaces such as eth0 or docker*, or networks such as 192.168.1.0/24";
 pub(super) const ICE_URL_WORDS: &str = "stun:host[:port], stuns:..., turn:host[:port][?transport=udp|tcp] or turns:...";
 pub(super) const NAME_WORDS: &str = "1 to 64 of a-z, 0-9, _ and -";
 pub(super) const PIPELINE_WORDS: &str = "the name of a pipeline file without .launch (letters, digits, _ and -)";
@@ -98,6 +100,8 @@ pub(super) static WEBRTC: Section = Section {
     keys: &[
         key("listen", Kind::Text(LISTEN_WORDS)),
         key("advertise", Kind::TextList(ADVERTISE_WORDS)),
+        key("include_interfaces", Kind::TextList(INTERFACE_WORDS)),
+        key("exclude_interfaces", Kind::TextList(INTERFACE_WORDS)),
         key("ice_servers", Kind::IceServers),
         key("max_sessions", Kind::Integer { min: 1, max: 100_000 }),
     ],

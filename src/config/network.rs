@@ -1,6 +1,8 @@
 //! The sections `[http]` and `[webrtc]`: what they say, as the settings of the HTTP and the WebRTC side.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use ::config::Value;
@@ -10,7 +12,7 @@ use super::check::{self, Checked, quote};
 use super::defaults;
 use super::fault::Problem;
 use super::key_path::KeyPath;
-use super::keys::{self, ADVERTISE_WORDS, ICE_URL_WORDS, LISTEN_WORDS};
+use super::keys::{self, ADVERTISE_WORDS, ICE_URL_WORDS, INTERFACE_WORDS, LISTEN_WORDS};
 use super::report::Report;
 use crate::source::config::Secret;
 use crate::{http, peer};
@@ -29,6 +31,8 @@ pub(super) struct HttpSection {
 pub(super) struct WebrtcSection {
     listen: Option<String>,
     advertise: Option<Vec<String>>,
+    include_interfaces: Option<Vec<String>>,
+    exclude_interfaces: Option<Vec<String>>,
     ice_servers: Option<Vec<IceServerEntry>>,
     max_sessions: Option<usize>,
 }
@@ -64,27 +68,46 @@ pub(super) fn http(value: Option<Value>, report: &mut Report<'_>) -> http::Confi
 pub(super) fn webrtc(value: Option<Value>, report: &mut Report<'_>) -> peer::Config {
     let path = KeyPath::root(keys::WEBRTC.name);
     let Checked { values, .. } = check::section::<WebrtcSection>(&keys::WEBRTC, &path, value, report);
-    let advertise = values.advertise.unwrap_or_default();
+    let interfaces = interfaces(&values, &path, report);
     let ice_servers = values.ice_servers.unwrap_or_default();
     peer::Config {
         listen: listen(values.listen, &path, defaults::WEBRTC_LISTEN, report),
-        advertise: (advertise.iter().enumerate())
-            .filter_map(|(index, text)| {
-                let refuse = |why| {
-                    report.value(
-                        &path.key("advertise").index(index),
-                        format!("{} ({why})", quote(text)),
-                        ADVERTISE_WORDS,
-                    )
-                };
-                text.parse().map_err(refuse).ok()
-            })
-            .collect(),
+        advertise: list(values.advertise.unwrap_or_default(), &path.key("advertise"), ADVERTISE_WORDS, report),
+        interfaces,
         ice_servers: (ice_servers.into_iter().enumerate())
             .map(|(index, entry)| ice_server(entry, &path.key("ice_servers").index(index), report))
             .collect(),
         max_sessions: values.max_sessions.unwrap_or(defaults::MAX_SESSIONS),
     }
+}
+
+/// Who names interfaces to include has thought about them all: what is left out by default is not, then.
+fn interfaces(values: &WebrtcSection, path: &KeyPath, report: &mut Report<'_>) -> peer::Interfaces {
+    let include = values.include_interfaces.clone().unwrap_or_default();
+    let exclude = match &values.exclude_interfaces {
+        Some(exclude) => exclude.clone(),
+        None if include.is_empty() => defaults::EXCLUDED_INTERFACES.map(str::to_owned).to_vec(),
+        None => Vec::new(),
+    };
+    peer::Interfaces {
+        include: list(include, &path.key("include_interfaces"), INTERFACE_WORDS, report),
+        exclude: list(exclude, &path.key("exclude_interfaces"), INTERFACE_WORDS, report),
+    }
+}
+
+/// Each entry that is what the list holds; a fault for each other one.
+fn list<T: FromStr<Err: Display>>(
+    texts: Vec<String>,
+    path: &KeyPath,
+    allowed: &str,
+    report: &mut Report<'_>,
+) -> Vec<T> {
+    let entries = texts.into_iter().enumerate();
+    let parse = |(index, text): (usize, String)| {
+        let refuse = |why| report.value(&path.index(index), format!("{} ({why})", quote(&text)), allowed);
+        text.parse().map_err(refuse).ok()
+    };
+    entries.filter_map(parse).collect()
 }
 
 fn ice_server(entry: IceServerEntry, path: &KeyPath, report: &mut Report<'_>) -> peer::IceServer {

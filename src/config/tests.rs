@@ -73,6 +73,8 @@ fn an_empty_file_has_the_defaults_and_no_camera() {
     assert_eq!(config.http.start_deadline, Duration::from_secs(10));
     assert_eq!(config.peer.listen.to_string(), "0.0.0.0:8189");
     assert_eq!((config.peer.advertise.len(), config.peer.ice_servers.len()), (0, 0));
+    assert_eq!(config.peer.interfaces.include, []);
+    assert!(config.peer.interfaces.exclude.contains(&"docker*".parse().unwrap()));
     assert_eq!(config.peer.max_sessions, 500);
     assert_eq!(config.shutdown_grace, Duration::from_secs(5));
     assert_eq!(config.cameras, []);
@@ -88,6 +90,8 @@ fn every_key_arrives() {
         [webrtc]
         listen = "[::1]:0"
         advertise = ["203.0.113.7", "cam.example.org"]
+        include_interfaces = ["eth*", "10.0.0.0/8"]
+        exclude_interfaces = ["eth7"]
         ice_servers = ["stun:stun.example.org:3478", { urls = ["turn:turn.example.org"], username = "u", credential = "c" }]
         max_sessions = 7
         [shutdown]
@@ -115,6 +119,9 @@ fn every_key_arrives() {
         config.peer.advertise,
         [Advertise::Ip([203, 0, 113, 7].into()), Advertise::Host("cam.example.org".into())]
     );
+    let interfaces = &config.peer.interfaces;
+    assert_eq!(interfaces.include, ["eth*".parse().unwrap(), "10.0.0.0/8".parse().unwrap()]);
+    assert_eq!(interfaces.exclude, ["eth7".parse().unwrap()]);
     let [stun, turn] = config.peer.ice_servers.as_slice() else { panic!("{:?}", config.peer) };
     assert_eq!((stun.urls[0].as_str(), &stun.username), ("stun:stun.example.org:3478", &None));
     assert_eq!((turn.urls[0].is_turn(), &turn.credential), (true, &Some(Credential::new("c"))));
@@ -136,6 +143,18 @@ fn every_key_arrives() {
     let with: Vec<_> = with.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(with, [("device", "/dev/video0"), ("flip", "true"), ("fps", "12.5"), ("width", "1280")]);
     assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn naming_interfaces_to_include_replaces_what_is_left_out_by_default() {
+    let interfaces = good("[webrtc]\ninclude_interfaces = [\"docker0\"]").peer.interfaces;
+    assert_eq!((interfaces.include.len(), interfaces.exclude.len()), (1, 0));
+    let messages = faults("[webrtc]\nexclude_interfaces = [\n\"docker*\",\n\"10.0.0/8\"]");
+    assert_starts(
+        &messages,
+        "config.toml:4: webrtc.exclude_interfaces[1]: found \"10.0.0/8\" (neither the name of an interface nor a network), \
+         allowed: names of interfaces",
+    );
 }
 
 #[test]

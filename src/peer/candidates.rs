@@ -1,115 +1,168 @@
-//! Which of this machine's addresses are offered to viewers as host candidates (RFC 8445 section 5.1.1).
+//! Which of this machine's addresses are offered to viewers as candidates (RFC 8445 section 5.1.1), and why others are not.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use if_addrs::{IfAddr, Interface};
 
-/// Bridges and virtual cables of containers and virtual machines: nobody reaches a camera gateway through them, and
-/// every one costs each viewer connectivity checks.
-const VIRTUAL: [&str; 6] = ["docker", "br-", "veth", "virbr", "cni", "flannel"];
+use super::{InterfacePattern, Interfaces};
+
+/// An address of this gateway that viewers are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Where viewers send to.
+    pub address: SocketAddr,
+    /// How it came to be known.
+    pub origin: Origin,
+}
+
+/// How an address of this gateway is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `[webrtc] advertise`.
+    Advertised,
+    /// `[webrtc] listen` names it.
+    Listen,
+    /// This interface has it.
+    Interface(String),
+}
+
+/// An address of this machine that viewers are not told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The address.
+    pub ip: IpAddr,
+    /// The interface that has it.
+    pub interface: String,
+    /// Why not.
+    pub reason: Reason,
+}
+
+/// Why an address is not offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Only this machine reaches it, and others can be reached by more.
+    Loopback,
+    /// It means nothing without a zone (RFC 4007), which differs on every machine and which candidates cannot carry:
+    /// browsers neither offer nor take such addresses.
+    NeedsZone,
+    /// A link-local IPv4 address of an interface that has a better one.
+    LinkLocal,
+    /// Not in `[webrtc] include_interfaces`.
+    NotIncluded,
+    /// In `[webrtc] exclude_interfaces`, by this entry.
+    Excluded(InterfacePattern),
+}
+
+/// What became of every address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gathered {
+    /// Offered, the most wanted first.
+    pub offered: Vec<Candidate>,
+    /// Not offered.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Origin::Advertised => write!(f, "{} (host, [webrtc] advertise)", self.address),
+            Origin::Listen => write!(f, "{} (host, [webrtc] listen)", self.address),
+            Origin::Interface(name) => write!(f, "{} (host, {name})", self.address),
+        }
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.ip, self.interface, self.reason)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loopback => f.write_str("only this machine reaches it"),
+            Self::NeedsZone => f.write_str("browsers cannot use an IPv6 link-local address"),
+            Self::LinkLocal => f.write_str("link-local, and the interface has a better address"),
+            Self::NotIncluded => f.write_str("not in [webrtc] include_interfaces"),
+            Self::Excluded(pattern) => write!(f, "[webrtc] exclude_interfaces has {:?}", pattern.to_string()),
+        }
+    }
+}
 
 /// The addresses to offer: those `advertise`d first, then every usable one of the interfaces, all with the port of
 /// `listen`. On a machine without a network it is the loopback address, for a browser on the same machine.
-pub(super) fn gather(listen: SocketAddr, interfaces: &[Interface], advertise: &[IpAddr]) -> Vec<SocketAddr> {
+pub(super) fn gather(
+    listen: SocketAddr,
+    interfaces: &[Interface],
+    selected: &Interfaces,
+    advertise: &[IpAddr],
+) -> Gathered {
+    let mut gathered = Gathered::default();
     let at = |ip: IpAddr| SocketAddr::new(ip, listen.port());
-    let mut found: Vec<SocketAddr> = advertise.iter().copied().map(at).collect();
+    for ip in advertise {
+        gathered.offer(at(*ip), Origin::Advertised);
+    }
     if !listen.ip().is_unspecified() {
-        found.push(listen);
-    } else {
-        let usable = interfaces.iter().filter(|interface| is_usable(interface)).map(Interface::ip);
-        found.extend(usable.map(at));
-        if found.is_empty() {
-            found.extend(interfaces.iter().filter(|interface| interface.is_loopback()).map(Interface::ip).map(at));
+        gathered.offer(listen, Origin::Listen);
+        return gathered;
+    }
+    for interface in interfaces {
+        let (ip, name) = (interface.ip(), interface.name.clone());
+        match reason_against(interface, interfaces, selected) {
+            None => gathered.offer(at(ip), Origin::Interface(name)),
+            Some(reason) => gathered.left_out.push(LeftOut { ip, interface: name, reason }),
         }
     }
-    let mut seen = Vec::with_capacity(found.len());
-    found.retain(|address| {
-        !seen.contains(address) && {
-            seen.push(*address);
-            true
+    if gathered.offered.is_empty() {
+        gathered.left_out.retain(|left_out| !left_out.ip.is_loopback());
+        for interface in interfaces.iter().filter(|interface| interface.is_loopback()) {
+            gathered.offer(at(interface.ip()), Origin::Interface(interface.name.clone()));
         }
-    });
-    found
+    }
+    gathered
 }
 
-/// Link-local addresses need a scope that only one machine knows; temporary IPv6 addresses cannot be told from others.
-fn is_usable(interface: &Interface) -> bool {
-    let link_local = match &interface.addr {
-        IfAddr::V4(v4) => v4.ip.is_link_local(),
-        IfAddr::V6(v6) => v6.ip.is_unicast_link_local(),
-    };
-    let is_virtual = VIRTUAL.iter().any(|prefix| interface.name.starts_with(prefix));
-    !interface.is_loopback() && !link_local && !is_virtual
+impl Gathered {
+    fn offer(&mut self, address: SocketAddr, origin: Origin) {
+        if !self.offered.iter().any(|candidate| candidate.address == address) {
+            self.offered.push(Candidate { address, origin });
+        }
+    }
+}
+
+/// Why an address is not offered, unless it is. Temporary IPv6 addresses cannot be told from others.
+fn reason_against(interface: &Interface, all: &[Interface], selected: &Interfaces) -> Option<Reason> {
+    let (ip, name) = (interface.ip(), &interface.name);
+    if matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
+        return Some(Reason::NeedsZone);
+    }
+    let named = |patterns: &[InterfacePattern]| patterns.iter().find(|pattern| pattern.matches(name, ip)).cloned();
+    if let Some(pattern) = named(&selected.exclude) {
+        return Some(Reason::Excluded(pattern));
+    }
+    if !selected.include.is_empty() {
+        return named(&selected.include).is_none().then_some(Reason::NotIncluded);
+    }
+    if interface.is_loopback() {
+        return Some(Reason::Loopback);
+    }
+    // Two machines on one cable have no other address; a link with DHCP has no use for it.
+    let better =
+        |other: &Interface| other.name == *name && matches!(&other.addr, IfAddr::V4(v4) if !v4.ip.is_link_local());
+    let link_local = matches!(ip, IpAddr::V4(v4) if v4.is_link_local());
+    (link_local && all.iter().any(better)).then_some(Reason::LinkLocal)
 }
 
 /// The address of ours that a datagram was sent to, as ICE knows it: it must be one of the candidates.
-pub(super) fn local_address(candidates: &[SocketAddr], to: Option<IpAddr>, remote: SocketAddr) -> Option<SocketAddr> {
-    let exact = candidates.iter().find(|candidate| Some(candidate.ip()) == to);
-    exact.or_else(|| candidates.iter().find(|candidate| candidate.is_ipv4() == remote.is_ipv4())).copied()
+pub(super) fn local_address(candidates: &[Candidate], to: Option<IpAddr>, remote: SocketAddr) -> Option<SocketAddr> {
+    let mut addresses = candidates.iter().map(|candidate| candidate.address);
+    let exact = addresses.clone().find(|address| Some(address.ip()) == to);
+    exact.or_else(|| addresses.find(|address| address.is_ipv4() == remote.is_ipv4()))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-
-    use if_addrs::{IfOperStatus, Ifv4Addr, Ifv6Addr};
-
-    use super::*;
-
-    fn interface(name: &str, addr: IfAddr) -> Interface {
-        Interface { name: name.to_owned(), addr, index: None, oper_status: IfOperStatus::Up, is_p2p: false }
-    }
-
-    fn v4(name: &str, ip: [u8; 4]) -> Interface {
-        let netmask = Ipv4Addr::new(255, 255, 255, 0);
-        interface(name, IfAddr::V4(Ifv4Addr { ip: ip.into(), netmask, prefixlen: 24, broadcast: None }))
-    }
-
-    fn v6(name: &str, ip: &str) -> Interface {
-        let ip: Ipv6Addr = ip.parse().expect("an address");
-        let netmask = Ipv6Addr::UNSPECIFIED;
-        interface(name, IfAddr::V6(Ifv6Addr { ip, netmask, prefixlen: 64, broadcast: None }))
-    }
-
-    fn house() -> Vec<Interface> {
-        vec![
-            v4("lo", [127, 0, 0, 1]),
-            v4("eth0", [192, 168, 1, 5]),
-            v6("eth0", "2001:db8::5"),
-            v6("eth0", "fe80::5"),
-            v4("docker0", [172, 17, 0, 1]),
-            v4("wlan0", [169, 254, 3, 4]),
-        ]
-    }
-
-    fn gathered(listen: &str, interfaces: &[Interface], advertise: &[IpAddr]) -> Vec<String> {
-        let listen = listen.parse().expect("an address");
-        gather(listen, interfaces, advertise).iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn every_usable_address_of_both_families() {
-        assert_eq!(gathered("0.0.0.0:8189", &house(), &[]), ["192.168.1.5:8189", "[2001:db8::5]:8189"]);
-    }
-
-    #[test]
-    fn advertised_addresses_come_first_and_once() {
-        let advertise = [IpAddr::from([203, 0, 113, 7]), [192, 168, 1, 5].into()];
-        let expected = ["203.0.113.7:8189", "192.168.1.5:8189", "[2001:db8::5]:8189"];
-        assert_eq!(gathered("[::]:8189", &house(), &advertise), expected);
-    }
-
-    #[test]
-    fn a_machine_without_network_serves_itself() {
-        assert_eq!(gathered("0.0.0.0:1", &[v4("lo", [127, 0, 0, 1])], &[]), ["127.0.0.1:1"]);
-        assert_eq!(gathered("127.0.0.1:1", &house(), &[]), ["127.0.0.1:1"]);
-    }
-
-    #[test]
-    fn a_forwarded_datagram_counts_for_a_candidate_of_its_family() {
-        let candidates = ["203.0.113.7:1".parse().expect("v4"), "[2001:db8::5]:1".parse().expect("v6")];
-        let remote = "198.51.100.1:5".parse().expect("remote");
-        assert_eq!(local_address(&candidates, Some([10, 0, 0, 2].into()), remote), Some(candidates[0]));
-        assert_eq!(local_address(&candidates[1..], None, remote), None);
-    }
-}
+mod tests;

@@ -4,9 +4,13 @@
 //! that cannot be wrong: an address that nobody can send to, a host name with a port, and a URL that no browser would
 //! accept are refused here. Names are not looked up here.
 
+mod interfaces;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+
+pub use self::interfaces::{BadInterfacePattern, InterfacePattern, Interfaces};
 
 /// The settings of the WebRTC side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Further addresses to offer as candidates, for a gateway behind NAT that forwards the port one to one.
     pub advertise: Vec<Advertise>,
+    /// Which addresses of this machine are offered, where `listen` means all of them.
+    pub interfaces: Interfaces,
     /// STUN and TURN servers that viewers are told to use.
     pub ice_servers: Vec<IceServer>,
     /// Sessions at one time; a viewer above it gets 503.

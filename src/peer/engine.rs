@@ -31,6 +31,7 @@ use rtc::{
 };
 
 use super::{
+    Candidate,
     feedback::{Inbox, Listener},
     negotiation::{Choice, Codec},
 };
@@ -82,7 +83,7 @@ pub(super) struct Blueprint {
     pub(super) choice: Choice,
     pub(super) ufrag: String,
     pub(super) pwd: String,
-    pub(super) candidates: Vec<SocketAddr>,
+    pub(super) candidates: Vec<Candidate>,
     pub(super) stream_id: String,
     pub(super) video_ssrc: u32,
     pub(super) rtx_ssrc: u32,
@@ -147,8 +148,8 @@ pub(super) fn build(
         connection.add_track(track(blueprint, RtpCodecKind::Audio, blueprint.audio_ssrc, None, codec))?;
     }
     connection.set_remote_description(now, RTCSessionDescription::offer(blueprint.offer.clone())?)?;
-    for address in &blueprint.candidates {
-        connection.add_local_candidate(RTCIceCandidate::from(&host_candidate(*address)?).to_json()?)?;
+    for candidate in &blueprint.candidates {
+        connection.add_local_candidate(RTCIceCandidate::from(&host_candidate(candidate.address)?).to_json()?)?;
     }
     let answer = connection.create_answer(None)?;
     connection.set_local_description(now, answer)?;

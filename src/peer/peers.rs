@@ -156,7 +156,7 @@ impl Peers {
             // RFC 8445 section 5.3 asks for 24 and 128 bits of randomness at least; a character here has almost 6.
             ufrag: Alphanumeric.sample_string(&mut rng, 16),
             pwd: Alphanumeric.sample_string(&mut rng, 32),
-            candidates: gather(self.socket.local_address(), &interfaces, &advertised),
+            candidates: gather(self.socket.local_address(), &interfaces, &self.config.interfaces, &advertised).offered,
             stream_id: format!("camgate-{}", camera.name()),
             video_ssrc: rand::random(),
             rtx_ssrc: rand::random(),

@@ -33,7 +33,13 @@ impl Bench {
         let any = "127.0.0.1:0".parse().expect("an address");
         let start_deadline = Duration::from_secs(1);
         let server = Server::bind(&http::Config { listen: any, start_deadline }).expect("a port");
-        let config = peer::Config { listen: any, advertise: Vec::new(), ice_servers: Vec::new(), max_sessions: 10 };
+        let config = peer::Config {
+            listen: any,
+            advertise: Vec::new(),
+            interfaces: peer::Interfaces::default(),
+            ice_servers: Vec::new(),
+            max_sessions: 10,
+        };
         let peers = Peers::bind(config, 1).expect("a port");
         let hub = Arc::new(Hub::default());
         let url = format!("http://{}", server.local_address());
