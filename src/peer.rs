@@ -11,6 +11,8 @@ mod dtls;
 mod engine;
 mod feedback;
 mod history;
+mod ice_description;
+mod ice_update;
 mod negotiation;
 mod outbound;
 mod pacer;
@@ -25,6 +27,8 @@ mod worker;
 
 pub use candidates::{Candidate, Gathered, LeftOut, Origin, Reason};
 pub use config::*;
+pub use ice_description::{IceCredentials, IceFragment};
+pub use ice_update::{Expected, IceUpdate, IceUpdateError};
 pub use negotiation::Refusal;
 pub use peers::{Answer, OpenError, Peers};
 pub use socket::BindError;

@@ -38,7 +38,8 @@ type Transaction = [u8; 12];
 #[derive(Debug)]
 struct Entry {
     route: Route,
-    ufrag: String,
+    /// Those that lead here: one, and another while ICE restarts.
+    ufrags: Vec<String>,
     addresses: VecDeque<Remote>,
     /// When the newest address was added.
     last_new: Option<Instant>,
@@ -68,7 +69,7 @@ impl Directory {
             return false;
         }
         tables.by_ufrag.insert(ufrag.clone(), route.session);
-        let entry = Entry { route, ufrag, addresses: VecDeque::new(), last_new: None, status };
+        let entry = Entry { route, ufrags: vec![ufrag], addresses: VecDeque::new(), last_new: None, status };
         tables.sessions.insert(route.session, entry);
         true
     }
@@ -77,11 +78,31 @@ impl Directory {
     pub(super) fn forget(&self, session: SessionId) {
         let mut tables = self.lock();
         let Some(entry) = tables.sessions.remove(&session) else { return };
-        tables.by_ufrag.remove(&entry.ufrag);
+        for ufrag in &entry.ufrags {
+            tables.by_ufrag.remove(ufrag);
+        }
         for address in entry.addresses {
             if tables.by_address.get(&address) == Some(&entry.route) {
                 tables.by_address.remove(&address);
             }
+        }
+    }
+
+    /// One more user name fragment that leads to a session.
+    pub(super) fn add_ufrag(&self, session: SessionId, ufrag: String) {
+        let tables = &mut *self.lock();
+        if let Some(entry) = tables.sessions.get_mut(&session) {
+            tables.by_ufrag.insert(ufrag.clone(), session);
+            entry.ufrags.push(ufrag);
+        }
+    }
+
+    /// A user name fragment that leads to a session no more.
+    pub(super) fn retire_ufrag(&self, session: SessionId, ufrag: &str) {
+        let tables = &mut *self.lock();
+        if let Some(entry) = tables.sessions.get_mut(&session) {
+            tables.by_ufrag.remove(ufrag);
+            entry.ufrags.retain(|other| other != ufrag);
         }
     }
 
@@ -251,6 +272,22 @@ mod tests {
         assert_eq!(directory.route(addr(1), &request("ufrag1:theirs"), now), Some(routes[1]));
         assert_eq!(directory.route(addr(1), &[22, 1, 2], now), Some(routes[1]));
         assert_eq!(directory.route(addr(2), &request("nobody:theirs"), now), None);
+    }
+
+    #[test]
+    fn a_restart_is_routed_by_its_own_ufrag_and_the_old_one_until_it_is_retired() {
+        let (directory, routes) = directory(1);
+        let now = Instant::now();
+        directory.add_ufrag(routes[0].session, "again".to_owned());
+        assert_eq!(directory.route(addr(1), &request("again:theirs"), now), Some(routes[0]));
+        assert_eq!(directory.route(addr(2), &request("ufrag0:theirs"), now), Some(routes[0]));
+        directory.retire_ufrag(routes[0].session, "ufrag0");
+        assert_eq!(directory.route(addr(2), &request("ufrag0:theirs"), now), None);
+        directory.forget(routes[0].session);
+        assert_eq!(directory.route(addr(1), &request("again:theirs"), now), None);
+        directory.add_ufrag(routes[0].session, "late".to_owned());
+        assert_eq!(directory.route(addr(1), &request("late:theirs"), now), None);
+        assert!(directory.lock().by_ufrag.is_empty());
     }
 
     #[test]

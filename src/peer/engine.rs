@@ -34,14 +34,8 @@ use super::{
     Candidate,
     feedback::{Inbox, Listener},
     negotiation::{Choice, Codec},
+    session::Terms,
 };
-
-/// No packet for this long: the connection shows as disconnected. Twice Chromium's interval between consent checks.
-const DISCONNECTED: Duration = Duration::from_secs(5);
-/// Disconnected for this long: given up, and everything freed (RFC 7675 allows 30 s in all).
-const FAILED: Duration = Duration::from_secs(10);
-/// Our own consent checks (RFC 7675 section 5.1: about every 5 s; more often finds a dead viewer sooner).
-const KEEPALIVE: Duration = Duration::from_secs(2);
 
 /// Behind every interceptor that webrtc-rs may add: closest to the application.
 const LISTENER: Slot = Slot::SenderReport;
@@ -63,6 +57,11 @@ pub(super) struct Engine {
 }
 
 impl Engine {
+    /// Randomness and ciphers.
+    pub(super) fn provider(&self) -> Arc<dyn RTCCryptoProvider> {
+        self.provider.clone()
+    }
+
     /// Makes the certificate of this run of the program.
     ///
     /// # Errors
@@ -79,18 +78,19 @@ impl Engine {
 /// Everything that makes a session what it is towards its viewer; the same blueprint twice makes the same session.
 #[derive(Clone, Debug)]
 pub(super) struct Blueprint {
+    /// Without the viewer's candidates.
     pub(super) offer: String,
     pub(super) choice: Choice,
-    pub(super) ufrag: String,
-    pub(super) pwd: String,
-    pub(super) candidates: Vec<Candidate>,
+    /// Credentials of both sides and candidates, up to the first restart.
+    pub(super) terms: Terms,
     pub(super) stream_id: String,
     pub(super) video_ssrc: u32,
     pub(super) rtx_ssrc: u32,
     pub(super) audio_ssrc: u32,
 }
 
-/// A connection that has answered `blueprint.offer`, and its answer.
+/// A connection that has answered `blueprint.offer`, and its answer. It hears and says nothing before
+/// `session::tunnel` has been opened.
 ///
 /// # Errors
 /// What webrtc-rs finds wrong with the offer.
@@ -101,7 +101,7 @@ pub(super) fn build(
     inbox: Inbox,
     now: Instant,
 ) -> Result<(RTCPeerConnection, String), Error> {
-    let choice = &blueprint.choice;
+    let (choice, ours) = (&blueprint.choice, &blueprint.terms.ours);
     let mut media = MediaEngine::default();
     if let Some(video) = &choice.video {
         media.register_codec(parameters(video, MIME_TYPE_H264), RtpCodecKind::Video)?;
@@ -127,8 +127,9 @@ pub(super) fn build(
         .with_include_loopback_candidate(true)
         .with_srtp_protection_profiles(vec![profile])
         .with_crypto_provider(engine.provider.clone())
-        .with_ice_timeouts(Some(DISCONNECTED), Some(FAILED), Some(KEEPALIVE))
-        .with_ice_credentials(blueprint.ufrag.clone(), blueprint.pwd.clone())
+        // The viewer is watched by `session::ice`, beside the connection.
+        .with_ice_timeouts(Some(Duration::ZERO), Some(Duration::ZERO), Some(Duration::ZERO))
+        .with_ice_credentials(ours.ufrag.clone(), ours.pwd.clone())
         .build();
     let configuration = RTCConfigurationBuilder::new().with_certificates(vec![engine.certificate.clone()]).build();
     let registry = Registry::new().with(LISTENER, Listener::new(inbox));
@@ -148,8 +149,8 @@ pub(super) fn build(
         connection.add_track(track(blueprint, RtpCodecKind::Audio, blueprint.audio_ssrc, None, codec))?;
     }
     connection.set_remote_description(now, RTCSessionDescription::offer(blueprint.offer.clone())?)?;
-    for candidate in &blueprint.candidates {
-        connection.add_local_candidate(RTCIceCandidate::from(&host_candidate(candidate.address)?).to_json()?)?;
+    for candidate in &blueprint.terms.offered {
+        connection.add_local_candidate(RTCIceCandidate::from(&local_candidate(candidate)?).to_json()?)?;
     }
     let answer = connection.create_answer(None)?;
     connection.set_local_description(now, answer)?;
@@ -157,7 +158,13 @@ pub(super) fn build(
     Ok((connection, answer))
 }
 
-fn host_candidate(address: SocketAddr) -> Result<rtc::ice::candidate::Candidate, Error> {
+/// A candidate of ours as webrtc-rs knows it.
+pub(super) fn local_candidate(candidate: &Candidate) -> Result<rtc::ice::candidate::Candidate, Error> {
+    host_candidate(candidate.address)
+}
+
+/// `address` as a host candidate (RFC 8445 section 5.1.1.1).
+pub(super) fn host_candidate(address: SocketAddr) -> Result<rtc::ice::candidate::Candidate, Error> {
     let base_config = CandidateConfig {
         network: "udp".to_owned(),
         address: address.ip().to_string(),

@@ -1,7 +1,7 @@
 //! Reads an offer (RFC 3264, RFC 8866) and chooses what to send: one video codec, at most one audio codec, each with the
 //! payload type and parameters that the viewer proposed.
 
-use std::{io::Cursor, net::IpAddr};
+use std::io::Cursor;
 
 use rtc::sdp::{MediaDescription, SessionDescription};
 use thiserror::Error;
@@ -11,8 +11,6 @@ use crate::{
     media::{AudioCodec, h264},
 };
 
-/// Remote candidates that are used. A laptop with every kind of network and two TURN servers has about a dozen.
-const MAX_CANDIDATES: usize = 20;
 /// Longest ICE user name fragment (RFC 8839 section 5.4).
 const MAX_UFRAG: usize = 256;
 
@@ -59,34 +57,6 @@ pub(super) struct Choice {
     /// Payload type of retransmissions (RFC 4588), when the viewer takes them.
     pub(super) rtx: Option<u8>,
     pub(super) audio: Option<(Codec, AudioCodec)>,
-}
-
-/// The offer as webrtc-rs gets it: without candidates that are of no use to us or that nobody honest has. Every pair of
-/// candidates is checked several times a second, so that what is left bounds how many packets an offer can make us send.
-pub(super) fn without_useless_candidates(offer: &str) -> String {
-    let mut left = MAX_CANDIDATES;
-    let keep = |line: &&str| match line.trim_end().strip_prefix("a=candidate:") {
-        None => true,
-        Some(candidate) if left > 0 && is_useful(candidate) => {
-            left -= 1;
-            true
-        }
-        Some(_) => false,
-    };
-    offer.split_inclusive('\n').filter(keep).collect()
-}
-
-/// UDP to an address that datagrams can be sent to. Names (`.local`, RFC 8828) are learned as peer-reflexive candidates.
-fn is_useful(candidate: &str) -> bool {
-    let mut words = candidate.split_ascii_whitespace().skip(2);
-    let (transport, _priority, address, port) = (words.next(), words.next(), words.next(), words.next());
-    let udp = transport.is_some_and(|transport| transport.eq_ignore_ascii_case("udp"));
-    let port = port.and_then(|port| port.parse::<u16>().ok()).is_some_and(|port| port > 0);
-    let unicast = address.and_then(|address| address.parse::<IpAddr>().ok()).is_some_and(|address| {
-        let broadcast = address == IpAddr::from([255, 255, 255, 255]);
-        !(address.is_unspecified() || address.is_multicast() || broadcast)
-    });
-    udp && port && unicast
 }
 
 /// What can be said about `offer` without knowing a camera.

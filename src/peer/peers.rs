@@ -16,12 +16,14 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    Advertise, BindError, Config, IceServer, SessionId, SessionStatus,
+    Advertise, BindError, Candidate, Config, IceServer, SessionId, SessionStatus,
     candidates::gather,
     directory::{Directory, Route},
     engine::{Blueprint, Engine},
+    ice_description::{self, IceCredentials, IceFragment},
+    ice_update::{Change, Expected, IceUpdate, IceUpdateError},
     negotiation::{self, Refusal},
-    session::Session,
+    session::{Session, Terms},
     socket::Socket,
     worker::{self, Command, Handle},
 };
@@ -41,6 +43,8 @@ pub struct Answer {
     pub id: SessionId,
     /// The SDP, with all candidates in it.
     pub sdp: String,
+    /// Names what ICE is at; see [`Expected`].
+    pub generation: String,
 }
 
 /// Why a session was not opened.
@@ -147,29 +151,31 @@ impl Peers {
         let choice = negotiation::choose(offer, formats)?;
         let id = SessionId::random();
         let status = Arc::new(SessionStatus::new(id, camera.name().clone()));
-        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-        let advertised = self.advertised.read().unwrap_or_else(|e| e.into_inner()).clone();
-        let mut rng = rand::rng();
+        let (offered, own) = self.addresses();
+        let theirs = IceCredentials::of(offer)
+            .ok_or_else(|| Refusal::Malformed("it has no a=ice-ufrag with an a=ice-pwd".to_owned()))?;
         let blueprint = Blueprint {
-            offer: negotiation::without_useless_candidates(offer),
+            offer: ice_description::without_candidates(offer),
             choice,
-            // RFC 8445 section 5.3 asks for 24 and 128 bits of randomness at least; a character here has almost 6.
-            ufrag: Alphanumeric.sample_string(&mut rng, 16),
-            pwd: Alphanumeric.sample_string(&mut rng, 32),
-            candidates: gather(self.socket.local_address(), &interfaces, &self.config.interfaces, &advertised).offered,
+            terms: Terms {
+                ours: credentials(),
+                theirs,
+                offered,
+                candidates: ice_description::attributes(offer, "candidate").map(str::to_owned).collect(),
+            },
             stream_id: format!("camgate-{}", camera.name()),
             video_ssrc: rand::random(),
             rtx_ssrc: rand::random(),
             audio_ssrc: rand::random(),
         };
-        let ufrag = blueprint.ufrag.clone();
-        let own = interfaces.iter().map(if_addrs::Interface::ip).collect();
+        let ufrag = blueprint.terms.ours.ufrag.clone();
         let viewing = camera.view();
         let (session, sdp) = Session::new(self.engine.clone(), blueprint, own, viewing, status.clone(), Instant::now())
             .map_err(|e| Refusal::Malformed(e.to_string()))?;
         let (index, worker) =
             self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.load()).ok_or(OpenError::ShuttingDown)?;
         let limit = self.config.max_sessions;
+        let generation = ufrag.clone();
         if !self.directory.enter(Route { worker: index, session: id }, ufrag, status, limit) {
             return Err(OpenError::Full { limit });
         }
@@ -178,7 +184,7 @@ impl Peers {
             return Err(OpenError::ShuttingDown);
         }
         info!(camera = %camera.name(), session = ?id, "viewer answered");
-        Ok(Answer { id, sdp })
+        Ok(Answer { id, sdp, generation })
     }
 
     /// Ends a session of `camera`. Returns whether there was one.
@@ -194,6 +200,36 @@ impl Peers {
         wait.await.is_ok()
     }
 
+    /// Tells a session of `camera` more about the viewer's side of ICE: candidates, or credentials that restart it.
+    ///
+    /// # Errors
+    /// [`IceUpdateError`]; the session goes on as before then.
+    pub async fn update_ice(
+        &self,
+        camera: &str,
+        id: SessionId,
+        expected: Expected,
+        fragment: IceFragment,
+    ) -> Result<IceUpdate, IceUpdateError> {
+        let route = self.directory.find(id).filter(|(_, status)| status.camera.as_str() == camera);
+        let (route, _) = route.ok_or(IceUpdateError::NoSuchSession)?;
+        let update = Change { expected, fragment, ours: credentials(), offered: self.addresses().0 };
+        let (done, wait) = oneshot::channel();
+        let command = Command::UpdateIce(id, Box::new(update), done);
+        self.workers[route.worker].commands.send(command).map_err(|_| IceUpdateError::NoSuchSession)?;
+        wait.await.unwrap_or(Err(IceUpdateError::NoSuchSession))
+    }
+
+    /// Tells a session of one more candidate of the viewer's, a value of `a=candidate` with or without that name.
+    ///
+    /// # Errors
+    /// [`IceUpdateError::NoSuchSession`].
+    pub async fn add_candidate(&self, camera: &str, id: SessionId, candidate: &str) -> Result<(), IceUpdateError> {
+        let value = candidate.trim_start_matches("a=").trim_start_matches("candidate:");
+        let fragment = IceFragment { credentials: None, candidates: vec![value.to_owned()] };
+        self.update_ice(camera, id, Expected::Any, fragment).await.map(drop)
+    }
+
     /// All sessions, oldest first.
     pub fn sessions(&self) -> Vec<Arc<SessionStatus>> {
         self.directory.all()
@@ -203,6 +239,14 @@ impl Peers {
     pub fn dropped_datagrams(&self) -> (u64, u64) {
         let inbound = self.workers.iter().map(|worker| worker.dropped.total()).sum();
         (self.socket.refused.total(), inbound)
+    }
+
+    /// What viewers are offered, and what this machine has.
+    fn addresses(&self) -> (Vec<Candidate>, Vec<IpAddr>) {
+        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+        let advertised = self.advertised.read().unwrap_or_else(|e| e.into_inner()).clone();
+        let gathered = gather(self.socket.local_address(), &interfaces, &self.config.interfaces, &advertised);
+        (gathered.offered, interfaces.iter().map(if_addrs::Interface::ip).collect())
     }
 
     /// Says goodbye to every viewer and ends all threads and tasks.
@@ -224,6 +268,13 @@ impl Peers {
             error!("a viewer worker ended with a panic");
         }
     }
+}
+
+/// New ones of ours.
+fn credentials() -> IceCredentials {
+    let mut rng = rand::rng();
+    // RFC 8445 section 5.3 asks for 24 and 128 bits of randomness at least; a character here has almost 6.
+    IceCredentials { ufrag: Alphanumeric.sample_string(&mut rng, 16), pwd: Alphanumeric.sample_string(&mut rng, 32) }
 }
 
 /// Reads the port for as long as the program runs, whatever a datagram may provoke.

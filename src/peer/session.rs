@@ -2,7 +2,10 @@
 
 mod datagram;
 mod end;
+mod ice;
 mod playback;
+mod trickle;
+mod tunnel;
 
 use std::{
     net::IpAddr,
@@ -13,22 +16,21 @@ use std::{
 use bytes::BytesMut;
 use rtc::{
     peer_connection::{
-        RTCPeerConnection,
-        event::RTCPeerConnectionEvent,
-        state::{RTCIceConnectionState, RTCPeerConnectionState},
+        RTCPeerConnection, event::RTCPeerConnectionEvent, state::RTCPeerConnectionState,
         transport::RTCDtlsTransportState,
     },
     sansio::Protocol,
     shared::{TaggedBytesMut, TransportContext, error::Error},
 };
 
-pub(super) use self::end::End;
 use self::{
-    datagram::{is_dtls, is_stun, is_stun_request, is_stun_response},
+    datagram::{is_dtls, is_stun},
+    ice::Ice,
     playback::Playback,
 };
+pub(super) use self::{end::End, ice::Terms};
 use super::{
-    Phase, SessionStatus,
+    Candidate, Phase, SessionStatus,
     candidates::local_address,
     dtls::HelloReader,
     engine::{self, Blueprint, Engine, Protection},
@@ -45,8 +47,9 @@ use crate::{
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 /// A viewer reports under one SSRC or, with several streams, a few.
 const MAX_REPORTERS: usize = 8;
-/// STUN attribute (RFC 8445 section 16.1).
-const USE_CANDIDATE: [u8; 4] = [0x00, 0x25, 0x00, 0x00];
+/// Datagrams of a handshake that wait for ICE and for the ClientHello to be whole. One has two with a post-quantum key
+/// share, and is repeated until it is answered.
+const MAX_HELD: usize = 8;
 
 /// One viewer.
 pub(super) struct Session {
@@ -54,17 +57,19 @@ pub(super) struct Session {
     engine: Engine,
     blueprint: Blueprint,
     connection: RTCPeerConnection,
+    ice: Ice,
+    /// The answer, for what a restart says again of it.
+    answer: String,
     inbox: Inbox,
     playback: Playback,
     viewing: Viewing,
     /// Held by a session that was promised sound.
     _listening: Option<Listening>,
     own: Vec<IpAddr>,
+    /// Where datagrams for it arrive.
+    offered: Vec<Candidate>,
     opened: Instant,
     hello: Hello,
-    nomination: Option<(TransportContext, BytesMut)>,
-    /// Whether ICE has a pair, so that what is not STUN gets through.
-    paired: bool,
     /// Where datagrams go, as `status` has it.
     remote: Option<Remote>,
     /// SSRCs that RTCP of the viewer came from.
@@ -84,11 +89,14 @@ pub(super) struct Outgoing {
 /// What is known of the viewer's SRTP profiles.
 #[derive(Debug)]
 enum Hello {
-    /// Its ClientHello has not come.
-    Awaited(HelloReader),
-    /// It cannot do AES-GCM: the session was rebuilt, and the ClientHello waits for ICE.
-    Held(TransportContext, BytesMut),
-    /// Nothing more to find out.
+    /// Its ClientHello has not come whole, or ICE has no pair yet. What has come waits.
+    Awaited {
+        reader: HelloReader,
+        /// Whether it does AES-GCM, once that is known.
+        gcm: Option<bool>,
+        held: Vec<BytesMut>,
+    },
+    /// The connection fits the viewer.
     Settled,
 }
 
@@ -106,24 +114,27 @@ impl Session {
         now: Instant,
     ) -> Result<(Self, String), Error> {
         let inbox = Inbox::default();
-        let (connection, answer) = engine::build(&engine, &blueprint, Protection::Gcm, inbox.clone(), now)?;
+        let (connection, answer) = connect(&engine, &blueprint, Protection::Gcm, inbox.clone(), now)?;
+        let offered = blueprint.terms.offered.clone();
+        let ice = Ice::new(engine.provider(), blueprint.terms.clone(), now)?;
         let playback = Playback::new(&blueprint, status.clone(), now);
-        let hello = Hello::Awaited(HelloReader::default());
+        let hello = Hello::Awaited { reader: HelloReader::default(), gcm: None, held: Vec::new() };
         let listening = blueprint.choice.audio.as_ref().map(|_| viewing.camera().listen());
         let session = Self {
             status,
             engine,
             blueprint,
             connection,
+            ice,
+            answer: answer.clone(),
             inbox,
             playback,
             viewing,
             _listening: listening,
             own,
+            offered,
             opened: now,
             hello,
-            nomination: None,
-            paired: false,
             remote: None,
             reporters: Vec::new(),
             end: None,
@@ -155,29 +166,22 @@ impl Session {
         if !self.is_wanted(&datagram.data) {
             return;
         }
-        let Some(local_addr) = local_address(&self.blueprint.candidates, datagram.to, datagram.remote.address) else {
-            return;
-        };
-        let transport = TransportContext {
-            local_addr,
-            peer_addr: datagram.remote.address,
-            transport_protocol: datagram.remote.transport.protocol(),
-            ecn: None,
-        };
+        let Some(local_addr) = local_address(&self.offered, datagram.to, datagram.remote.address) else { return };
         if self.status.phase() == Phase::New {
             self.status.set_phase(Phase::Connecting);
         }
-        self.watch_handshake(&transport, &datagram.data, now);
-        let handshake = is_dtls(&datagram.data);
-        let response = is_stun_response(&datagram.data);
-        if !matches!(self.hello, Hello::Held(..)) || is_stun(&datagram.data) {
-            self.read(transport, datagram.data, now);
-        }
-        if response {
-            self.nominate_again(now);
-        }
-        if handshake && self.end.is_none() && self.said_goodbye() {
-            self.close(End::ViewerLeft);
+        if is_stun(&datagram.data) {
+            let transport = TransportContext {
+                local_addr,
+                peer_addr: datagram.remote.address,
+                transport_protocol: datagram.remote.transport.protocol(),
+                ecn: None,
+            };
+            self.ice.read(transport, datagram.data, now);
+        } else if is_dtls(&datagram.data) {
+            self.on_handshake(datagram.data, now);
+        } else if self.ice.path().is_some() {
+            self.read(datagram.data, now);
         }
         self.after_input(now, wall);
     }
@@ -223,6 +227,7 @@ impl Session {
     pub(super) fn on_timeout(&mut self, now: Instant, wall: SystemTime) {
         // A failing timer of one handler is logged by rtc; the connection's state tells whether it matters.
         let _ = self.connection.handle_timeout(now);
+        self.ice.on_timeout(now);
         if self.status.phase() == Phase::Connected {
             self.playback.on_timeout(&mut self.connection, now, wall, self.viewing.camera());
         } else if now >= self.opened + CONNECT_DEADLINE && self.end.is_none() {
@@ -244,12 +249,12 @@ impl Session {
             Phase::New | Phase::Connecting => Some(self.opened + CONNECT_DEADLINE),
             Phase::Closed => None,
         };
-        [self.connection.poll_timeout(), own].into_iter().flatten().min()
+        [self.connection.poll_timeout(), self.ice.poll_timeout(), own].into_iter().flatten().min()
     }
 
     /// The next datagram to send. To be called until there is none.
     pub(super) fn poll_transmit(&mut self) -> Option<Outgoing> {
-        let out = self.connection.poll_write()?;
+        let out = self.ice.poll_transmit().or_else(|| self.poll_connection())?;
         self.status.packets_sent.add(1);
         self.status.bytes_sent.add(out.message.len() as u64);
         let source = out.transport.local_addr.ip();
@@ -262,7 +267,21 @@ impl Session {
         Some(Outgoing { source, remote, data: out.message })
     }
 
-    fn read(&mut self, transport: TransportContext, message: BytesMut, now: Instant) {
+    /// What the connection sends, on its way to the viewer.
+    fn poll_connection(&mut self) -> Option<TaggedBytesMut> {
+        while let Some(out) = self.connection.poll_write() {
+            // Its own ICE has nobody to talk to.
+            if !is_stun(&out.message)
+                && let Some(transport) = self.ice.path()
+            {
+                return Some(TaggedBytesMut { transport, ..out });
+            }
+        }
+        None
+    }
+
+    fn read(&mut self, message: BytesMut, now: Instant) {
+        let transport = tunnel::transport();
         // What does not parse or decrypt is the sender's fault and no reason to end the session.
         let _ = self.connection.handle_read(TaggedBytesMut { now, transport, message });
         let _ = self.connection.handle_timeout(now);
@@ -271,16 +290,15 @@ impl Session {
     }
 
     fn after_input(&mut self, now: Instant, wall: SystemTime) {
+        self.release_handshake(now);
         while let Some(event) = self.connection.poll_event() {
-            match event {
-                RTCPeerConnectionEvent::OnConnectionStateChangeEvent(state) => self.on_state(state, now),
-                RTCPeerConnectionEvent::OnIceConnectionStateChangeEvent(
-                    RTCIceConnectionState::Connected | RTCIceConnectionState::Completed,
-                ) => self.paired = true,
-                _ => {}
+            if let RTCPeerConnectionEvent::OnConnectionStateChangeEvent(state) = event {
+                self.on_state(state, now);
             }
         }
-        self.release_hello(now);
+        if self.ice.is_lost() && self.end.is_none() {
+            self.give_up();
+        }
         for feedback in self.inbox.take() {
             self.on_feedback(feedback, now, wall);
         }
@@ -293,12 +311,14 @@ impl Session {
                 self.playback.start(now);
             }
             RTCPeerConnectionState::Closed if self.end.is_none() => self.close(End::ViewerLeft),
-            RTCPeerConnectionState::Failed if self.end.is_none() => {
-                let connected = self.status.phase() == Phase::Connected;
-                self.close(if connected { End::ConsentLost } else { End::NeverConnected });
-            }
+            RTCPeerConnectionState::Failed if self.end.is_none() => self.give_up(),
             _ => {}
         }
+    }
+
+    fn give_up(&mut self) {
+        let connected = self.status.phase() == Phase::Connected;
+        self.close(if connected { End::ConsentLost } else { End::NeverConnected });
     }
 
     fn on_feedback(&mut self, feedback: Feedback, now: Instant, wall: SystemTime) {
@@ -335,61 +355,52 @@ impl Session {
         matches!((negotiated, now), (Some(negotiated), Some(now)) if negotiated != now)
     }
 
-    /// Finds out whether the viewer does AES-GCM, and starts over with AES-CM-HMAC-SHA1 if it does not.
-    fn watch_handshake(&mut self, transport: &TransportContext, datagram: &BytesMut, now: Instant) {
-        if is_stun(datagram) {
-            if is_stun_request(datagram) && datagram.windows(4).any(|window| window == USE_CANDIDATE) {
-                self.nomination = Some((*transport, datagram.clone()));
+    /// DTLS: waits until it is known which SRTP profile the viewer does and where it is.
+    fn on_handshake(&mut self, datagram: BytesMut, now: Instant) {
+        if let Hello::Awaited { reader, gcm, held } = &mut self.hello {
+            *gcm = gcm.or_else(|| reader.read(&datagram));
+            if held.len() < MAX_HELD {
+                held.push(datagram);
             }
+            return self.release_handshake(now);
+        }
+        self.read(datagram, now);
+        if self.end.is_none() && self.said_goodbye() {
+            self.close(End::ViewerLeft);
+        }
+    }
+
+    /// Lets the handshake begin once it can, after starting over with AES-CM-HMAC-SHA1 for a viewer that cannot do AES-GCM.
+    fn release_handshake(&mut self, now: Instant) {
+        let Hello::Awaited { gcm: Some(gcm), .. } = self.hello else { return };
+        if self.ice.path().is_none() {
             return;
         }
-        match &mut self.hello {
-            Hello::Awaited(reader) => match reader.read(datagram) {
-                None => {}
-                Some(true) => self.hello = Hello::Settled,
-                Some(false) => self.fall_back(*transport, datagram.clone(), now),
-            },
-            Hello::Held(..) | Hello::Settled => {}
-        }
-    }
-
-    /// The same session again, except for its SRTP profile. The viewer's last nomination makes the new ICE agent select
-    /// the pair that is already in use; the viewer notices nothing.
-    fn fall_back(&mut self, transport: TransportContext, hello: BytesMut, now: Instant) {
-        let inbox = self.inbox.clone();
-        match engine::build(&self.engine, &self.blueprint, Protection::CmHmacSha1, inbox, now) {
-            Ok((connection, _same_answer)) => {
-                self.connection = connection;
-                self.paired = false;
-                self.hello = Hello::Held(transport, hello);
-                self.nominate_again(now);
-            }
-            Err(_) => {
-                self.hello = Hello::Settled;
-                self.close(End::NeverConnected);
+        let Hello::Awaited { held, .. } = std::mem::replace(&mut self.hello, Hello::Settled) else { return };
+        if !gcm {
+            match connect(&self.engine, &self.blueprint, Protection::CmHmacSha1, self.inbox.clone(), now) {
+                Ok((connection, _same_answer)) => self.connection = connection,
+                Err(_) => return self.close(End::NeverConnected),
             }
         }
+        for datagram in held {
+            self.read(datagram, now);
+        }
     }
+}
 
-    /// Plays the viewer's last nomination once more, as if the network had doubled it. `rtc` answers a nomination only for
-    /// a pair whose own check has succeeded, and forgets it otherwise, so that a viewer that nominates at once would wait
-    /// for its retransmission timer; and after a fall-back the viewer would not nominate again at all.
-    fn nominate_again(&mut self, now: Instant) {
-        if !self.paired
-            && let Some((transport, nomination)) = self.nomination.clone()
-        {
-            self.read(transport, nomination, now);
-        }
-    }
-
-    fn release_hello(&mut self, now: Instant) {
-        if !matches!(self.hello, Hello::Held(..)) || !self.paired {
-            return;
-        }
-        if let Hello::Held(transport, hello) = std::mem::replace(&mut self.hello, Hello::Settled) {
-            self.read(transport, hello, now);
-        }
-    }
+/// A connection that has answered, with its end of the tunnel open.
+fn connect(
+    engine: &Engine,
+    blueprint: &Blueprint,
+    protection: Protection,
+    inbox: Inbox,
+    now: Instant,
+) -> Result<(RTCPeerConnection, String), Error> {
+    let (mut connection, answer) = engine::build(engine, blueprint, protection, inbox, now)?;
+    let Terms { ours, theirs, .. } = &blueprint.terms;
+    tunnel::open(&mut connection, ours, theirs, engine.provider().crypto(), now)?;
+    Ok((connection, answer))
 }
 
 /// RFC 3550 section 6.4.1: now less the time of the report it answers less the time the viewer held it.

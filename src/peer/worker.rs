@@ -16,6 +16,7 @@ use tracing::{debug, info};
 use super::{
     Phase, SessionId,
     directory::{Directory, Route},
+    ice_update::{Change, IceUpdate, IceUpdateError},
     session::{End, Outgoing, Session},
     socket::{Received, Socket},
     train::Train,
@@ -43,6 +44,8 @@ pub(super) enum Command {
     Adopt(Box<Session>),
     /// End a session; answered when it is gone.
     Close(SessionId, oneshot::Sender<()>),
+    /// Change a session's ICE; answered with what came of it.
+    UpdateIce(SessionId, Box<Change>, oneshot::Sender<Result<IceUpdate, IceUpdateError>>),
     /// Say goodbye to everyone and end; answered when done.
     Drain(oneshot::Sender<()>),
 }
@@ -152,6 +155,9 @@ impl Worker {
                         self.close(id, End::Deleted);
                         let _ = done.send(());
                     }
+                    Some(Command::UpdateIce(id, change, done)) => {
+                        let _ = done.send(self.update_ice(id, *change));
+                    }
                     Some(Command::Drain(done)) => {
                         self.drain();
                         let _ = done.send(());
@@ -234,6 +240,9 @@ impl Worker {
         });
         let Some(deadline) = happened else { return self.remove(id, End::Broken) };
         timed.deadline = deadline;
+        for ufrag in timed.session.take_retired() {
+            self.directory.retire_ufrag(id, &ufrag);
+        }
         if before != Phase::Connected && timed.session.status.phase() == Phase::Connected {
             let status = &timed.session.status;
             let remote = status.remote().map(|remote| remote.to_string());
@@ -242,6 +251,19 @@ impl Worker {
         if let Some(end) = timed.session.end() {
             self.remove(id, end);
         }
+    }
+
+    fn update_ice(&mut self, id: SessionId, change: Change) -> Result<IceUpdate, IceUpdateError> {
+        let mut result = Err(IceUpdateError::NoSuchSession);
+        let directory = self.directory.clone();
+        self.with(id, |session| {
+            result = session.update_ice(change, Instant::now());
+            if let Ok(IceUpdate::Restarted { generation, .. }) = &result {
+                directory.add_ufrag(id, generation.clone());
+                info!(camera = %session.status.camera, session = ?id, "viewer restarts ICE");
+            }
+        });
+        result
     }
 
     fn close(&mut self, id: SessionId, end: End) {

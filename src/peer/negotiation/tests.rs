@@ -124,21 +124,7 @@ fn what_is_no_offer_of_a_viewer_is_refused_in_words() {
 }
 
 #[test]
-fn candidates_that_nobody_honest_has_are_left_out() {
-    let good = "a=candidate:1 1 udp 2122260223 192.168.1.7 51000 typ host\r\n";
-    let bad = [
-        "a=candidate:1 1 udp 1 192.0.2.1 0 typ host\r\n",
-        "a=candidate:1 1 udp 1 0.0.0.0 5 typ host\r\n",
-        "a=candidate:1 1 udp 1 ff02::1 5 typ host\r\n",
-        "a=candidate:1 1 udp 1 255.255.255.255 5 typ host\r\n",
-        "a=candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype active\r\n",
-        "a=candidate:1 1 udp 1 0b1c.local 5 typ host\r\n",
-        "a=candidate:\r\n",
-    ];
-    let offer = format!("{HEAD}{CHROMIUM_VIDEO}{good}{}", bad.concat());
-    assert_eq!(without_useless_candidates(&offer), format!("{HEAD}{CHROMIUM_VIDEO}{good}"));
-    let flood = format!("{HEAD}{CHROMIUM_VIDEO}{}", good.repeat(1_000));
-    assert_eq!(without_useless_candidates(&flood).matches("a=candidate").count(), MAX_CANDIDATES);
+fn a_user_name_that_fills_a_datagram_is_refused() {
     let long = HEAD.replace("a=ice-ufrag:abcd", &format!("a=ice-ufrag:{}", "a".repeat(300)));
     assert!(check(&format!("{long}{CHROMIUM_VIDEO}")).is_err());
 }

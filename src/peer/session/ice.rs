@@ -1,0 +1,246 @@
+//! ICE of one session (RFC 8445), through its restarts.
+//!
+//! A restart is checked beside what is in use and takes over when the viewer has nominated a pair of it, so that media
+//! goes on meanwhile, and for good if nothing comes of the restart.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use rtc::{
+    crypto::RTCCryptoProvider,
+    ice::{
+        Agent, AgentConfig,
+        candidate::{Candidate, unmarshal_candidate},
+        mdns::MulticastDnsMode,
+        state::ConnectionState,
+    },
+    sansio::Protocol,
+    shared::{TaggedBytesMut, TransportContext, error::Error},
+};
+
+use super::datagram::{is_stun_request, is_stun_response};
+use crate::peer::{
+    engine::local_candidate,
+    ice_description::{IceCredentials, useful_candidates},
+};
+
+/// No packet for this long: the connection shows as disconnected. Twice Chromium's interval between consent checks.
+const DISCONNECTED: Duration = Duration::from_secs(5);
+/// Disconnected for this long: given up, and everything freed (RFC 7675 allows 30 s in all).
+const FAILED: Duration = Duration::from_secs(10);
+/// Our own consent checks (RFC 7675 section 5.1: about every 5 s; more often finds a dead viewer sooner).
+const KEEPALIVE: Duration = Duration::from_secs(2);
+/// A session with a pair may be woken this much later, together with other timers: `rtc` would look five times a second.
+const LEEWAY: Duration = Duration::from_millis(250);
+/// STUN attribute (RFC 8445 section 16.1).
+const USE_CANDIDATE: [u8; 4] = [0x00, 0x25, 0x00, 0x00];
+
+/// One side each of what ICE begins with.
+#[derive(Clone, Debug)]
+pub(in crate::peer) struct Terms {
+    pub(in crate::peer) ours: IceCredentials,
+    pub(in crate::peer) theirs: IceCredentials,
+    /// Our candidates.
+    pub(in crate::peer) offered: Vec<crate::peer::Candidate>,
+    /// The viewer's candidates, as values of `a=candidate`.
+    pub(in crate::peer) candidates: Vec<String>,
+}
+
+/// ICE of one session.
+pub(super) struct Ice {
+    provider: Arc<dyn RTCCryptoProvider>,
+    current: Generation,
+    /// A restart that has no pair yet.
+    next: Option<Generation>,
+    /// Where everything but STUN goes.
+    path: Option<TransportContext>,
+    /// User name fragments of ours that no check is expected for any more.
+    retired: Vec<String>,
+}
+
+impl Ice {
+    pub(super) fn new(provider: Arc<dyn RTCCryptoProvider>, terms: Terms, now: Instant) -> Result<Self, Error> {
+        let current = Generation::new(provider.clone(), terms, now)?;
+        Ok(Self { provider, current, next: None, path: None, retired: Vec::new() })
+    }
+
+    /// Begins a restart; one that is under way is forgotten.
+    ///
+    /// # Errors
+    /// What `rtc` does not like about the terms; nothing has changed then.
+    pub(super) fn restart(&mut self, terms: Terms, now: Instant) -> Result<(), Error> {
+        let next = Generation::new(self.provider.clone(), terms, now)?;
+        if let Some(given_up) = self.next.replace(next) {
+            self.retired.push(given_up.ours.ufrag);
+        }
+        Ok(())
+    }
+
+    /// Candidates of the viewer's that came after its offer or its last restart; what is of no use is left out.
+    pub(super) fn add_candidates(&mut self, candidates: &[String]) {
+        self.newest_mut().add_candidates(candidates);
+    }
+
+    /// The viewer's credentials as they were last told.
+    pub(super) fn theirs(&self) -> &IceCredentials {
+        &self.newest().theirs
+    }
+
+    /// Names what ICE is at now; it changes with each restart.
+    pub(super) fn generation(&self) -> &str {
+        &self.newest().ours.ufrag
+    }
+
+    /// User name fragments to route no more.
+    pub(super) fn take_retired(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.retired)
+    }
+
+    /// By which pair media travels, once there is one.
+    pub(super) fn path(&self) -> Option<TransportContext> {
+        self.path
+    }
+
+    /// Whether the viewer is given up: it is not heard, and no restart is under way that could find it again.
+    pub(super) fn is_lost(&self) -> bool {
+        self.current.has_failed() && self.next.is_none()
+    }
+
+    /// A STUN message. Each generation knows its own by credentials.
+    pub(super) fn read(&mut self, transport: TransportContext, message: BytesMut, now: Instant) {
+        let taken = self.next.as_mut().is_some_and(|next| next.read(transport, &message, now));
+        if !taken {
+            self.current.read(transport, &message, now);
+        }
+        self.settle();
+    }
+
+    pub(super) fn on_timeout(&mut self, now: Instant) {
+        for generation in [Some(&mut self.current), self.next.as_mut()].into_iter().flatten() {
+            // A check that cannot be made is one that fails.
+            let _ = generation.agent.handle_timeout(now);
+        }
+        self.settle();
+    }
+
+    pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
+        let leeway = if self.path.is_some() { LEEWAY } else { Duration::ZERO };
+        let current = self.current.agent.poll_timeout().map(|at| at + leeway);
+        let next = self.next.as_mut().and_then(|next| next.agent.poll_timeout());
+        [current, next].into_iter().flatten().min()
+    }
+
+    /// The next check or answer to send.
+    pub(super) fn poll_transmit(&mut self) -> Option<TaggedBytesMut> {
+        let next = self.next.as_mut().and_then(|next| next.agent.poll_write());
+        next.or_else(|| self.current.agent.poll_write())
+    }
+
+    fn newest(&self) -> &Generation {
+        self.next.as_ref().unwrap_or(&self.current)
+    }
+
+    fn newest_mut(&mut self) -> &mut Generation {
+        self.next.as_mut().unwrap_or(&mut self.current)
+    }
+
+    fn settle(&mut self) {
+        // States are looked at, not listened for; an unread queue would grow.
+        for generation in [Some(&mut self.current), self.next.as_mut()].into_iter().flatten() {
+            while generation.agent.poll_event().is_some() {}
+        }
+        if let Some(next) = self.next.take_if(|next| next.path().is_some() || next.has_failed()) {
+            let over = if next.has_failed() { next } else { std::mem::replace(&mut self.current, next) };
+            self.retired.push(over.ours.ufrag);
+        }
+        self.path = self.current.path();
+    }
+}
+
+/// ICE between two restarts.
+struct Generation {
+    agent: Agent,
+    ours: IceCredentials,
+    theirs: IceCredentials,
+    nomination: Option<(TransportContext, BytesMut)>,
+}
+
+impl Generation {
+    fn new(provider: Arc<dyn RTCCryptoProvider>, terms: Terms, now: Instant) -> Result<Self, Error> {
+        let Terms { ours, theirs, offered, candidates } = terms;
+        let config = AgentConfig {
+            local_ufrag: ours.ufrag.clone(),
+            local_pwd: ours.pwd.clone(),
+            // Would open a multicast socket per session and fail where there is no multicast route.
+            multicast_dns_mode: MulticastDnsMode::Disabled,
+            disconnected_timeout: Some(DISCONNECTED),
+            failed_timeout: Some(FAILED),
+            keepalive_interval: Some(KEEPALIVE),
+            ..AgentConfig::default()
+        };
+        let mut agent = Agent::new(now, Arc::new(config), provider)?;
+        for candidate in &offered {
+            agent.add_local_candidate(local_candidate(candidate)?)?;
+        }
+        let mut generation = Self { agent, ours, theirs, nomination: None };
+        generation.add_candidates(&candidates);
+        let IceCredentials { ufrag, pwd } = generation.theirs.clone();
+        // The viewer offers, so that it controls.
+        generation.agent.start_connectivity_checks(now, false, ufrag, pwd)?;
+        Ok(generation)
+    }
+
+    fn add_candidates(&mut self, candidates: &[String]) {
+        let known = self.agent.get_remote_candidates().len();
+        let useful = useful_candidates(candidates, known);
+        for candidate in useful.filter_map(|candidate| unmarshal_candidate(candidate).ok()) {
+            // WHEP section 4.3.2: what cannot be used is left out without a word.
+            let _ = self.agent.add_remote_candidate(candidate);
+        }
+    }
+
+    /// Returns whether the message was for this generation.
+    fn read(&mut self, transport: TransportContext, message: &BytesMut, now: Instant) -> bool {
+        let tagged = |message: &BytesMut| TaggedBytesMut { now, transport, message: message.clone() };
+        let accepted = self.agent.handle_read(tagged(message)).is_ok();
+        let _ = self.agent.handle_timeout(now);
+        if !accepted {
+            return false;
+        }
+        if is_stun_request(message) && message.windows(4).any(|window| window == USE_CANDIDATE) {
+            self.nomination = Some((transport, message.clone()));
+        }
+        if is_stun_response(message) {
+            self.nominate_again(now);
+        }
+        true
+    }
+
+    /// Plays the viewer's last nomination once more, as if the network had doubled it. `rtc` answers a nomination only for
+    /// a pair whose own check has succeeded, and forgets it otherwise, so that a viewer that nominates at once would wait
+    /// for its retransmission timer.
+    fn nominate_again(&mut self, now: Instant) {
+        if self.path().is_none()
+            && let Some((transport, message)) = self.nomination.clone()
+        {
+            let _ = self.agent.handle_read(TaggedBytesMut { now, transport, message });
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.agent.state() == ConnectionState::Failed
+    }
+
+    fn path(&self) -> Option<TransportContext> {
+        let (local, remote): (&Candidate, &Candidate) = self.agent.get_selected_candidate_pair()?;
+        Some(TransportContext {
+            local_addr: local.base_addr(),
+            peer_addr: remote.addr(),
+            transport_protocol: local.network_type().to_protocol(),
+            ecn: None,
+        })
+    }
+}
