@@ -5,16 +5,18 @@ mod api;
 mod config;
 mod cors;
 mod health;
+mod join;
 mod metrics;
 mod page;
 mod problem;
 mod serve;
+mod signalling;
 mod whep;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     middleware,
     routing::{get, options},
@@ -101,6 +103,7 @@ fn router(context: Context) -> Router {
         .route("/whep/{camera}/{session}", options(whep::options).delete(whep::delete))
         .route("/api/v1/cameras", get(api::cameras))
         .route("/api/v1/sessions", get(api::sessions))
+        .route("/api/ws", get(signalling::upgrade).layer(Extension(signalling::Places::default())))
         .layer(middleware::map_response(cors::expose));
     Router::new()
         .merge(open)

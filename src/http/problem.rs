@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::{
     hub::{CameraState, Status},
+    media::CameraName,
     peer::{OpenError, Refusal},
 };
 
@@ -54,10 +55,18 @@ impl Problem {
         self
     }
 
+    /// The sentence for people.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(super) fn unknown_camera(name: &str) -> Self {
-        // The name comes from the URL and goes into a page: short, and as JSON.
-        let shown: String = name.chars().take(64).collect();
-        let detail = format!("There is no camera named \"{shown}\".");
+        // The name comes from the URL and goes into a page. Some clients put a stream's address there, with a password.
+        let detail = if name.parse::<CameraName>().is_ok() {
+            format!("There is no camera named \"{name}\".")
+        } else {
+            "There is no camera of this name: use a name from the gateway's configuration.".to_owned()
+        };
         Self::new(StatusCode::NOT_FOUND, "no-such-camera", "No such camera", detail)
     }
 
@@ -70,6 +79,18 @@ impl Problem {
         let found = found.map_or_else(|| "none".to_owned(), |found| format!("\"{found}\""));
         let detail = format!("An offer is sent with Content-Type application/sdp; this request has {found}.");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", "Not an SDP offer", detail)
+    }
+
+    pub(super) fn no_upgrade() -> Self {
+        let detail = "This address is for a WebSocket (RFC 6455): open it with ws:// or wss://.";
+        Self::new(StatusCode::UPGRADE_REQUIRED, "not-a-websocket", "Not a WebSocket request", detail)
+    }
+
+    pub(super) fn no_socket(limit: usize) -> Self {
+        let detail = format!("All {limit} places for signalling sockets are taken.");
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "full", "No place for another socket", detail);
+        problem.retry_after = Some(FULL);
+        problem
     }
 
     pub(super) fn too_large() -> Self {

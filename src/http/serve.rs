@@ -4,10 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
 use tokio::{
@@ -31,6 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = GracefulShutdown::new();
+    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE);
     pin!(stop);
     loop {
         let accepted = async {
@@ -52,11 +53,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
         };
         // Answers are small and wanted at once.
         let _ = stream.set_nodelay(true);
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_DEADLINE)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
-        let connection = connections.watch(connection);
+        let (stream, service) = (TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let connection = connections.watch(http.serve_connection_with_upgrades(stream, service).into_owned());
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!(%error, "an HTTP connection ended");

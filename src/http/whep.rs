@@ -11,7 +11,7 @@ use axum::{
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::{Context, MAX_BODY, cors, problem::Problem};
+use super::{Context, MAX_BODY, cors, join::join, problem::Problem};
 use crate::peer::IceServer;
 
 /// Content type of offers and answers (RFC 8866 section 8.1).
@@ -29,16 +29,11 @@ pub(super) async fn post(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let camera = context.hub.get(&name).ok_or_else(|| Problem::unknown_camera(&name))?;
+    if context.hub.get(&name).is_none() {
+        return Err(Problem::unknown_camera(&name));
+    }
     let offer = timeout(READ_DEADLINE, read_offer(request)).await.map_err(|_| Problem::too_slow())??;
-    context.peers.check_offer(&offer).map_err(|refusal| Problem::bad_offer(&refusal).about(&name))?;
-    context.peers.check_room().map_err(|error| Problem::refused(&name, &error))?;
-    // Somebody who waits counts as a viewer: it is what makes an on-demand camera start.
-    let waiting = camera.view();
-    let formats =
-        camera.wait_ready(context.start_deadline).await.map_err(|status| Problem::not_live(&name, &status))?;
-    let answer = context.peers.open(&camera, &formats, &offer).map_err(|error| Problem::refused(&name, &error))?;
-    drop(waiting);
+    let answer = join(&context, &name, &offer).await?;
     let location = format!("/whep/{name}/{}", answer.id);
     let headers = [(header::CONTENT_TYPE, SDP.to_owned()), (header::LOCATION, location)];
     let links = AppendHeaders(links(context.peers.ice_servers()));

@@ -17,11 +17,9 @@ use super::{
     Phase, SessionId,
     directory::{Directory, Route},
     ice_update::{Change, IceUpdate, IceUpdateError},
-    port::Port,
     session::{End, Outgoing, Session},
-    socket::Received,
+    socket::{Received, Socket},
     train::Train,
-    transport::{Remote, Transport},
 };
 use crate::{
     hub::{Attachment, Delivery, Mailbox, mailbox},
@@ -89,7 +87,7 @@ impl Handle {
 /// When the system gives no thread.
 pub(super) fn start(
     index: usize,
-    port: Arc<Port>,
+    socket: Arc<Socket>,
     directory: Arc<Directory>,
 ) -> std::io::Result<(Handle, std::thread::JoinHandle<()>)> {
     let (commands, command_queue) = mpsc::unbounded_channel();
@@ -99,8 +97,8 @@ pub(super) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let worker = Worker {
         index,
-        train: Train::new(port.udp.max_segments()),
-        port,
+        train: Train::new(socket.max_segments()),
+        socket,
         directory,
         mailbox,
         sessions: HashMap::new(),
@@ -122,7 +120,7 @@ struct Feed {
 
 struct Worker {
     index: usize,
-    port: Arc<Port>,
+    socket: Arc<Socket>,
     directory: Arc<Directory>,
     mailbox: Mailbox,
     sessions: HashMap<SessionId, Timed>,
@@ -208,9 +206,8 @@ impl Worker {
             let Some(timed) = self.sessions.get_mut(id) else { continue };
             let session = &mut timed.session;
             let happened = contained(|| {
-                heed_congestion(session, &self.port);
                 session.on_unit(now, &delivery.unit);
-                transmit(session, self.index, now, &mut self.train, &self.port, &self.directory);
+                transmit(session, self.index, now, &mut self.train, &self.socket, &self.directory);
                 session.next_burst()
             });
             match happened {
@@ -237,9 +234,8 @@ impl Worker {
         let session = &mut timed.session;
         let before = session.status.phase();
         let happened = contained(|| {
-            heed_congestion(session, &self.port);
             happen(session);
-            transmit(session, self.index, Instant::now(), &mut self.train, &self.port, &self.directory);
+            transmit(session, self.index, Instant::now(), &mut self.train, &self.socket, &self.directory);
             session.poll_timeout()
         });
         let Some(deadline) = happened else { return self.remove(id, End::Broken) };
@@ -276,7 +272,6 @@ impl Worker {
 
     fn remove(&mut self, id: SessionId, end: End) {
         self.directory.forget(id);
-        self.port.tcp.forget(id);
         let Some(timed) = self.sessions.remove(&id) else { return };
         self.load.fetch_sub(1, Ordering::Relaxed);
         self.train.clear();
@@ -305,33 +300,29 @@ fn contained<T>(happen: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(happen)).ok()
 }
 
-/// Lets a session on TCP know whether its viewer keeps up. On UDP a viewer tells by its reports.
-fn heed_congestion(session: &mut Session, port: &Port) {
-    if let Some(Remote { transport: Transport::Tcp, address }) = session.remote() {
-        session.set_congested(port.tcp.is_congested(address));
-    }
-}
-
-/// Sends everything a session has to say, over UDP in trains.
-fn transmit(session: &mut Session, worker: usize, now: Instant, train: &mut Train, port: &Port, directory: &Directory) {
+/// Sends everything a session has to say, in trains.
+fn transmit(
+    session: &mut Session,
+    worker: usize,
+    now: Instant,
+    train: &mut Train,
+    socket: &Socket,
+    directory: &Directory,
+) {
     let route = Route { worker, session: session.status.id };
     train.clear();
-    train.set_limit(port.udp.max_segments());
+    train.set_limit(socket.max_segments());
     while let Some(Outgoing { source, remote, data }) = session.poll_transmit() {
-        if remote.transport == Transport::Tcp {
-            port.tcp.send(remote.address, data.freeze());
-            continue;
-        }
         directory.note_sent(route, &data, now);
         if !train.couple(source, remote.address, &data) {
-            port.udp.send(train, now);
+            socket.send(train, now);
             train.clear();
-            train.set_limit(port.udp.max_segments());
+            train.set_limit(socket.max_segments());
             train.couple(source, remote.address, &data);
         }
     }
     if !train.is_empty() {
-        port.udp.send(train, now);
+        socket.send(train, now);
         train.clear();
     }
 }

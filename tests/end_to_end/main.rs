@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod cameras;
-mod networks;
 mod page;
 mod picture;
 mod shutdown;
+mod signalling;
 #[path = "../support/mod.rs"]
 mod support;
 mod synthetic;
