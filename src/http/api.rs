@@ -89,7 +89,7 @@ impl CameraView {
             let id = format.profile_level_id();
             VideoView {
                 codec: "H264",
-                profile: h264::profile_name(id),
+                profile: h264::Profile::of(id).name(),
                 profile_level_id: format!("{:02x}{:02x}{:02x}", id[0], id[1], id[2]),
                 width: format.width,
                 height: format.height,

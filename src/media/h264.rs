@@ -1,11 +1,15 @@
 //! The little of H.264 (ITU-T Rec. H.264) that a gateway must read: NAL unit types, parameter sets.
 
+mod profile;
+
 use bytes::Bytes;
 use h264_reader::{
     nal::{Nal, RefNal, sps::SeqParameterSet},
     rbsp::BitReader,
 };
 use thiserror::Error;
+
+pub use profile::Profile;
 
 /// Coded slice of an IDR picture (table 7-1).
 pub const NAL_IDR: u8 = 5;
@@ -65,23 +69,6 @@ pub fn profile_level_id(sps: &[u8]) -> Option<[u8; 3]> {
     sps.get(1..4)?.try_into().ok()
 }
 
-/// The profile's name as people know it (Annex A of the specification).
-pub fn profile_name(profile_level_id: [u8; 3]) -> &'static str {
-    let [profile, constraints, _] = profile_level_id;
-    match profile {
-        66 if constraints & 0x40 != 0 => "Constrained Baseline",
-        66 => "Baseline",
-        77 => "Main",
-        88 => "Extended",
-        100 if constraints & 0x0c == 0x0c => "Constrained High",
-        100 => "High",
-        110 => "High 10",
-        122 => "High 4:2:2",
-        244 => "High 4:4:4 Predictive",
-        _ => "unknown profile",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,7 +89,6 @@ mod tests {
         assert_eq!(dimensions(SMALL), Ok((322, 182)));
         assert_eq!(dimensions(FULL_HD), Ok((1920, 1080)));
         assert_eq!(profile_level_id(FULL_HD), Some([0x64, 0x00, 0x28]));
-        assert_eq!(profile_name([0x42, 0xc0, 0x15]), "Constrained Baseline");
     }
 
     #[test]
@@ -116,12 +102,6 @@ mod tests {
     fn a_length_past_the_end_ends_the_walk() {
         let data = Bytes::from_static(&[0, 0, 0, 1, 0x41, 0xff, 0xff, 0xff, 0xff, 0x65]);
         assert_eq!(nals(&data).count(), 1);
-    }
-
-    #[test]
-    fn profile_names() {
-        assert_eq!(profile_name([0x42, 0xe0, 0x1f]), "Constrained Baseline");
-        assert_eq!(profile_name([0x64, 0x00, 0x28]), "High");
     }
 
     #[test]

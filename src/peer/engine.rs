@@ -33,7 +33,7 @@ use rtc::{
 use super::{
     Candidate,
     feedback::{Inbox, Listener},
-    negotiation::{Choice, Codec},
+    negotiation::{Choice, Codec, Frame},
     session::Terms,
 };
 
@@ -81,6 +81,7 @@ pub(super) struct Blueprint {
     /// Without the viewer's candidates.
     pub(super) offer: String,
     pub(super) choice: Choice,
+    pub(super) frame: Frame,
     /// Credentials of both sides and candidates, up to the first restart.
     pub(super) terms: Terms,
     pub(super) stream_id: String,
@@ -155,6 +156,7 @@ pub(super) fn build(
     let answer = connection.create_answer(None)?;
     connection.set_local_description(now, answer)?;
     let answer = connection.local_description().map(|description| description.sdp).unwrap_or_default();
+    let answer = blueprint.frame.complete(&answer)?;
     Ok((connection, answer))
 }
 

@@ -90,16 +90,6 @@ pub(super) fn attributes<'a>(sdp: &'a str, name: &'a str) -> impl Iterator<Item 
     sdp.lines().filter_map(value).map(str::trim)
 }
 
-/// `offer` as the connection of webrtc-rs gets it: without the viewer's side of ICE, which is none of its business, and
-/// with the credentials, which it insists on.
-pub(super) fn without_candidates(offer: &str) -> String {
-    let is_ice = |line: &str| {
-        let names = ["a=candidate:", "a=end-of-candidates", "a=ice-lite"];
-        names.iter().any(|name| line.starts_with(name))
-    };
-    offer.split_inclusive('\n').filter(|line| !is_ice(line)).collect()
-}
-
 /// Those of a viewer's candidates that are of use to us and that somebody honest has, beside `known` ones. Every pair of
 /// candidates is checked several times a second, so that what is left bounds how many packets they can make us send.
 pub(super) fn useful_candidates(candidates: &[String], known: usize) -> impl Iterator<Item = &str> {
@@ -107,9 +97,11 @@ pub(super) fn useful_candidates(candidates: &[String], known: usize) -> impl Ite
     useful.take(MAX_CANDIDATES.saturating_sub(known))
 }
 
-/// UDP to an address that datagrams can be sent to. Names (`.local`, RFC 8828) are learned as peer-reflexive candidates.
+/// UDP to an address that datagrams can be sent to, and not for RTCP alone. Names (`.local`, RFC 8828) are learned as
+/// peer-reflexive candidates.
 fn is_useful(candidate: &str) -> bool {
-    let mut words = candidate.split_ascii_whitespace().skip(2);
+    let mut words = candidate.split_ascii_whitespace().skip(1);
+    let rtp = words.next() == Some("1");
     let (transport, _priority, address, port) = (words.next(), words.next(), words.next(), words.next());
     let udp = transport.is_some_and(|transport| transport.eq_ignore_ascii_case("udp"));
     let port = port.and_then(|port| port.parse::<u16>().ok()).is_some_and(|port| port > 0);
@@ -117,24 +109,25 @@ fn is_useful(candidate: &str) -> bool {
         let broadcast = address == IpAddr::from([255, 255, 255, 255]);
         !(address.is_unspecified() || address.is_multicast() || broadcast)
     });
-    udp && port && unicast
+    rtp && udp && port && unicast
 }
 
 /// The fragment that answers a restart (WHEP section 4.3.3): of `answer` what frames ICE in it, and the new credentials
 /// and candidates (values of `a=candidate`).
 pub(super) fn restarted(answer: &str, credentials: &IceCredentials, candidates: &[String]) -> String {
-    let section = answer.find("\nm=").map_or(answer.len(), |at| at + 1);
-    let (session, sections) = answer.split_at(section);
+    let (session, sections) = answer.split_once("\r\nm=").unwrap_or((answer, ""));
     let is_framing = |line: &&str| {
         let names = ["a=ice-lite", "a=ice-options:", "a=ice-pacing:", "a=group:"];
         names.iter().any(|name| line.starts_with(name))
     };
     let mut lines: Vec<String> = session.lines().filter(is_framing).map(str::to_owned).collect();
-    // The first section carries the transport of the whole bundle (RFC 9143 section 7.2.1).
-    let mut first = sections.lines();
-    lines.extend(first.next().map(str::to_owned));
-    let rest = first.take_while(|line| !line.starts_with("m="));
-    lines.extend(rest.filter(|line| line.starts_with("a=mid:") || is_framing(line)).map(str::to_owned));
+    // The first section that is alive carries the transport of the whole bundle (RFC 9143 section 7.2.1).
+    let is_alive = |section: &&str| section.split(' ').nth(1) != Some("0");
+    if let Some(section) = sections.split("\r\nm=").find(is_alive) {
+        let mut first = section.lines();
+        lines.extend(first.next().map(|line| format!("m={line}")));
+        lines.extend(first.filter(|line| line.starts_with("a=mid:") || is_framing(line)).map(str::to_owned));
+    }
     lines.push(format!("a=ice-ufrag:{}", credentials.ufrag));
     lines.push(format!("a=ice-pwd:{}", credentials.pwd));
     lines.extend(candidates.iter().map(|candidate| format!("a=candidate:{candidate}")));
@@ -182,7 +175,8 @@ mod tests {
 
     #[test]
     fn the_answer_to_a_restart_keeps_the_frame_of_the_answer() {
-        let answer = "v=0\r\na=group:BUNDLE 0 1\r\na=ice-lite\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\n\
+        let answer = "v=0\r\na=group:BUNDLE 0 1\r\na=ice-lite\r\nm=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\n\
+            a=mid:a\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\n\
             a=ice-options:trickle\r\na=ice-ufrag:old1\r\na=sendonly\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\n";
         let credentials = IceCredentials { ufrag: "new1".to_owned(), pwd: "secret".to_owned() };
         let fragment = restarted(answer, &credentials, &["1 1 udp 1 192.0.2.1 6 typ host".to_owned()]);
@@ -202,6 +196,7 @@ mod tests {
             "1 1 udp 1 255.255.255.255 5 typ host",
             "1 1 tcp 1 192.0.2.1 9 typ host tcptype active",
             "1 1 udp 1 0b1c.local 5 typ host",
+            "1 2 udp 1 192.0.2.1 5 typ host",
             "",
             good,
         ];
@@ -211,13 +206,5 @@ mod tests {
         assert_eq!(useful_candidates(&flood, 0).count(), MAX_CANDIDATES);
         assert_eq!(useful_candidates(&flood, MAX_CANDIDATES - 1).count(), 1);
         assert_eq!(useful_candidates(&flood, MAX_CANDIDATES + 5).count(), 0);
-    }
-
-    #[test]
-    fn the_connection_gets_the_offer_without_candidates() {
-        let offer = format!(
-            "v=0\r\na=ice-lite\r\n{CREDENTIALS}a=candidate:1 1 udp 1 192.0.2.1 6 typ host\r\na=end-of-candidates\r\n"
-        );
-        assert_eq!(without_candidates(&offer), format!("v=0\r\n{CREDENTIALS}"));
     }
 }

@@ -20,9 +20,9 @@ use super::{
     candidates::gather,
     directory::{Directory, Route},
     engine::{Blueprint, Engine},
-    ice_description::{self, IceCredentials, IceFragment},
+    ice_description::{IceCredentials, IceFragment},
     ice_update::{Change, Expected, IceUpdate, IceUpdateError},
-    negotiation::{self, Refusal},
+    negotiation::{self, Negotiated, Refusal},
     session::{Session, Terms},
     socket::Socket,
     worker::{self, Command, Handle},
@@ -148,21 +148,17 @@ impl Peers {
     /// # Errors
     /// [`OpenError`]; nothing is left behind then.
     pub fn open(&self, camera: &Arc<Camera>, formats: &Formats, offer: &str) -> Result<Answer, OpenError> {
-        let choice = negotiation::choose(offer, formats)?;
+        let Negotiated { choice, offer, candidates, frame, note } = negotiation::negotiate(offer, formats)?;
         let id = SessionId::random();
         let status = Arc::new(SessionStatus::new(id, camera.name().clone()));
         let (offered, own) = self.addresses();
-        let theirs = IceCredentials::of(offer)
+        let theirs = IceCredentials::of(&offer)
             .ok_or_else(|| Refusal::Malformed("it has no a=ice-ufrag with an a=ice-pwd".to_owned()))?;
         let blueprint = Blueprint {
-            offer: ice_description::without_candidates(offer),
+            offer,
             choice,
-            terms: Terms {
-                ours: credentials(),
-                theirs,
-                offered,
-                candidates: ice_description::attributes(offer, "candidate").map(str::to_owned).collect(),
-            },
+            frame,
+            terms: Terms { ours: credentials(), theirs, offered, candidates },
             stream_id: format!("camgate-{}", camera.name()),
             video_ssrc: rand::random(),
             rtx_ssrc: rand::random(),
@@ -183,7 +179,7 @@ impl Peers {
             self.directory.forget(id);
             return Err(OpenError::ShuttingDown);
         }
-        info!(camera = %camera.name(), session = ?id, "viewer answered");
+        info!(camera = %camera.name(), session = ?id, note, "viewer answered");
         Ok(Answer { id, sdp, generation })
     }
 

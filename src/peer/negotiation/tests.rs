@@ -36,7 +36,7 @@ const MAIN: [u8; 3] = [0x4d, 0x40, 0x28];
 const HIGH: [u8; 3] = [0x64, 0x00, 0x28];
 
 fn chosen(offer: &str, formats: &Formats) -> Choice {
-    choose(offer, formats).unwrap_or_else(|refusal| panic!("{refusal}"))
+    negotiate(offer, formats).unwrap_or_else(|refusal| panic!("{refusal}")).choice
 }
 
 fn video_payload_type(offer: &str, profile: [u8; 3]) -> Option<u8> {
@@ -92,13 +92,14 @@ fn static_payload_types_need_no_rtpmap() {
 fn sound_does_not_make_up_for_a_picture_that_nobody_can_show() {
     let vp8 = CHROMIUM_VIDEO.replace("H264", "VP9");
     let offer = format!("{HEAD}{vp8}{CHROMIUM_AUDIO}");
-    let refusal = choose(&offer, &formats(Some(MAIN), Some(AudioCodec::Opus))).expect_err("nothing fits");
+    let refusal = negotiate(&offer, &formats(Some(MAIN), Some(AudioCodec::Opus))).expect_err("nothing fits");
     assert_eq!(
         refusal.to_string(),
         "the camera sends H264 Main, opus, and the offer has no matching codec (it offers VP8, VP9, opus, G722, PCMU, PCMA)"
     );
     assert!(!refusal.is_malformed());
-    let without_codec = choose(&format!("{HEAD}{CHROMIUM_AUDIO}"), &formats(Some(MAIN), None)).expect_err("no sound");
+    let without_codec =
+        negotiate(&format!("{HEAD}{CHROMIUM_AUDIO}"), &formats(Some(MAIN), None)).expect_err("no sound");
     assert!(!without_codec.is_malformed());
 }
 
@@ -111,8 +112,10 @@ fn what_is_no_offer_of_a_viewer_is_refused_in_words() {
         (format!("{HEAD}{CHROMIUM_VIDEO}").replace("recvonly", "sendonly"), "a viewer offers recvonly"),
         (format!("{HEAD}{CHROMIUM_VIDEO}").replace("m=video 9", "m=video 0"), "rejected"),
         (format!("{HEAD}{CHROMIUM_VIDEO}").replace("a=fingerprint", "a=x"), "a=fingerprint"),
+        (format!("{HEAD}{CHROMIUM_VIDEO}").replace("a=mid:0", "a=x"), "no a=mid"),
+        (format!("{HEAD}{CHROMIUM_VIDEO}").replace("setup:actpass", "setup:passive"), "a viewer offers actpass"),
         (
-            format!("{HEAD}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n"),
+            format!("{HEAD}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n"),
             "data channel only",
         ),
     ];
