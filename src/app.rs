@@ -109,7 +109,7 @@ impl App {
     /// When the HTTP port breaks while running.
     pub async fn run(self, mut signals: Signals) -> anyhow::Result<()> {
         info!("http listening on http://{}", self.server.local_address());
-        info!("webrtc listening on udp {}", self.context.peers.local_address());
+        info!("webrtc listening on udp {} and on tcp, same port", self.context.peers.local_address());
         let stop = CancellationToken::new();
         let mut sources = JoinSet::new();
         for (config, camera) in self.cameras {

@@ -1,4 +1,4 @@
-//! The viewer's side: WebRTC sessions, many to a worker, all on one UDP port.
+//! The viewer's side: WebRTC sessions, many to a worker, all on one port, UDP and TCP.
 //!
 //! In: offers from http, units from the hub, datagrams from viewers. Out: answers, and trains of datagrams. The only
 //! layer that knows webrtc-rs. A session is sans-I/O (no socket, no clock), a worker drives many of them, the
@@ -17,10 +17,12 @@ mod negotiation;
 mod outbound;
 mod pacer;
 mod peers;
+mod port;
 mod repairs;
 mod session;
 mod socket;
 mod status;
+mod tcp;
 mod train;
 mod transport;
 mod worker;
@@ -30,7 +32,7 @@ pub use config::*;
 pub use ice_description::{IceCredentials, IceFragment};
 pub use ice_update::{Expected, IceUpdate, IceUpdateError};
 pub use negotiation::Refusal;
-pub use peers::{Answer, OpenError, Peers};
-pub use socket::BindError;
+pub use peers::{Answer, Drops, OpenError, Peers};
+pub use port::BindError;
 pub use status::{Phase, SessionId, SessionStatus};
 pub use transport::{Remote, Transport};

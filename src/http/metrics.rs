@@ -70,12 +70,16 @@ fn viewers(context: &Context, registry: &mut Registry) {
     };
     gauge("sessions", "WebRTC sessions", sessions.len());
     gauge("sessions_connected", "WebRTC sessions that media flows in", connected);
-    let (unsent, unread) = context.peers.dropped_datagrams();
+    gauge("tcp_connections", "Connections of viewers on the WebRTC port's TCP side", context.peers.tcp_connections());
+    let drops = context.peers.drops();
     let mut counter = |name: &str, help: &str, value: u64| {
         let counter = Counter::<u64>::default();
         counter.inc_by(value);
         registry.register(name, help, counter);
     };
-    counter("unsent_datagrams", "Datagrams to viewers that the kernel had no room for", unsent);
-    counter("unread_datagrams", "Datagrams from viewers that a worker had no room for", unread);
+    counter("unsent_datagrams", "Datagrams to viewers that the kernel had no room for", drops.unsent_datagrams);
+    counter("unsent_frames", "Datagrams to viewers on TCP who read too slowly", drops.unsent_frames);
+    counter("unread_datagrams", "Datagrams from viewers that a worker had no room for", drops.unread_datagrams);
+    let help = "TCP connections to the WebRTC port that were one too many or did not begin as ICE does";
+    counter("refused_tcp_connections", help, drops.refused_connections);
 }

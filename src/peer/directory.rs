@@ -32,6 +32,11 @@ pub(super) struct Route {
     pub(super) session: SessionId,
 }
 
+/// Whether a datagram is a STUN request, with which everything that a viewer sends begins.
+pub(super) fn is_request(datagram: &[u8]) -> bool {
+    Stun::of(datagram) == Some(Stun::Request)
+}
+
 /// A transaction id of a STUN message (RFC 8489 section 5).
 type Transaction = [u8; 12];
 
@@ -125,7 +130,7 @@ impl Directory {
 
     /// Notes a datagram that a session sends: the answer to a STUN request finds back by its transaction.
     pub(super) fn note_sent(&self, route: Route, datagram: &[u8], now: Instant) {
-        if Stun::of(datagram) != Some(Stun::Request) {
+        if !is_request(datagram) {
             return;
         }
         let Some(transaction) = transaction(datagram) else { return };

@@ -9,7 +9,7 @@ use std::{
 use rtc::{
     crypto::{self, RTCCryptoProvider, SignatureScheme},
     dtls::extension::extension_use_srtp::SrtpProtectionProfile,
-    ice::mdns::MulticastDnsMode,
+    ice::{self, mdns::MulticastDnsMode, tcp_type::TcpType},
     interceptor::{Registry, Slot},
     media_stream::MediaStreamTrack,
     peer_connection::{
@@ -35,6 +35,7 @@ use super::{
     feedback::{Inbox, Listener},
     negotiation::{Choice, Codec, Frame},
     session::Terms,
+    transport::Transport,
 };
 
 /// Behind every interceptor that webrtc-rs may add: closest to the application.
@@ -150,8 +151,8 @@ pub(super) fn build(
         connection.add_track(track(blueprint, RtpCodecKind::Audio, blueprint.audio_ssrc, None, codec))?;
     }
     connection.set_remote_description(now, RTCSessionDescription::offer(blueprint.offer.clone())?)?;
-    for candidate in &blueprint.terms.offered {
-        connection.add_local_candidate(RTCIceCandidate::from(&local_candidate(candidate)?).to_json()?)?;
+    for candidate in local_candidates(&blueprint.terms.offered)? {
+        connection.add_local_candidate(RTCIceCandidate::from(&candidate).to_json()?)?;
     }
     let answer = connection.create_answer(None)?;
     connection.set_local_description(now, answer)?;
@@ -160,21 +161,28 @@ pub(super) fn build(
     Ok((connection, answer))
 }
 
-/// A candidate of ours as webrtc-rs knows it.
-pub(super) fn local_candidate(candidate: &Candidate) -> Result<rtc::ice::candidate::Candidate, Error> {
-    host_candidate(candidate.address)
+/// Our candidates as webrtc-rs knows them: each of them on UDP and then, for whom nothing else gets through, on TCP.
+pub(super) fn local_candidates(offered: &[Candidate]) -> Result<Vec<ice::candidate::Candidate>, Error> {
+    let both = [Transport::Udp, Transport::Tcp];
+    let candidates = both.into_iter().flat_map(|transport| offered.iter().map(move |it| (it.address, transport)));
+    candidates.map(|(address, transport)| host_candidate(address, transport)).collect()
 }
 
-/// `address` as a host candidate (RFC 8445 section 5.1.1.1).
-pub(super) fn host_candidate(address: SocketAddr) -> Result<rtc::ice::candidate::Candidate, Error> {
+/// `address` as a host candidate (RFC 8445 section 5.1.1.1). On TCP it is passive (RFC 6544 section 4.5): browsers listen on
+/// no TCP port, so that they have to open the connection.
+pub(super) fn host_candidate(address: SocketAddr, transport: Transport) -> Result<ice::candidate::Candidate, Error> {
+    let tcp_type = match transport {
+        Transport::Udp => TcpType::Unspecified,
+        Transport::Tcp => TcpType::Passive,
+    };
     let base_config = CandidateConfig {
-        network: "udp".to_owned(),
+        network: transport.name().to_owned(),
         address: address.ip().to_string(),
         port: address.port(),
         component: 1,
         ..CandidateConfig::default()
     };
-    CandidateHostConfig { base_config, ..CandidateHostConfig::default() }.new_candidate_host()
+    CandidateHostConfig { base_config, tcp_type }.new_candidate_host()
 }
 
 fn track(

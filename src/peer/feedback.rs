@@ -6,7 +6,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant, SystemTime},
 };
 
 use rtc::{
@@ -21,6 +21,8 @@ use rtc::{
     sansio::Protocol,
     shared::error::Error,
 };
+
+use crate::media::NtpTime;
 
 /// One thing a viewer told us.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +135,16 @@ impl Interceptor for Listener {
     fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
     fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
     fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
+}
+
+/// RFC 3550 section 6.4.1: now less the time of the report it answers less the time the viewer held it.
+pub(super) fn round_trip(wall: SystemTime, last_sender_report: u32, delay: u32) -> Option<Duration> {
+    if last_sender_report == 0 {
+        return None;
+    }
+    let units = NtpTime::from_system(wall).middle().wrapping_sub(last_sender_report).wrapping_sub(delay);
+    // A viewer whose clock runs faster than ours can make it come out below zero, which wraps.
+    (units < 60 << 16).then(|| Duration::from_secs(units.into()) / 65_536)
 }
 
 #[cfg(test)]

@@ -23,8 +23,10 @@ use super::{
     ice_description::{IceCredentials, IceFragment},
     ice_update::{Change, Expected, IceUpdate, IceUpdateError},
     negotiation::{self, Negotiated, Refusal},
+    port::Port,
     session::{Session, Terms},
-    socket::Socket,
+    socket::Received,
+    transport::Transport,
     worker::{self, Command, Handle},
 };
 use crate::hub::{Camera, Formats};
@@ -64,13 +66,26 @@ pub enum OpenError {
     ShuttingDown,
 }
 
+/// What was dropped instead of waited for, since the process started.
+#[derive(Debug)]
+pub struct Drops {
+    /// Datagrams to viewers that the kernel had no room for.
+    pub unsent_datagrams: u64,
+    /// Datagrams to viewers on TCP who read too slowly.
+    pub unsent_frames: u64,
+    /// Datagrams from viewers that a worker had no room for.
+    pub unread_datagrams: u64,
+    /// TCP connections that were one too many, or that did not begin as ICE does.
+    pub refused_connections: u64,
+}
+
 /// All sessions, their workers and their port.
 pub struct Peers {
     config: Config,
     engine: Engine,
-    socket: Arc<Socket>,
+    port: Arc<Port>,
     directory: Arc<Directory>,
-    workers: Vec<Handle>,
+    workers: Arc<[Handle]>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     advertised: RwLock<Vec<IpAddr>>,
@@ -82,14 +97,14 @@ impl Peers {
     /// # Errors
     /// [`BindError`] when the port cannot be opened.
     pub fn bind(config: Config, workers: usize) -> Result<Arc<Self>, BindError> {
-        let socket = Arc::new(Socket::bind(config.listen)?);
+        let port = Arc::new(Port::bind(config.listen)?);
         let directory = Arc::new(Directory::default());
-        let fault = |source| BindError::new(config.listen, source);
+        let fault = |source| BindError::new(config.listen, Transport::Udp, source);
         let engine = Engine::new().map_err(|e| fault(std::io::Error::other(e.to_string())))?;
         let mut handles = Vec::new();
         let mut threads = Vec::new();
         for index in 0..workers.max(1) {
-            let (handle, thread) = worker::start(index, socket.clone(), directory.clone()).map_err(fault)?;
+            let (handle, thread) = worker::start(index, port.clone(), directory.clone()).map_err(fault)?;
             handles.push(handle);
             threads.push(thread);
         }
@@ -101,13 +116,15 @@ impl Peers {
             advertised: RwLock::new(fixed.collect()),
             config,
             engine,
-            socket,
+            port,
             directory,
-            workers: handles,
+            workers: handles.into(),
             threads: Mutex::new(threads),
             tasks: Mutex::new(Vec::new()),
         });
         let mut tasks = vec![tokio::spawn(keep_receiving(peers.clone()))];
+        let (directory, workers) = (peers.directory.clone(), peers.workers.clone());
+        tasks.push(tokio::spawn(peers.port.tcp.clone().serve(move |frame| deliver(&directory, &workers, frame))));
         if peers.config.advertise.iter().any(|advertise| matches!(advertise, Advertise::Host(_))) {
             tasks.push(tokio::spawn(look_up(peers.clone())));
         }
@@ -117,7 +134,7 @@ impl Peers {
 
     /// Where it listens, with the real port.
     pub fn local_address(&self) -> SocketAddr {
-        self.socket.local_address()
+        self.port.local_address()
     }
 
     /// STUN and TURN servers for viewers.
@@ -231,29 +248,39 @@ impl Peers {
         self.directory.all()
     }
 
-    /// Datagrams dropped because the kernel had no room, and because a worker had none.
-    pub fn dropped_datagrams(&self) -> (u64, u64) {
-        let inbound = self.workers.iter().map(|worker| worker.dropped.total()).sum();
-        (self.socket.refused.total(), inbound)
+    /// What was dropped so far.
+    pub fn drops(&self) -> Drops {
+        Drops {
+            unsent_datagrams: self.port.udp.refused.total(),
+            unsent_frames: self.port.tcp.dropped.total(),
+            unread_datagrams: self.workers.iter().map(|worker| worker.dropped.total()).sum(),
+            refused_connections: self.port.tcp.refused.total(),
+        }
+    }
+
+    /// Connections that viewers have on TCP now.
+    pub fn tcp_connections(&self) -> usize {
+        self.port.tcp.connections()
     }
 
     /// What viewers are offered, and what this machine has.
     fn addresses(&self) -> (Vec<Candidate>, Vec<IpAddr>) {
         let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
         let advertised = self.advertised.read().unwrap_or_else(|e| e.into_inner()).clone();
-        let gathered = gather(self.socket.local_address(), &interfaces, &self.config.interfaces, &advertised);
+        let gathered = gather(self.port.local_address(), &interfaces, &self.config.interfaces, &advertised);
         (gathered.offered, interfaces.iter().map(if_addrs::Interface::ip).collect())
     }
 
     /// Says goodbye to every viewer and ends all threads and tasks.
     pub async fn shutdown(&self) {
-        for worker in &self.workers {
+        for worker in self.workers.iter() {
             let (done, wait) = oneshot::channel();
             if worker.commands.send(Command::Drain(done)).is_ok() {
                 // A worker that is gone has no viewers.
                 let _ = wait.await;
             }
         }
+        self.port.tcp.shutdown().await;
         for task in self.tasks.lock().unwrap_or_else(|e| e.into_inner()).drain(..) {
             task.abort();
         }
@@ -287,19 +314,23 @@ async fn keep_receiving(peers: Arc<Peers>) {
 
 /// Reads the port until it is aborted.
 async fn receive(peers: Arc<Peers>) {
-    let mut buffers = peers.socket.buffers();
+    let mut buffers = peers.port.udp.buffers();
     loop {
-        let (directory, workers) = (&peers.directory, &peers.workers);
-        let read = peers.socket.receive(&mut buffers, |datagram| {
-            if let Some(route) = directory.route(datagram.remote, &datagram.data, datagram.at) {
-                workers[route.worker].deliver(route.session, datagram);
-            }
+        let read = peers.port.udp.receive(&mut buffers, |datagram| {
+            deliver(&peers.directory, &peers.workers, datagram);
         });
         if let Err(error) = read.await {
             warn!(%error, "cannot read the WebRTC port");
             sleep(SOCKET_PAUSE).await;
         }
     }
+}
+
+/// Hands a datagram to the worker of the session it is for, which is returned.
+fn deliver(directory: &Directory, workers: &[Handle], datagram: Received) -> Option<SessionId> {
+    let route = directory.route(datagram.remote, &datagram.data, datagram.at)?;
+    workers[route.worker].deliver(route.session, datagram);
+    Some(route.session)
 }
 
 /// Keeps the addresses of advertised host names fresh.

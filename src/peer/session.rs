@@ -23,24 +23,24 @@ use rtc::{
     shared::{TaggedBytesMut, TransportContext, error::Error},
 };
 
+pub(super) use self::{datagram::Outgoing, end::End, ice::Terms};
 use self::{
     datagram::{is_dtls, is_stun},
     ice::Ice,
     playback::Playback,
 };
-pub(super) use self::{end::End, ice::Terms};
 use super::{
     Candidate, Phase, SessionStatus,
     candidates::local_address,
     dtls::HelloReader,
     engine::{self, Blueprint, Engine, Protection},
-    feedback::{Feedback, Inbox},
+    feedback::{Feedback, Inbox, round_trip},
     socket::Received,
     transport::{Remote, Transport},
 };
 use crate::{
     hub::{Camera, Listening, Unit, Viewing},
-    media::{Kind, NtpTime},
+    media::Kind,
 };
 
 /// A viewer that has not connected by then never will: ICE checks of every browser have ended (Chromium after 15 s).
@@ -75,15 +75,6 @@ pub(super) struct Session {
     /// SSRCs that RTCP of the viewer came from.
     reporters: Vec<[u8; 4]>,
     end: Option<End>,
-}
-
-/// A datagram for the viewer.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    /// The address of ours to send from; `None` lets the system choose.
-    pub(super) source: Option<IpAddr>,
-    pub(super) remote: Remote,
-    pub(super) data: BytesMut,
 }
 
 /// What is known of the viewer's SRTP profiles.
@@ -140,6 +131,16 @@ impl Session {
             end: None,
         };
         Ok((session, answer))
+    }
+
+    /// Where media goes, once it does.
+    pub(super) fn remote(&self) -> Option<Remote> {
+        self.remote
+    }
+
+    /// Whether the way to the viewer is full, so that pictures have to wait.
+    pub(super) fn set_congested(&mut self, congested: bool) {
+        self.playback.set_congested(congested);
     }
 
     /// The camera it shows.
@@ -401,14 +402,4 @@ fn connect(
     let Terms { ours, theirs, .. } = &blueprint.terms;
     tunnel::open(&mut connection, ours, theirs, engine.provider().crypto(), now)?;
     Ok((connection, answer))
-}
-
-/// RFC 3550 section 6.4.1: now less the time of the report it answers less the time the viewer held it.
-fn round_trip(wall: SystemTime, last_sender_report: u32, delay: u32) -> Option<Duration> {
-    if last_sender_report == 0 {
-        return None;
-    }
-    let units = NtpTime::from_system(wall).middle().wrapping_sub(last_sender_report).wrapping_sub(delay);
-    // A viewer whose clock runs faster than ours can make it come out below zero, which wraps.
-    (units < 60 << 16).then(|| Duration::from_secs(units.into()) / 65_536)
 }

@@ -1,20 +1,20 @@
-//! The one UDP port: trains out with GSO where the system has it, batches in.
+//! The port on UDP: trains out with GSO where the system has it, batches in.
 
 use std::{
     io::{self, IoSliceMut},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::RwLock,
     time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
-use socket2::{Domain, Protocol, Socket as RawSocket, Type};
-use thiserror::Error;
+use socket2::{Protocol, Socket as RawSocket, Type};
 use tokio::{io::Interest, net::UdpSocket};
 use tracing::info;
 
 use super::{
+    port::{of_both_families, open},
     train::Train,
     transport::{Remote, Transport},
 };
@@ -23,25 +23,11 @@ use crate::stats::Counter;
 /// Asked of the kernel for each direction, in bytes: what 200 viewers of a 60 kB keyframe make. It gives what
 /// net.core.wmem_max allows, half a MB in all on Debian.
 const BUFFER: usize = 8 << 20;
-/// Largest datagram read. Viewers send STUN, DTLS and RTCP, all below an Ethernet frame.
-const MAX_DATAGRAM: usize = 2_048;
+/// Largest datagram read, in bytes. Viewers send STUN, DTLS and RTCP, all below an Ethernet frame.
+pub(super) const MAX_DATAGRAM: usize = 2_048;
 
 /// How long trains are not tried again after one failed.
 const GSO_RETRY: Duration = Duration::from_secs(60);
-
-/// The port cannot be opened.
-#[derive(Debug, Error)]
-#[error("[webrtc] listen = \"{address}\": cannot open this UDP port: {source}")]
-pub struct BindError {
-    address: SocketAddr,
-    source: io::Error,
-}
-
-impl BindError {
-    pub(super) fn new(address: SocketAddr, source: io::Error) -> Self {
-        Self { address, source }
-    }
-}
 
 /// A datagram from a viewer.
 #[derive(Debug)]
@@ -75,21 +61,12 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Opens `address`. `0.0.0.0` and `[::]` both mean every address of both families, where the machine has IPv6.
+    /// Opens `address`.
     ///
     /// # Errors
-    /// [`BindError`] when the port is taken or the address is not this machine's.
-    pub(super) fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        let fault = |source| BindError::new(address, source);
-        let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port());
-        let raw = match address.ip() {
-            ip if ip.is_unspecified() => match open(both) {
-                Err(e) if address.is_ipv4() && e.kind() != io::ErrorKind::AddrInUse => open(address),
-                opened => opened,
-            },
-            _ => open(address),
-        };
-        Self::adopt(raw.map_err(fault)?).map_err(fault)
+    /// When it is taken or not this machine's.
+    pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
+        Self::adopt(of_both_families(address, |address| open(address, Type::DGRAM, Protocol::UDP))?)
     }
 
     fn adopt(raw: RawSocket) -> io::Result<Self> {
@@ -207,14 +184,4 @@ impl Socket {
 pub(super) struct Buffers {
     bytes: [Vec<u8>; BATCH_SIZE],
     meta: [RecvMeta; BATCH_SIZE],
-}
-
-fn open(address: SocketAddr) -> io::Result<RawSocket> {
-    let socket = RawSocket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
 }

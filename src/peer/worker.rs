@@ -17,9 +17,11 @@ use super::{
     Phase, SessionId,
     directory::{Directory, Route},
     ice_update::{Change, IceUpdate, IceUpdateError},
+    port::Port,
     session::{End, Outgoing, Session},
-    socket::{Received, Socket},
+    socket::Received,
     train::Train,
+    transport::{Remote, Transport},
 };
 use crate::{
     hub::{Attachment, Delivery, Mailbox, mailbox},
@@ -87,7 +89,7 @@ impl Handle {
 /// When the system gives no thread.
 pub(super) fn start(
     index: usize,
-    socket: Arc<Socket>,
+    port: Arc<Port>,
     directory: Arc<Directory>,
 ) -> std::io::Result<(Handle, std::thread::JoinHandle<()>)> {
     let (commands, command_queue) = mpsc::unbounded_channel();
@@ -97,8 +99,8 @@ pub(super) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let worker = Worker {
         index,
-        train: Train::new(socket.max_segments()),
-        socket,
+        train: Train::new(port.udp.max_segments()),
+        port,
         directory,
         mailbox,
         sessions: HashMap::new(),
@@ -120,7 +122,7 @@ struct Feed {
 
 struct Worker {
     index: usize,
-    socket: Arc<Socket>,
+    port: Arc<Port>,
     directory: Arc<Directory>,
     mailbox: Mailbox,
     sessions: HashMap<SessionId, Timed>,
@@ -206,8 +208,9 @@ impl Worker {
             let Some(timed) = self.sessions.get_mut(id) else { continue };
             let session = &mut timed.session;
             let happened = contained(|| {
+                heed_congestion(session, &self.port);
                 session.on_unit(now, &delivery.unit);
-                transmit(session, self.index, now, &mut self.train, &self.socket, &self.directory);
+                transmit(session, self.index, now, &mut self.train, &self.port, &self.directory);
                 session.next_burst()
             });
             match happened {
@@ -234,8 +237,9 @@ impl Worker {
         let session = &mut timed.session;
         let before = session.status.phase();
         let happened = contained(|| {
+            heed_congestion(session, &self.port);
             happen(session);
-            transmit(session, self.index, Instant::now(), &mut self.train, &self.socket, &self.directory);
+            transmit(session, self.index, Instant::now(), &mut self.train, &self.port, &self.directory);
             session.poll_timeout()
         });
         let Some(deadline) = happened else { return self.remove(id, End::Broken) };
@@ -272,6 +276,7 @@ impl Worker {
 
     fn remove(&mut self, id: SessionId, end: End) {
         self.directory.forget(id);
+        self.port.tcp.forget(id);
         let Some(timed) = self.sessions.remove(&id) else { return };
         self.load.fetch_sub(1, Ordering::Relaxed);
         self.train.clear();
@@ -300,29 +305,33 @@ fn contained<T>(happen: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(happen)).ok()
 }
 
-/// Sends everything a session has to say, in trains.
-fn transmit(
-    session: &mut Session,
-    worker: usize,
-    now: Instant,
-    train: &mut Train,
-    socket: &Socket,
-    directory: &Directory,
-) {
+/// Lets a session on TCP know whether its viewer keeps up. On UDP a viewer tells by its reports.
+fn heed_congestion(session: &mut Session, port: &Port) {
+    if let Some(Remote { transport: Transport::Tcp, address }) = session.remote() {
+        session.set_congested(port.tcp.is_congested(address));
+    }
+}
+
+/// Sends everything a session has to say, over UDP in trains.
+fn transmit(session: &mut Session, worker: usize, now: Instant, train: &mut Train, port: &Port, directory: &Directory) {
     let route = Route { worker, session: session.status.id };
     train.clear();
-    train.set_limit(socket.max_segments());
+    train.set_limit(port.udp.max_segments());
     while let Some(Outgoing { source, remote, data }) = session.poll_transmit() {
+        if remote.transport == Transport::Tcp {
+            port.tcp.send(remote.address, data.freeze());
+            continue;
+        }
         directory.note_sent(route, &data, now);
         if !train.couple(source, remote.address, &data) {
-            socket.send(train, now);
+            port.udp.send(train, now);
             train.clear();
-            train.set_limit(socket.max_segments());
+            train.set_limit(port.udp.max_segments());
             train.couple(source, remote.address, &data);
         }
     }
     if !train.is_empty() {
-        socket.send(train, now);
+        port.udp.send(train, now);
         train.clear();
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cameras;
+mod networks;
 mod offers;
 mod page;
 mod picture;

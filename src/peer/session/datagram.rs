@@ -1,5 +1,20 @@
 //! Tells the kinds of datagrams apart that share a port (RFC 7983).
 
+use std::net::IpAddr;
+
+use bytes::BytesMut;
+
+use crate::peer::transport::Remote;
+
+/// A datagram for the viewer.
+#[derive(Debug)]
+pub(in crate::peer) struct Outgoing {
+    /// The address of ours to send from; `None` lets the system choose.
+    pub(in crate::peer) source: Option<IpAddr>,
+    pub(in crate::peer) remote: Remote,
+    pub(in crate::peer) data: BytesMut,
+}
+
 /// First byte 0 to 3 (RFC 7983 section 7).
 pub(super) fn is_stun(datagram: &[u8]) -> bool {
     matches!(datagram.first(), Some(0..=3))

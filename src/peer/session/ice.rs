@@ -23,7 +23,7 @@ use rtc::{
 
 use super::datagram::{is_stun_request, is_stun_response};
 use crate::peer::{
-    engine::local_candidate,
+    engine::local_candidates,
     ice_description::{IceCredentials, useful_candidates},
 };
 
@@ -182,8 +182,8 @@ impl Generation {
             ..AgentConfig::default()
         };
         let mut agent = Agent::new(now, Arc::new(config), provider)?;
-        for candidate in &offered {
-            agent.add_local_candidate(local_candidate(candidate)?)?;
+        for candidate in local_candidates(&offered)? {
+            agent.add_local_candidate(candidate)?;
         }
         let mut generation = Self { agent, ours, theirs, nomination: None };
         generation.add_candidates(&candidates);

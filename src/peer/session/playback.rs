@@ -34,7 +34,7 @@ const KEYFRAME_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_REPLAY: Duration = Duration::from_secs(16);
 /// A keyframe of the camera's own that comes this soon is waited for.
 const SOON: Duration = Duration::from_secs(1);
-/// Units that may wait in and behind a burst: a minute at 60 frames a second. Beyond, the viewer skips to the next
+/// Units that may wait in and behind a burst, or for a viewer that reads slowly: a minute at 60 frames a second. Beyond, the viewer skips to the next
 /// keyframe; the units are shared, so that this bounds time and not memory.
 const MAX_WAITING: usize = 3_600;
 
@@ -63,6 +63,8 @@ pub(super) struct Playback {
     video: Option<Outbound>,
     audio: Option<Outbound>,
     waiting: VecDeque<Waiting>,
+    /// Whether the way to the viewer is full: pictures wait meanwhile.
+    congested: bool,
     pacer: Pacer,
     entry: Entry,
     /// Number of the next unit to send.
@@ -95,6 +97,7 @@ impl Playback {
             video,
             audio,
             waiting: VecDeque::new(),
+            congested: false,
             pacer: Pacer::new(now),
             entry: Entry::Done,
             next: 0,
@@ -110,6 +113,11 @@ impl Playback {
     pub(super) fn start(&mut self, now: Instant) {
         self.next_report = now + START_DELAY;
         self.entry = Entry::At(now + START_DELAY);
+    }
+
+    /// Pictures wait while the way to the viewer is full; a keyframe makes those before it superfluous.
+    pub(super) fn set_congested(&mut self, congested: bool) {
+        self.congested = congested;
     }
 
     /// Everything from the last keyframe on, on this viewer's timeline.
@@ -173,7 +181,7 @@ impl Playback {
             self.last_keyframe = Some(now);
         }
         let timestamp = video.timeline.live(unit.ticks);
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && !self.congested {
             send_all(connection, now, &self.status, video.packets(unit, timestamp));
         } else if self.waiting.len() < MAX_WAITING {
             self.waiting.push_back(Waiting { unit: unit.clone(), timestamp });
@@ -252,6 +260,9 @@ impl Playback {
 
     fn send_waiting(&mut self, connection: &mut RTCPeerConnection, now: Instant) {
         self.pacer.refill(now);
+        if self.congested {
+            return;
+        }
         let Some(video) = &mut self.video else { return };
         while let Some(front) = self.waiting.front()
             && self.pacer.take(front.unit.bytes)

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Session, Terms};
 use crate::peer::{
-    engine::local_candidate,
+    engine::local_candidates,
     ice_description,
     ice_update::{Change, IceUpdate, IceUpdateError},
 };
@@ -24,9 +24,9 @@ impl Session {
             return Ok(IceUpdate::Added);
         };
         let refused = |error: rtc::shared::error::Error| IceUpdateError::Refused(error.to_string());
-        let local: Result<Vec<_>, _> =
-            offered.iter().map(|candidate| local_candidate(candidate).map(|candidate| candidate.marshal())).collect();
-        let answer = ice_description::restarted(&self.answer, &ours, &local.map_err(refused)?);
+        let local: Vec<_> =
+            local_candidates(&offered).map_err(refused)?.iter().map(|candidate| candidate.marshal()).collect();
+        let answer = ice_description::restarted(&self.answer, &ours, &local);
         let generation = ours.ufrag.clone();
         // Datagrams to the addresses of before keep coming until the new pair is there.
         let kept = self.offered.iter().filter(|old| offered.iter().all(|new| new.address != old.address));

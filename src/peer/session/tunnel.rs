@@ -24,7 +24,7 @@ use rtc::{
 };
 
 use super::datagram::is_stun_request;
-use crate::peer::{engine::host_candidate, ice_description::IceCredentials};
+use crate::peer::{engine::host_candidate, ice_description::IceCredentials, transport::Transport};
 
 /// The two ends. Nothing is ever sent between them; port 9 discards (RFC 863).
 const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
@@ -46,7 +46,7 @@ pub(super) fn open(
     crypto: &dyn RTCCrypto,
     now: std::time::Instant,
 ) -> Result<(), Error> {
-    connection.add_local_candidate(RTCIceCandidate::from(&host_candidate(HERE)?).to_json()?)?;
+    connection.add_local_candidate(RTCIceCandidate::from(&host_candidate(HERE, Transport::Udp)?).to_json()?)?;
     let key = |pwd: &str| Box::new(MessageIntegrity::new_short_term_integrity_with_provider(pwd.to_owned(), crypto));
     let username = Username::new(ATTR_USERNAME, format!("{}:{}", ours.ufrag, theirs.ufrag));
     let nomination = built(&[

@@ -16,9 +16,9 @@ use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tokio::sync::watch;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
-    RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder, configure_nack,
-    configure_rtcp_reports,
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit,
+    RTCIceGatheringState, RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder,
+    configure_nack, configure_rtcp_reports,
 };
 
 use super::wait;
@@ -55,6 +55,7 @@ pub struct Builder {
     repair: bool,
     sha1_only: bool,
     bind: String,
+    tcp: bool,
 }
 
 impl Builder {
@@ -87,7 +88,13 @@ impl Builder {
         self
     }
 
-    /// The UDP address to receive on (default `127.0.0.1:0`).
+    /// Whether media comes over TCP, as for a viewer whose network lets no UDP through (default: UDP).
+    pub fn tcp(mut self, only: bool) -> Self {
+        self.tcp = only;
+        self
+    }
+
+    /// The address to receive on (default `127.0.0.1:0`).
     pub fn bind(mut self, address: &str) -> Self {
         self.bind = address.into();
         self
@@ -142,6 +149,13 @@ impl Builder {
         pc.set_remote_description(description)
             .await
             .unwrap_or_else(|error| panic!("{error}: the answer does not fit:\n{answer}\nto the offer:\n{offer}"));
+        // The crate opens TCP connections to candidates that come one by one only, not to those of an answer.
+        let passive = answer.lines().filter(|line| line.contains(" 1 tcp ") && line.ends_with("tcptype passive"));
+        for line in passive.filter(|_| self.tcp) {
+            let candidate = line.trim_start_matches("a=").to_owned();
+            let candidate = RTCIceCandidateInit { candidate, sdp_mid: Some("0".into()), ..Default::default() };
+            pc.add_ice_candidate(candidate).await.expect("a candidate of the answer");
+        }
         Ok(Viewer { pc, shared, link, http, resource: resource.into(), offer, answer, posted_at, answered_at })
     }
 
@@ -164,14 +178,17 @@ impl Builder {
             // The default opens a multicast socket, which fails where there is no multicast route.
             .with_multicast_dns_mode(MulticastDnsMode::Disabled)
             .build();
+        // Explicit: a wildcard address skips the loopback.
+        let addresses = vec![self.bind.clone()];
+        let (udp, tcp) = if self.tcp { (Vec::new(), addresses) } else { (addresses, Vec::new()) };
         let pc = PeerConnectionBuilder::new()
             .with_media_engine(media)
             .with_setting_engine(settings)
             .with_interceptor_registry(interceptors)
             .with_handler(Arc::new(Handler(shared.clone())))
             .with_runtime(Arc::new(LinkRuntime(link.clone())))
-            // Explicit: a wildcard address skips the loopback.
-            .with_udp_addrs(vec![self.bind.clone()])
+            .with_udp_addrs(udp)
+            .with_tcp_addrs(tcp)
             .build()
             .await
             .expect("a peer connection");
@@ -337,6 +354,7 @@ impl Viewer {
             repair: true,
             sha1_only: false,
             bind: "127.0.0.1:0".into(),
+            tcp: false,
         }
     }
 

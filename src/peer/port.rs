@@ -1,0 +1,111 @@
+//! The one port: a number that is ours on UDP and, for viewers whose network lets no UDP through, on TCP.
+
+use std::{
+    io,
+    net::{Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use thiserror::Error;
+
+use super::{socket::Socket, tcp::Tcp, transport::Transport};
+
+/// Numbers that are tried until one is free on both, when any number will do.
+const ATTEMPTS: usize = 16;
+
+/// The port cannot be opened.
+#[derive(Debug, Error)]
+#[error("[webrtc] listen = \"{address}\": cannot open this {} port: {source}", transport.name().to_uppercase())]
+pub struct BindError {
+    address: SocketAddr,
+    transport: Transport,
+    source: io::Error,
+}
+
+impl BindError {
+    pub(super) fn new(address: SocketAddr, transport: Transport, source: io::Error) -> Self {
+        Self { address, transport, source }
+    }
+}
+
+/// Both transports of the port.
+#[derive(Debug)]
+pub(super) struct Port {
+    pub(super) udp: Socket,
+    pub(super) tcp: Arc<Tcp>,
+}
+
+impl Port {
+    /// Opens `address` on UDP and the same number on TCP; port 0 means one that is free on both.
+    ///
+    /// # Errors
+    /// [`BindError`] when either is taken or the address is not this machine's.
+    pub(super) fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let mut attempt = 1;
+        loop {
+            let udp = Socket::bind(address).map_err(|e| BindError::new(address, Transport::Udp, e))?;
+            let same = SocketAddr::new(address.ip(), udp.local_address().port());
+            match Tcp::bind(same) {
+                Ok(tcp) => return Ok(Self { udp, tcp: Arc::new(tcp) }),
+                Err(e) if address.port() == 0 && e.kind() == io::ErrorKind::AddrInUse && attempt < ATTEMPTS => {
+                    attempt += 1;
+                }
+                Err(e) => return Err(BindError::new(same, Transport::Tcp, e)),
+            }
+        }
+    }
+
+    /// The address it listens on, with the real port.
+    pub(super) fn local_address(&self) -> SocketAddr {
+        self.udp.local_address()
+    }
+}
+
+/// Opens `address` with `open`. `0.0.0.0` and `[::]` both mean every address of both families, where the machine has IPv6.
+///
+/// # Errors
+/// Those of `open`.
+pub(super) fn of_both_families<T>(address: SocketAddr, open: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    if !address.ip().is_unspecified() {
+        return open(address);
+    }
+    match open(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port())) {
+        Err(e) if address.is_ipv4() && e.kind() != io::ErrorKind::AddrInUse => open(address),
+        opened => opened,
+    }
+}
+
+/// A bound socket that does not block; `::` takes IPv4 too.
+///
+/// # Errors
+/// When it is taken or the address is not this machine's.
+pub(super) fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<RawSocket> {
+    let socket = RawSocket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    if kind == Type::STREAM {
+        // Else a restart would wait a minute for the connections of the last run (TIME_WAIT).
+        socket.set_reuse_address(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_transports_have_one_number() {
+        let port = Port::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        assert_eq!(port.tcp.local_address().unwrap(), port.local_address());
+        let udp = Port::bind(port.local_address()).unwrap_err().to_string();
+        assert!(udp.contains("cannot open this UDP port"), "{udp}");
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = Port::bind(taken.local_addr().unwrap()).unwrap_err().to_string();
+        assert!(tcp.contains("cannot open this TCP port") && tcp.contains("[webrtc] listen"), "{tcp}");
+    }
+}

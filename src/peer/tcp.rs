@@ -1,0 +1,244 @@
+//! ICE over TCP (RFC 6544): connections that viewers open because their network lets no UDP through.
+//!
+//! In: frames of the viewers, each a datagram in what follows, and datagrams for them. A connection belongs to the
+//! session that its first frame, a STUN request, names; anything else closes it. Nobody waits for a viewer that reads
+//! slowly: each connection has a bounded queue, says when it is getting full, and what finds it full is dropped whole.
+
+mod connection;
+mod half_open;
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use socket2::{Protocol, SockRef, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc::{self, error::TrySendError},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+use self::{connection::Connection, half_open::HalfOpen};
+use super::{
+    SessionId,
+    port::{of_both_families, open},
+    socket::Received,
+};
+use crate::stats::Counter;
+
+/// Connections that belong to sessions. With those of HTTP and the cameras they fit into the 1,024 descriptors that a
+/// process is given by default.
+const MAX_CONNECTIONS: usize = 400;
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 256;
+/// Frames that may wait for one viewer: 1.2 MB of media. More are dropped and counted.
+const QUEUE: usize = 1_024;
+/// Waiting frames above which a viewer is sent no further picture: the rest of the queue is room for one keyframe.
+const CONGESTED: usize = 128;
+/// What the kernel may take without having sent it, in bytes. More would only make the picture late.
+const UNSENT: u32 = 64 * 1024;
+/// After an error of accept, such as no descriptor left, so that it cannot spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For goodbyes when the program ends.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// A connection as the senders see it.
+#[derive(Debug)]
+struct Entry {
+    /// Tells a connection from a later one of the same address.
+    number: u64,
+    session: Option<SessionId>,
+    queue: mpsc::Sender<Bytes>,
+    stop: CancellationToken,
+}
+
+/// The port on TCP, and its connections.
+#[derive(Debug)]
+pub(super) struct Tcp {
+    listener: TcpListener,
+    /// By the viewer's address: two connections of one viewer to two addresses of ours differ in it, since browsers bind
+    /// each to a port of its own.
+    connections: RwLock<HashMap<SocketAddr, Entry>>,
+    half_open: HalfOpen,
+    numbers: AtomicU64,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    /// Frames that found a queue full.
+    pub(super) dropped: Counter,
+    /// Connections that were closed because there were too many, or because they did not begin as ICE does.
+    pub(super) refused: Counter,
+}
+
+impl Tcp {
+    /// Opens `address`.
+    ///
+    /// # Errors
+    /// When it is taken or not this machine's.
+    pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = of_both_families(address, |address| {
+            let socket = open(address, Type::STREAM, Protocol::TCP)?;
+            socket.listen(BACKLOG)?;
+            Ok(socket)
+        })?;
+        Ok(Self {
+            listener: TcpListener::from_std(socket.into())?,
+            connections: RwLock::default(),
+            half_open: HalfOpen::default(),
+            numbers: AtomicU64::new(0),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            dropped: Counter::default(),
+            refused: Counter::default(),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Takes connections and hands their frames to `take`, which tells the session that a frame is for. Ends with
+    /// [`shutdown`](Self::shutdown).
+    ///
+    /// # Cancel safety
+    /// Connections that are open live on.
+    pub(super) async fn serve<T>(self: Arc<Self>, take: T)
+    where
+        T: Fn(Received) -> Option<SessionId> + Clone + Send + Sync + 'static,
+    {
+        loop {
+            let accepted = tokio::select! {
+                () = self.stop.cancelled() => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, remote)) => {
+                    let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+                    let (tcp, take) = (self.clone(), take.clone());
+                    self.tasks.spawn(async move { tcp.attend(stream, remote, take).await });
+                }
+                Err(error) => {
+                    warn!(%error, "cannot take a WebRTC connection on TCP");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// One connection from its beginning to its end.
+    async fn attend(&self, stream: TcpStream, remote: SocketAddr, take: impl Fn(Received) -> Option<SessionId>) {
+        let Some(place) = self.half_open.enter(remote.ip()) else { return self.refused.add(1) };
+        if let Err(error) = prepare(&stream) {
+            return debug!(%remote, %error, "cannot set up a WebRTC connection on TCP");
+        }
+        let mut connection = match Connection::open(stream, remote) {
+            Ok(connection) => connection,
+            Err(error) => return debug!(%remote, %error, "a WebRTC connection on TCP is gone already"),
+        };
+        let first = tokio::select! {
+            () = self.stop.cancelled() => return,
+            first = connection.first() => first,
+        };
+        let Some(first) = first else { return self.refused.add(1) };
+        let Some((number, queue, stop)) = self.enter(remote) else { return self.refused.add(1) };
+        // Before the frame is handed over: its answer comes at once.
+        let session = take(first);
+        drop(place);
+        match session {
+            Some(session) => {
+                self.assign(remote, number, session);
+                if let Err(error) = connection.run(queue, stop, take).await {
+                    debug!(%remote, %error, "a WebRTC connection on TCP broke");
+                }
+            }
+            None => self.refused.add(1),
+        }
+        self.leave(remote, number);
+    }
+
+    fn enter(&self, remote: SocketAddr) -> Option<(u64, mpsc::Receiver<Bytes>, CancellationToken)> {
+        let mut connections = self.connections.write().unwrap_or_else(|e| e.into_inner());
+        if connections.len() >= MAX_CONNECTIONS {
+            return None;
+        }
+        let (queue, frames) = mpsc::channel(QUEUE);
+        let stop = self.stop.child_token();
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        connections.insert(remote, Entry { number, session: None, queue, stop: stop.clone() });
+        Some((number, frames, stop))
+    }
+
+    fn assign(&self, remote: SocketAddr, number: u64, session: SessionId) {
+        let mut connections = self.connections.write().unwrap_or_else(|e| e.into_inner());
+        if let Some(entry) = connections.get_mut(&remote).filter(|entry| entry.number == number) {
+            entry.session = Some(session);
+        }
+    }
+
+    fn leave(&self, remote: SocketAddr, number: u64) {
+        let mut connections = self.connections.write().unwrap_or_else(|e| e.into_inner());
+        if connections.get(&remote).is_some_and(|entry| entry.number == number) {
+            connections.remove(&remote);
+        }
+    }
+
+    /// Sends a datagram to `remote`, or drops it: counted where the viewer reads too slowly, not where it is gone.
+    pub(super) fn send(&self, remote: SocketAddr, datagram: Bytes) {
+        let connections = self.connections.read().unwrap_or_else(|e| e.into_inner());
+        let Some(entry) = connections.get(&remote) else { return };
+        if let Err(TrySendError::Full(_)) = entry.queue.try_send(datagram) {
+            self.dropped.add(1);
+        }
+    }
+
+    /// Whether so much waits for the viewer at `remote` that another picture would only come late.
+    pub(super) fn is_congested(&self, remote: SocketAddr) -> bool {
+        let connections = self.connections.read().unwrap_or_else(|e| e.into_inner());
+        connections.get(&remote).is_some_and(|entry| QUEUE - entry.queue.capacity() > CONGESTED)
+    }
+
+    /// Closes the connections of a session that is over, after what is queued.
+    pub(super) fn forget(&self, session: SessionId) {
+        let mut connections = self.connections.write().unwrap_or_else(|e| e.into_inner());
+        connections.retain(|_, entry| {
+            let over = entry.session == Some(session);
+            if over {
+                entry.stop.cancel();
+            }
+            !over
+        });
+    }
+
+    /// Connections that belong to sessions now.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.read().unwrap_or_else(|e| e.into_inner()).len()
+    }
+
+    /// Closes everything, after what is queued.
+    pub(super) async fn shutdown(&self) {
+        self.stop.cancel();
+        self.connections.write().unwrap_or_else(|e| e.into_inner()).clear();
+        self.tasks.close();
+        if timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            debug!("viewers on TCP did not take their goodbye in time");
+        }
+    }
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)
+}
+
+#[cfg(test)]
+mod tests;
