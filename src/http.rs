@@ -15,12 +15,7 @@ mod whep;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{
-    Extension, Router,
-    extract::DefaultBodyLimit,
-    middleware,
-    routing::{get, options},
-};
+use axum::{Extension, Router, extract::DefaultBodyLimit, middleware, routing::get};
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -99,8 +94,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn router(context: Context) -> Router {
     let open = Router::new()
-        .route("/whep/{camera}", options(whep::options).post(whep::post))
-        .route("/whep/{camera}/{session}", options(whep::options).delete(whep::delete))
+        .merge(whep::routes())
         .route("/api/v1/cameras", get(api::cameras))
         .route("/api/v1/sessions", get(api::sessions))
         .route("/api/ws", get(signalling::upgrade).layer(Extension(signalling::Places::default())))

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     hub::{CameraState, Status},
     media::CameraName,
-    peer::{OpenError, Refusal},
+    peer::{IceUpdateError, OpenError, Refusal},
 };
 
 /// When an offer may be tried again while a camera is still being connected to.
@@ -75,10 +75,34 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "no-such-session", "No such session", detail)
     }
 
-    pub(super) fn wrong_content_type(found: Option<&str>) -> Self {
+    pub(super) fn wrong_content_type(expected: &str, found: Option<&str>) -> Self {
         let found = found.map_or_else(|| "none".to_owned(), |found| format!("\"{found}\""));
-        let detail = format!("An offer is sent with Content-Type application/sdp; this request has {found}.");
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", "Not an SDP offer", detail)
+        let detail = format!("This address takes Content-Type {expected}; the request has {found}.");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", "Wrong content type", detail)
+    }
+
+    pub(super) fn bad_fragment(reason: &str) -> Self {
+        let detail = format!("The body is not a usable SDP fragment: {reason}.");
+        Self::new(StatusCode::BAD_REQUEST, "bad-fragment", "Unusable SDP fragment", detail)
+    }
+
+    pub(super) fn precondition_required() -> Self {
+        let detail = "A PATCH must say by If-Match which ICE session it is for: the last ETag, or * for a restart.";
+        Self::new(StatusCode::PRECONDITION_REQUIRED, "if-match-missing", "If-Match is missing", detail)
+    }
+
+    pub(super) fn ice_update(error: &IceUpdateError) -> Self {
+        match error {
+            IceUpdateError::NoSuchSession => Self::unknown_session(),
+            IceUpdateError::Stale => {
+                let detail = "ICE of this session has been restarted since; use the ETag of the last restart.";
+                Self::new(StatusCode::PRECONDITION_FAILED, "stale-ice", "Not for the current ICE session", detail)
+            }
+            IceUpdateError::Refused(_) => {
+                let detail = capitalized(&error.to_string());
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "restart-refused", "ICE restart refused", detail)
+            }
+        }
     }
 
     pub(super) fn no_upgrade() -> Self {
@@ -94,17 +118,17 @@ impl Problem {
     }
 
     pub(super) fn too_large() -> Self {
-        let detail = format!("The offer is larger than {} bytes, which no WebRTC client needs.", super::MAX_BODY);
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Offer too large", detail)
+        let detail = format!("The body is larger than {} bytes, which no WebRTC client needs.", super::MAX_BODY);
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large", detail)
     }
 
     pub(super) fn too_slow() -> Self {
-        let detail = "The offer took too long to arrive.";
-        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "Offer too slow", detail)
+        let detail = "The body took too long to arrive.";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "Body too slow", detail)
     }
 
     pub(super) fn unreadable(detail: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-offer", "Unusable offer", detail)
+        Self::new(StatusCode::BAD_REQUEST, "unreadable", "Unreadable body", detail)
     }
 
     /// A camera that did not become live in time.

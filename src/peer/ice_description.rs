@@ -112,7 +112,7 @@ fn is_useful(candidate: &str) -> bool {
     rtp && udp && port && unicast
 }
 
-/// The fragment that answers a restart (WHEP section 4.3.3): of `answer` what frames ICE in it, and the new credentials
+/// The fragment that answers a restart (WHEP section 4.5.3): of `answer` what frames ICE in it, and the new credentials
 /// and candidates (values of `a=candidate`).
 pub(super) fn restarted(answer: &str, credentials: &IceCredentials, candidates: &[String]) -> String {
     let (session, sections) = answer.split_once("\r\nm=").unwrap_or((answer, ""));

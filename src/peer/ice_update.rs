@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Which of a session's ICE generations a change is meant for. Changes may overtake each other on their way, and one that
-/// was meant for what has been replaced must do nothing (WHEP section 4.3.1).
+/// was meant for what has been replaced must do nothing (WHEP section 4.5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// Whatever there is.

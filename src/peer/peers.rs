@@ -213,6 +213,11 @@ impl Peers {
         wait.await.is_ok()
     }
 
+    /// Whether there is such a session of `camera`.
+    pub fn has_session(&self, camera: &str, id: SessionId) -> bool {
+        self.directory.find(id).is_some_and(|(_, status)| status.camera.as_str() == camera)
+    }
+
     /// Tells a session of `camera` more about the viewer's side of ICE: candidates, or credentials that restart it.
     ///
     /// # Errors

@@ -197,7 +197,7 @@ impl Generation {
         let known = self.agent.get_remote_candidates().len();
         let useful = useful_candidates(candidates, known);
         for candidate in useful.filter_map(|candidate| unmarshal_candidate(candidate).ok()) {
-            // WHEP section 4.3.2: what cannot be used is left out without a word.
+            // WHEP section 4.5.2: what cannot be used is left out without a word.
             let _ = self.agent.add_remote_candidate(candidate);
         }
     }

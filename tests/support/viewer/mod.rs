@@ -134,6 +134,7 @@ impl Builder {
             Some(value.to_owned())
         };
         let (location, retry_after) = (header("location"), header("retry-after"));
+        let headers = response.headers().clone();
         let answer = response.text().await.unwrap_or_default();
         let answered_at = Instant::now();
         if status != 201 {
@@ -156,7 +157,7 @@ impl Builder {
             let candidate = RTCIceCandidateInit { candidate, sdp_mid: Some("0".into()), ..Default::default() };
             pc.add_ice_candidate(candidate).await.expect("a candidate of the answer");
         }
-        Ok(Viewer { pc, shared, link, http, resource: resource.into(), offer, answer, posted_at, answered_at })
+        Ok(Viewer { pc, shared, link, http, resource: resource.into(), headers, offer, answer, posted_at, answered_at })
     }
 
     async fn connection(&self, shared: &Arc<Shared>, link: &Arc<Link>) -> Arc<dyn PeerConnection> {
@@ -252,6 +253,15 @@ fn codec(
     }
 }
 
+/// What a description says of ICE, as a fragment of the first section (RFC 8840 section 9).
+pub fn fragment(sdp: &str) -> String {
+    let first = sdp.splitn(3, "\nm=").take(2).collect::<Vec<_>>().join("\nm=");
+    let names =
+        ["a=group:", "a=ice-options:", "m=", "a=mid:", "a=ice-ufrag:", "a=ice-pwd:", "a=candidate:", "a=end-of"];
+    let kept = first.lines().filter(|line| names.iter().any(|name| line.starts_with(name)));
+    kept.map(|line| format!("{}\r\n", line.trim_end())).collect()
+}
+
 /// What the connection's task tells the test.
 struct Shared {
     gathered: watch::Sender<bool>,
@@ -338,6 +348,7 @@ pub struct Viewer {
     link: Arc<Link>,
     http: reqwest::Client,
     resource: String,
+    headers: reqwest::header::HeaderMap,
     offer: String,
     answer: String,
     posted_at: Instant,
@@ -374,6 +385,42 @@ impl Viewer {
     /// The session resource of the `Location` header, absolute.
     pub fn resource(&self) -> &str {
         &self.resource
+    }
+
+    /// The first header of this name in the 201, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// All headers of this name in the 201.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect()
+    }
+
+    /// Begins an ICE restart; the fragment that tells of it (RFC 8840).
+    pub async fn begin_restart(&self) -> String {
+        self.pc.restart_ice().await.expect("not closed");
+        let offer = self.pc.create_offer(None).await.expect("an offer");
+        self.pc.set_local_description(offer).await.expect("the offer is ours");
+        let offer = self.pc.local_description().await.expect("just set").sdp;
+        fragment(&offer)
+    }
+
+    /// Takes the gateway's fragment as the answer to the restart.
+    pub async fn finish_restart(&self, fragment: &str) {
+        let ice =
+            |line: &&str| ["a=ice-ufrag:", "a=ice-pwd:", "a=candidate:"].iter().any(|name| line.starts_with(name));
+        let news: Vec<_> = fragment.lines().filter(ice).collect();
+        let mut answer = String::new();
+        for line in self.answer.lines().filter(|line| !ice(line)) {
+            answer += &format!("{line}\r\n");
+            if line.starts_with("a=mid:") {
+                news.iter().for_each(|line| answer += &format!("{line}\r\n"));
+            }
+        }
+        let description = RTCSessionDescription::answer(answer.clone()).expect("SDP");
+        let taken = self.pc.set_remote_description(description).await;
+        taken.unwrap_or_else(|error| panic!("{error}: the answer to the restart does not fit:\n{answer}"));
     }
 
     pub fn posted_at(&self) -> Instant {

@@ -1,0 +1,47 @@
+//! The endpoint of a camera: takes offers, and can be recognised.
+
+use axum::{
+    extract::{Path, Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{AppendHeaders, IntoResponse, Response},
+};
+
+use super::{FRAGMENT, SDP, body, links, preconditions::entity_tag};
+use crate::http::{Context, cors, join::join, problem::Problem};
+
+/// RFC 5789 section 3.1.
+pub(super) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+/// W3C Linked Data Platform section 7.1.
+pub(super) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+
+/// `POST /whep/{camera}`: 201 with the answer, or a problem document.
+pub(super) async fn post(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    if context.hub.get(&name).is_none() {
+        return Err(Problem::unknown_camera(&name));
+    }
+    let offer = body::read(request, SDP).await?;
+    let answer = join(&context, &name, &offer).await?;
+    let location = format!("/whep/{name}/{}", answer.id);
+    let headers =
+        [(header::CONTENT_TYPE, SDP.to_owned()), (header::LOCATION, location), (ACCEPT_PATCH, FRAGMENT.to_owned())];
+    let tag = AppendHeaders(entity_tag(&answer.generation).map(|tag| (header::ETAG, tag)));
+    let links = AppendHeaders(links::ice_servers(context.peers.ice_servers()));
+    Ok((StatusCode::CREATED, headers, tag, links, answer.sdp).into_response())
+}
+
+/// `GET` and `HEAD /whep/{camera}`: nothing, of the type that tells players what this address is (WHEP section 4.2).
+pub(super) async fn get(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, Problem> {
+    context.hub.get(&name).ok_or_else(|| Problem::unknown_camera(&name))?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(SDP))], "").into_response())
+}
+
+/// `OPTIONS`: what a preflight and a client that looks for ICE servers want to know. Asked for no credentials: a preflight
+/// carries none.
+pub(super) async fn options(State(context): State<Context>) -> impl IntoResponse {
+    let links = AppendHeaders(links::ice_servers(context.peers.ice_servers()));
+    (StatusCode::OK, cors::PREFLIGHT, [(ACCEPT_POST, SDP)], links)
+}
