@@ -1,9 +1,9 @@
 // Tells when a stream has caught up with the camera.
 //
-// A newcomer is sent the pictures since the last keyframe, a millisecond of RTP time apart, then live ones. Decoding them
+// A newcomer is sent the pictures since the last keyframe, at most a millisecond of RTP time apart, then live ones. Decoding them
 // takes a moment, in which the browser would play seconds of the past fast forward.
 
-// Ticks of 90 kHz from one shown picture to the next. Cached ones are 90 apart, and of those that come within one
+// Ticks of 90 kHz from one shown picture to the next. Cached ones are at most 90 apart, and of those that come within one
 // refresh of the screen only the last is shown; a camera's own are 1500 apart at 60 frames a second.
 const LIVE_STEP = 1300;
 // A machine that decodes more slowly than this shows what it has.

@@ -69,6 +69,11 @@ impl Outbound {
         self.ssrc
     }
 
+    /// Whether nothing was sent yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.newest.is_none()
+    }
+
     /// The packets of `unit`. A picture's last one is marked (RFC 6184 section 5.1); sound has a marker only at the start
     /// of a talkspurt (RFC 3551 section 4.1), which is not known here, and is not retransmitted.
     pub(super) fn packets(&mut self, unit: &Arc<Unit>, timestamp: u32) -> impl Iterator<Item = Packet> + use<> {

@@ -36,6 +36,11 @@ impl Pacer {
         may
     }
 
+    /// How long a burst of `bytes` takes.
+    pub(super) fn span(bytes: usize) -> Duration {
+        TICK.mul_f64(bytes as f64 / BYTES_PER_TICK as f64)
+    }
+
     /// When [`refill`](Self::refill) has something to do.
     pub(super) fn next(&self) -> Instant {
         self.next

@@ -25,14 +25,14 @@ async fn a_newcomer_gets_the_cached_gop_at_once_on_one_timeline() {
     let (_camera, gateway) = slow_camera().await;
     let viewer = Viewer::join(gateway.whep("front")).await;
     viewer.wait_keyframes(1, LIMIT).await;
-    viewer.wait_more(Kind::Video, 60, LIMIT).await;
+    viewer.wait_more(Kind::Video, 150, LIMIT).await;
     let log = viewer.video();
     assert_eq!((log.missing(), log.reordered()), (0, 0));
     assert!(log.packets[0].nals.has(crate::support::viewer::h264::NalTypes::SPS), "starts with its parameter sets");
     let stamps = log.timestamps();
     let steps: Vec<_> = stamps.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
-    let cached = steps.iter().take_while(|step| **step == 90).count();
-    assert!(cached >= 15, "two seconds were cached, 1 ms apart: {steps:?}");
+    let cached = steps.iter().take_while(|step| (1..=90).contains(*step)).count();
+    assert!(cached >= 15, "two seconds were cached, at most 1 ms apart: {steps:?}");
     let live = &steps[cached..];
     assert!(
         live.len() >= 15 && live.iter().all(|step| (3_000..12_000).contains(step)),

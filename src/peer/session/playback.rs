@@ -131,7 +131,8 @@ impl Playback {
             camera.request_keyframe();
             return;
         };
-        let timestamps = video.timeline.squeezed(last.ticks, join.gop.len());
+        let span = Pacer::span(join.gop.iter().map(|unit| unit.bytes).sum());
+        let timestamps = video.timeline.squeezed(last.ticks, join.gop.len(), span);
         self.waiting =
             join.gop.iter().cloned().zip(timestamps).map(|(unit, timestamp)| Waiting { unit, timestamp }).collect();
         self.awaiting_keyframe = false;
@@ -159,6 +160,10 @@ impl Playback {
         match unit.kind {
             Kind::Audio => {
                 if let Some(audio) = &mut self.audio {
+                    if audio.is_fresh() {
+                        // A browser needs reports of both streams before it plays them in step.
+                        self.next_report = now;
+                    }
                     let timestamp = audio.timeline.live(unit.ticks);
                     send_all(connection, now, &self.status, audio.packets(unit, timestamp));
                 }
