@@ -4,6 +4,7 @@
 //! A source drives a [`Producer`]; a viewer's worker owns a [`Mailbox`] and attaches it to [`Camera`]s. What travels
 //! backwards (a keyframe is wanted, the last viewer left) goes through handles that the camera owns.
 
+mod age;
 mod camera;
 mod gop;
 mod mailbox;

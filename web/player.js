@@ -4,6 +4,7 @@
 
 import { watchCatchUp } from '/assets/catchup.js';
 import { element } from '/assets/element.js';
+import { LipSync } from '/assets/lipsync.js';
 import { LevelMeter } from '/assets/meter.js';
 import { StatsReader } from '/assets/stats.js';
 import { tileView } from '/assets/tile.js';
@@ -34,6 +35,7 @@ export class Player extends EventTarget {
   #statsTimer = 0;
   #statsReader = null;
   #meter;
+  #lipSync;
   #shown = { state: 'idle', text: '' };
 
   // layout: `tile` or `bare`; sound: try with sound first; controls: show buttons at all.
@@ -46,6 +48,7 @@ export class Player extends EventTarget {
     this.#view.video.muted = !sound;
     this.#meter = new LevelMeter(this.#view.level);
     this.#client = new WhepClient(this.whepUrl);
+    this.#lipSync = new LipSync(() => this.#client.stats());
     this.#client.addEventListener('track', ({ detail }) => this.#onTrack(detail));
     this.#client.addEventListener('statechange', () => this.#onClientState());
     this.#bindControls();
@@ -62,6 +65,10 @@ export class Player extends EventTarget {
 
   get client() {
     return this.#client;
+  }
+
+  get lipSync() {
+    return this.#lipSync;
   }
 
   get state() {
@@ -157,7 +164,8 @@ export class Player extends EventTarget {
     this.#awakeTimer = setTimeout(() => classList.remove('awake'), AWAKE_MS);
   }
 
-  #onTrack({ track, streams }) {
+  #onTrack({ track, receiver, streams }) {
+    if (track.kind === 'video') this.#lipSync.receive(receiver, this.#feed.find(this.#name)?.audio);
     const stream = streams[0];
     if (stream && this.#stream !== stream) {
       this.#keepStill();
@@ -307,6 +315,9 @@ export class Player extends EventTarget {
     sound.setAttribute('aria-pressed', String(!video.muted));
     const isHeard = !video.muted && this.#client.isConnected && this.#client.hasAudio;
     this.#meter.watch(isHeard ? video.srcObject : null);
+    // Before the answer nobody knows whether there is sound; the first picture is to be right already.
+    const mayBeHeard = isHeard || (!this.#client.isConnected && this.#client.state !== 'idle');
+    this.#lipSync.listen(!video.muted && mayBeHeard);
   }
 
   async #renderStatistics() {

@@ -43,6 +43,8 @@ struct AudioView {
     codec: &'static str,
     clock_rate: u32,
     channels: u8,
+    /// By how many milliseconds sound leaves later than the picture of the same instant.
+    lag_ms: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,6 +104,7 @@ impl CameraView {
             codec: format.codec.encoding_name(),
             clock_rate: format.codec.clock_rate().hz(),
             channels: format.channels,
+            lag_ms: snapshot.sound_lag.map(|seconds| rounded(seconds * 1e3, 1.0)),
         });
         Self {
             name: camera.name().to_string(),

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use super::{Attachment, CameraState, GopLimits, Mailbox, Status, Unit, gop::GopCache, mailbox::Slot};
+use super::{Attachment, CameraState, GopLimits, Mailbox, Status, Unit, age::Age, gop::GopCache, mailbox::Slot};
 use crate::{
     media::{AudioFormat, CameraName, Kind, VideoFormat},
     stats::{CameraCounters, RateMeter},
@@ -48,6 +48,9 @@ pub struct Snapshot {
     pub bitrate_bps: f64,
     /// Time between the last two keyframes; `None` before the second.
     pub gop: Option<Duration>,
+    /// By how many seconds sound is handed out later than the picture of the same instant; `None` before both were. Sound
+    /// that is transcoded is so only for a listener.
+    pub sound_lag: Option<f64>,
 }
 
 /// What a viewer starts with.
@@ -92,6 +95,8 @@ pub(super) struct Tracks {
     pub(super) bits: RateMeter,
     pub(super) last_keyframe: Option<Instant>,
     pub(super) gop_length: Option<Duration>,
+    pub(super) picture_age: Age,
+    pub(super) sound_age: Age,
 }
 
 impl Camera {
@@ -110,6 +115,8 @@ impl Camera {
                 bits: RateMeter::new(RATE_WINDOW),
                 last_keyframe: None,
                 gop_length: None,
+                picture_age: Age::default(),
+                sound_age: Age::default(),
             }),
             formats: watch::Sender::new(Formats::default()),
             status: watch::Sender::new(idle),
@@ -268,7 +275,8 @@ impl Camera {
         let mut tracks = self.lock();
         let (fps, _) = tracks.frames.rates(now);
         let (_, bitrate_bps) = tracks.bits.rates(now);
-        Snapshot { formats: self.formats.borrow().clone(), fps, bitrate_bps, gop: tracks.gop_length }
+        let sound_lag = tracks.sound_age.later_than(tracks.picture_age);
+        Snapshot { formats: self.formats.borrow().clone(), fps, bitrate_bps, gop: tracks.gop_length, sound_lag }
     }
 
     /// The camera went away: what is cached would show newcomers an old picture as if it were live.
@@ -299,6 +307,10 @@ impl Camera {
         self.counters.units.add(1);
         self.counters.bytes.add(unit.bytes as u64);
         tracks.bits.note(unit.captured, unit.bytes as u64);
+        match unit.kind {
+            Kind::Video => tracks.picture_age.note(unit.captured.elapsed()),
+            Kind::Audio => tracks.sound_age.note(unit.captured.elapsed()),
+        }
         if unit.kind == Kind::Video {
             tracks.frames.note(unit.captured, 0);
             if unit.keyframe {

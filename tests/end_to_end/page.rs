@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use crate::{
     LIMIT, gateway,
-    support::{browser::Browser, camera::Camera, gateway::Gateway},
+    support::{
+        browser::Browser,
+        camera::{Audio, Camera},
+        gateway::Gateway,
+    },
 };
 
 #[tokio::test]
@@ -101,4 +105,68 @@ async fn closing_the_page_ends_its_session() {
     browser.wait_for("document.querySelector('[data-state=playing]')", LIMIT).await;
     browser.open("about:blank").await;
     gateway.wait_sessions(0, Duration::from_secs(5)).await;
+}
+
+/// Milliseconds that the newest picture is held back at least.
+const HOLD: &str = "window.__pcs.at(-1).getReceivers().find((it) => it.track.kind === 'video').jitterBufferTarget";
+
+#[tokio::test]
+async fn the_picture_waits_for_its_sound_only_while_it_is_heard() {
+    let camera = Camera::builder().audio(Audio::Pcmu).start();
+    let gateway = gateway(&camera, "start = \"always\"").await;
+    gateway.wait_camera("front", "live", LIMIT).await;
+    let browser = Browser::builder().autoplay_policy("no-user-gesture-required").start().await;
+    browser.open(&gateway.url("/watch/front")).await;
+    browser.wait_for("document.querySelector('[data-state=playing]')", LIMIT).await;
+    assert_eq!(browser.eval(HOLD).await, 0, "muted: nothing to wait for");
+    browser.press("body", "m").await;
+    browser.wait_for(&format!("!document.querySelector('video').muted && {HOLD} > 0"), LIMIT).await;
+    browser.press("body", "m").await;
+    browser.wait_for(&format!("document.querySelector('video').muted && {HOLD} === 0"), LIMIT).await;
+
+    browser.open(&gateway.url("/watch/front?sound=1")).await;
+    browser.wait_for("document.querySelector('[data-state=playing]')", LIMIT).await;
+    assert!(browser.eval(HOLD).await.as_f64() > Some(0.0), "heard from the start: held from the start");
+    let estimate = "(async () => { const playing = {}; \
+                    for (const it of (await window.__pcs.at(-1).getStats()).values()) \
+                    if (it.type === 'inbound-rtp') playing[it.kind] = it.estimatedPlayoutTimestamp; \
+                    return playing.video - playing.audio; })()";
+    browser.wait_for(&format!("Number.isFinite(await {estimate})"), LIMIT).await;
+}
+
+#[tokio::test]
+async fn the_hold_follows_what_the_browser_measures() {
+    let camera = Camera::builder().start();
+    let gateway = gateway(&camera, "").await;
+    let browser = Browser::start().await;
+    browser.open(&gateway.url("/healthz")).await;
+    // A browser that holds a picture as long as it is asked to, `floor` at least; its sound takes `path` milliseconds.
+    let set_up = "const { LipSync } = await import('/assets/lipsync.js'); \
+                  const it = window.it = { path: 200, floor: 20, emitted: 0, target: 0, receiver: { jitterBufferTarget: 0 } }; \
+                  it.picture = () => Math.max(it.floor, it.receiver.jitterBufferTarget); \
+                  const stats = async () => { \
+                    it.emitted += 1; \
+                    it.target += it.picture() / 1000; \
+                    return new Map([ \
+                      ['v', { type: 'inbound-rtp', kind: 'video', estimatedPlayoutTimestamp: 1e6 - it.picture(), \
+                              jitterBufferTargetDelay: it.target, jitterBufferEmittedCount: it.emitted }], \
+                      ['a', { type: 'inbound-rtp', kind: 'audio', estimatedPlayoutTimestamp: 1e6 - it.path }], \
+                    ]); \
+                  }; \
+                  it.sync = new LipSync(stats); \
+                  it.sync.receive(it.receiver, { lag_ms: 0 });";
+    browser.run(set_up).await;
+    assert_eq!(browser.eval("it.receiver.jitterBufferTarget").await, 0, "not heard");
+    browser.eval("it.sync.listen(true)").await;
+    assert!(browser.eval("it.receiver.jitterBufferTarget").await.as_f64() > Some(0.0), "a first guess at once");
+    browser.wait_for("it.receiver.jitterBufferTarget === 200", LIMIT).await;
+    browser.eval("it.path = 150").await;
+    browser.wait_for("it.receiver.jitterBufferTarget === 150", LIMIT).await;
+    // The browser waits longer by itself: a hold below that would be without effect when it is needed.
+    browser.eval("it.floor = 300; it.path = 330").await;
+    browser.wait_for("it.receiver.jitterBufferTarget === 330", LIMIT).await;
+    browser.eval("it.path = 100_000").await;
+    browser.wait_for("it.receiver.jitterBufferTarget === 500", LIMIT).await;
+    browser.eval("it.sync.listen(false)").await;
+    assert_eq!(browser.eval("it.receiver.jitterBufferTarget").await, 0);
 }
