@@ -7,9 +7,6 @@ use super::harness::numbers;
 
 /// Half a second and more apart, a flash and a beep are not of the same instant.
 const SAME: f64 = 480.0;
-/// A flash that is shown this much earlier or later than pictures usually are belongs to the squeezed GOP of a join, in
-/// milliseconds.
-const STALE: f64 = 300.0;
 /// Chunks of sound this close to a beep, in milliseconds, tell when the device played it.
 const NEAR: f64 = 500.0;
 
@@ -28,6 +25,8 @@ struct Frame {
     at: f64,
     counter: Option<u32>,
     white: bool,
+    /// Behind the player's curtain.
+    hidden: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,6 +55,8 @@ struct Estimate {
     audio_buffer: Option<(f64, f64)>,
     concealed: Option<f64>,
     device: Option<(f64, f64)>,
+    /// How long the player held the picture back.
+    hold: Option<f64>,
 }
 
 /// One flash and its beep.
@@ -114,18 +115,15 @@ impl Recording {
         self.sound.taken().into_iter().map(|at| at + delay).collect()
     }
 
-    /// When flashes were shown in their turn.
-    fn seen(&self, fps: u32) -> Vec<f64> {
-        let age = |frame: &Frame| Some(frame.at - f64::from(frame.counter?) * 1e3 / f64::from(fps));
-        let usual = numbers::median(&self.frames.iter().filter_map(age).collect::<Vec<_>>());
+    /// When flashes were seen.
+    fn seen(&self) -> Vec<f64> {
         let mut last = None;
-        let flashes = self.frames.iter().filter(|frame| frame.white);
-        let first = flashes.filter(|frame| last.replace(frame.counter) != Some(frame.counter));
-        first.filter(|frame| age(frame).is_some_and(|age| (age - usual).abs() < STALE)).map(|frame| frame.at).collect()
+        let flashes = self.frames.iter().filter(|frame| frame.white && !frame.hidden);
+        flashes.filter(|frame| last.replace(frame.counter) != Some(frame.counter)).map(|frame| frame.at).collect()
     }
 
-    pub fn skew(&self, fps: u32) -> Skew {
-        self.pair(&self.seen(fps), &self.heard())
+    pub fn skew(&self) -> Skew {
+        self.pair(&self.seen(), &self.heard())
     }
 
     /// For a sender whose skew is known: what is measured less what is true.
@@ -182,13 +180,14 @@ impl Recording {
         let Some(last) = self.estimates.last() else { return println!("{name}: no stats") };
         let [gap, p95, length] = self.sound.rhythm();
         println!(
-            "{name}: {} frames, {} beeps; buffers: video {:.0} ms, audio {:.0} ms, device {:.0} ms; {:.0} samples concealed; \
-             chunks of {length:.0} ms every {gap:.1} ms, p95 {p95:.1}",
+            "{name}: {} frames, {} beeps; buffers: video {:.0} ms, audio {:.0} ms, device {:.0} ms; hold {:.0} ms; {:.0} samples \
+             concealed; chunks of {length:.0} ms every {gap:.1} ms, p95 {p95:.1}",
             self.frames.len(),
             self.sound.beeps.len(),
             per(last.video_buffer),
             per(last.audio_buffer),
             self.device_delay(),
+            last.hold.unwrap_or(0.0),
             last.concealed.unwrap_or(0.0),
         );
     }

@@ -1,5 +1,5 @@
-// Watches WHEP URLs side by side and notes when each picture is shown and when each beep is heard; all times in
-// milliseconds of performance.now(). Defines `window.__lipsync`.
+// Watches cameras side by side, each with the gateway's own player and its sound on, and notes when each picture is shown
+// and when each beep is heard; all times in milliseconds of performance.now(). Defines `window.__lipsync`.
 (() => {
   // Of full scale; the camera's beep has 0.49, what codecs spread before it stays far below.
   const LOUD = 0.15;
@@ -7,21 +7,8 @@
   const SILENCE = 300;
   const viewers = {};
 
-  const connect = async (pc, url) => {
-    pc.addTransceiver('video', { direction: 'recvonly' });
-    pc.addTransceiver('audio', { direction: 'recvonly' });
-    await pc.setLocalDescription(await pc.createOffer());
-    const headers = { 'content-type': 'application/sdp' };
-    const response = await fetch(url, { method: 'POST', headers, body: pc.localDescription.sdp });
-    const answer = await response.text();
-    if (response.status !== 201) throw new Error(`POST ${url}: ${response.status} ${answer}`);
-    await pc.setRemoteDescription({ type: 'answer', sdp: answer });
-    const location = response.headers.get('location');
-    return location && new URL(location, url).href;
-  };
-
   // The picture: expectedDisplayTime is when the compositor means to have it on the screen.
-  const see = (video, frames) => {
+  const see = (video, frames, isHidden) => {
     const canvas = document.createElement('canvas');
     // Four pixels for each of the 16 x 2 cells of camera/picture.rs in the top sixth; the ninth line is from the middle.
     canvas.width = 64;
@@ -42,7 +29,7 @@
       for (let nibble = 0; nibble < 6; nibble += 1) check ^= (number >> (nibble * 4)) & 15;
       const valid = Math.floor(word / 2 ** 28) === 10 && word % 16 === check;
       const white = [4, 12, 20, 28, 36, 44, 52, 60].every((x) => green(x, 8) > 215);
-      frames.push({ at: frame.expectedDisplayTime, counter: valid ? number : null, white });
+      frames.push({ at: frame.expectedDisplayTime, counter: valid ? number : null, white, hidden: isHidden() });
       video.requestVideoFrameCallback(note);
     };
     video.requestVideoFrameCallback(note);
@@ -77,9 +64,9 @@
     }
   };
 
-  const ask = async (pc, estimates) => {
-    const found = {};
-    for (const report of (await pc.getStats()).values()) {
+  const ask = async (stats, { player, estimates }) => {
+    const found = { hold: player?.lipSync.hold };
+    for (const report of (await stats())?.values() ?? []) {
       if (report.type === 'inbound-rtp') {
         found[report.kind] = report.estimatedPlayoutTimestamp;
         found[`${report.kind}Buffer`] = [report.jitterBufferDelay, report.jitterBufferEmittedCount];
@@ -90,36 +77,35 @@
     estimates.push({ at: performance.now(), ...found });
   };
 
-  const attach = (name, pc) => {
-    const video = document.createElement('video');
-    Object.assign(video, { autoplay: true, playsInline: true, width: 160, height: 90 });
-    document.body.append(video);
-    video.srcObject = new MediaStream();
-    const viewer = { pc, video, start: performance.now() };
-    Object.assign(viewer, { frames: [], estimates: [], sound: { shift: Infinity, chunks: [], beeps: [] } });
+  const observe = (name, video, isHidden, stats) => {
+    const viewer = { start: performance.now(), frames: [], estimates: [], sound: { shift: Infinity, chunks: [], beeps: [] } };
     viewers[name] = viewer;
-    pc.ontrack = ({ track }) => {
-      video.srcObject.addTrack(track);
-      if (track.kind === 'audio') hear(track, viewer.sound);
-    };
-    see(video, viewer.frames);
-    viewer.timer = setInterval(() => ask(pc, viewer.estimates), 1000);
+    see(video, viewer.frames, isHidden);
+    viewer.timer = setInterval(() => ask(stats, viewer), 1000);
     return viewer;
   };
 
-  const watch = async (name, url) => {
-    const pc = new RTCPeerConnection();
-    const viewer = attach(name, pc);
-    viewer.resource = await connect(pc, url);
+  const watch = async (name, camera) => {
+    const { CameraFeed } = await import('/assets/cameras.js');
+    const { Player } = await import('/assets/player.js');
+    const feed = new CameraFeed();
+    await feed.refresh();
+    const player = new Player(camera, feed, { layout: 'bare', sound: true, controls: false });
+    const { video, still } = player.view;
+    Object.assign(video, { width: 320, height: 180 });
+    document.body.append(player.element);
+    const mine = observe(name, video, () => !still.hidden, () => player.client.stats());
+    mine.player = player;
+    player.client.addEventListener('track', ({ detail: { track } }) => track.kind === 'audio' && hear(track, mine.sound));
+    player.start();
   };
 
   // Ends a viewer and says what it saw and heard.
   const leave = async (name) => {
-    const { pc, video, start, timer, frames, estimates, sound, resource, source } = viewers[name];
+    const { player, start, timer, frames, estimates, sound, source } = viewers[name];
     clearInterval(timer);
-    if (resource) await fetch(resource, { method: 'DELETE' });
-    pc.close();
-    video.remove();
+    player?.stop();
+    player?.element.remove();
     source?.stop();
     delete viewers[name];
     return { start, frames, estimates, sound, truth: source?.truth ?? null };
@@ -165,7 +151,14 @@
     const [one, other] = [new RTCPeerConnection(), new RTCPeerConnection()];
     one.onicecandidate = ({ candidate }) => candidate && other.addIceCandidate(candidate);
     other.onicecandidate = ({ candidate }) => candidate && one.addIceCandidate(candidate);
-    const viewer = attach(name, other);
+    const video = document.createElement('video');
+    Object.assign(video, { autoplay: true, width: 320, height: 180, srcObject: new MediaStream() });
+    document.body.append(video);
+    const mine = observe(name, video, () => false, () => other.getStats());
+    other.ontrack = ({ track }) => {
+      video.srcObject.addTrack(track);
+      if (track.kind === 'audio') hear(track, mine.sound);
+    };
     one.addTrack(stream.getVideoTracks()[0], stream);
     one.addTrack(out.stream.getAudioTracks()[0], stream);
     await one.setLocalDescription(await one.createOffer());
@@ -175,9 +168,11 @@
     const stop = () => {
       clearInterval(timer);
       one.close();
+      other.close();
       graph.close();
+      video.remove();
     };
-    viewer.source = { stop, truth: { sound: sent, flashes } };
+    mine.source = { stop, truth: { sound: sent, flashes } };
   };
 
   window.__lipsync = { watch, leave, loopback };
