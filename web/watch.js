@@ -22,10 +22,18 @@ page.classList.toggle('cover', query.get('fit') === 'cover');
 page.classList.toggle('no-controls', query.get('controls') === '0');
 document.querySelector('main').append(player.element);
 
-// The gateway is asked about its cameras only when there is something to explain.
+// The gateway is asked about its cameras only when there is something to explain. What is wrong with a picture that plays
+// (B-frames) it knows after the first few.
+const LAST_LOOK_MS = 3000;
+let lastLook = 0;
 player.addEventListener('statechange', () => {
-  if (player.state === 'playing') feed.stop();
-  else feed.start();
+  clearTimeout(lastLook);
+  if (player.state !== 'playing') {
+    feed.start();
+    return;
+  }
+  feed.stop();
+  lastLook = setTimeout(() => feed.refresh(), LAST_LOOK_MS);
 });
 feed.addEventListener('change', () => player.onCameras());
 

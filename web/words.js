@@ -3,7 +3,7 @@
 // describe(...) -> { state, label, text, nextTryAt }
 //   state      idle | connecting | playing | stalled | offline | error
 //   label      the state in one word
-//   text       why there is no running picture; empty while there is one
+//   text       why there is no running picture, or only part of one; else empty
 //   nextTryAt  Date.now() of the next attempt (countdown() words it), or null
 
 const LABELS = {
@@ -58,7 +58,7 @@ function playing(name, client, camera, playRefused) {
       : `${name} sends sound only.`;
     return { state: 'playing', text };
   }
-  return { state: 'playing', text: '' };
+  return { state: 'playing', text: camera?.video?.b_frames ? outOfOrder(name) : '' };
 }
 
 function connecting(name, client, camera) {
@@ -121,7 +121,13 @@ function failed(name, cause, camera) {
   }
 }
 
+function outOfOrder(name) {
+  return `${name} sends B-frames, which browsers cannot show: most pictures are missing. `
+    + 'Set the camera’s H.264 profile to Baseline, or switch B-frames off.';
+}
+
 function undecodable(name, camera) {
+  if (camera?.video?.b_frames) return outOfOrder(name);
   const codec = camera?.video ? ` (${camera.video.codec}, profile ${camera.video.profile_level_id})` : '';
   return `Video arrives from ${name}, but this browser cannot decode it${codec}. `
     + 'Switching B-frames or “smart codec” off in the camera often helps.';

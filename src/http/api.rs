@@ -22,6 +22,7 @@ pub(super) struct CameraView {
     viewers: usize,
     reconnects: u64,
     video: Option<VideoView>,
+    video_note: Option<&'static str>,
     audio: Option<AudioView>,
     audio_note: Option<String>,
 }
@@ -36,6 +37,7 @@ struct VideoView {
     fps: f64,
     bitrate_bps: u64,
     gop_seconds: Option<f64>,
+    b_frames: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,6 +100,7 @@ impl CameraView {
                 fps: rounded(snapshot.fps, 10.0),
                 bitrate_bps: snapshot.bitrate_bps as u64,
                 gop_seconds: snapshot.gop.map(|gop| rounded(gop.as_secs_f64(), 100.0)),
+                b_frames: snapshot.formats.b_frames,
             }
         });
         let audio = snapshot.formats.audio.map(|format| AudioView {
@@ -115,6 +118,7 @@ impl CameraView {
             viewers: *camera.viewers().borrow(),
             reconnects: camera.counters.reconnects.total(),
             video,
+            video_note: snapshot.formats.video_note(),
             audio,
             audio_note: snapshot.formats.audio_note,
         }

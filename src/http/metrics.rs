@@ -51,13 +51,16 @@ fn cameras(context: &Context, registry: &mut Registry) {
     counter("camera_reconnects", "Connections made again", |c| c.reconnects.total());
     let live = Family::<OfCamera, Gauge>::default();
     let viewers = Family::<OfCamera, Gauge>::default();
+    let b_frames = Family::<OfCamera, Gauge>::default();
     for camera in &cameras {
         let label = OfCamera { camera: camera.name().to_string() };
         live.get_or_create(&label).set(i64::from(camera.status().state == CameraState::Live));
+        b_frames.get_or_create(&label).set(i64::from(camera.formats().b_frames));
         viewers.get_or_create(&label).set(i64::try_from(*camera.viewers().borrow()).unwrap_or(i64::MAX));
     }
     registry.register("camera_live", "Whether media flows", live);
     registry.register("camera_viewers", "Viewers now", viewers);
+    registry.register("camera_b_frames", "Whether it sends B-frames, which browsers cannot show", b_frames);
 }
 
 fn viewers(context: &Context, registry: &mut Registry) {

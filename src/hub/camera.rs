@@ -29,12 +29,24 @@ const SOUND_PATIENCE: Duration = Duration::from_secs(1);
 pub struct Formats {
     /// Pictures.
     pub video: Option<VideoFormat>,
+    /// Whether the pictures come with B-frames.
+    pub b_frames: bool,
     /// Sound that can be passed through.
     pub audio: Option<AudioFormat>,
     /// Whether sound will come whose format is not known yet.
     pub audio_expected: bool,
     /// A sentence for people about what of the camera's sound does not come through, and why.
     pub audio_note: Option<String>,
+}
+
+impl Formats {
+    /// A sentence for people about why browsers show the picture badly, and what to do.
+    pub fn video_note(&self) -> Option<&'static str> {
+        self.b_frames.then_some(
+            "The camera sends B-frames, which browsers cannot show over WebRTC: most pictures are missing. \
+             Set the profile of its H.264 to Baseline, or switch B-frames off.",
+        )
+    }
 }
 
 /// Measured properties of a camera at one moment.

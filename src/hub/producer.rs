@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use tracing::{info, warn};
+
 use super::{Camera, Unit};
 use crate::{
-    media::{AccessUnit, AudioFormat, Kind, VideoFormat},
+    media::{AccessUnit, AudioFormat, Kind, VideoFormat, h264::BFrames},
     rtp::{Continuity, pack_audio, pack_h264},
 };
 
@@ -15,12 +17,13 @@ pub struct Producer {
     camera: Arc<Camera>,
     video: Continuity,
     audio: Continuity,
+    b_frames: BFrames,
 }
 
 impl Producer {
     /// The one producer of `camera`.
     pub fn new(camera: Arc<Camera>) -> Self {
-        Self { camera, video: Continuity::default(), audio: Continuity::default() }
+        Self { camera, video: Continuity::default(), audio: Continuity::default(), b_frames: BFrames::default() }
     }
 
     /// The camera it feeds.
@@ -29,7 +32,10 @@ impl Producer {
     }
 
     /// Parameter sets in force from the next video unit on.
-    pub fn set_video(&self, format: VideoFormat) {
+    pub fn set_video(&mut self, format: VideoFormat) {
+        if self.camera.formats().video.as_ref().is_none_or(|known| known.sps != format.sps) {
+            self.b_frames = BFrames::of(&format.sps);
+        }
         self.camera.set_formats(|formats| replace(&mut formats.video, Some(format)));
     }
 
@@ -48,6 +54,9 @@ impl Producer {
 
     /// Packs and delivers a unit; never waits. A unit that cannot be packed is counted and dropped.
     pub fn publish(&mut self, unit: &AccessUnit) {
+        if unit.kind == Kind::Video {
+            self.watch_order(unit);
+        }
         let payloads = match unit.kind {
             Kind::Video => {
                 let formats = self.camera.formats();
@@ -74,6 +83,24 @@ impl Producer {
             payloads,
             bytes,
         });
+    }
+
+    /// Tells when B-frames come and go.
+    fn watch_order(&mut self, unit: &AccessUnit) {
+        let b_frames = self.b_frames.note(&unit.data, unit.captured);
+        let before = self.camera.formats().b_frames;
+        if b_frames == before {
+            return;
+        }
+        self.camera.set_formats(|formats| {
+            formats.b_frames = b_frames;
+            true
+        });
+        let name = self.camera.name();
+        match self.camera.formats().video_note() {
+            Some(note) => warn!(camera = %name, "{note}"),
+            None => info!(camera = %name, "the camera does not send B-frames any more: browsers show every picture"),
+        }
     }
 
     /// Sound will come, in a format that only its first frame tells.

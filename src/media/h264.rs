@@ -1,5 +1,6 @@
-//! The little of H.264 (ITU-T Rec. H.264) that a gateway must read: NAL unit types, parameter sets.
+//! The little of H.264 (ITU-T Rec. H.264) that a gateway must read: NAL unit types, parameter sets, slice types.
 
+mod b_frames;
 mod profile;
 
 use bytes::Bytes;
@@ -9,9 +10,12 @@ use h264_reader::{
 };
 use thiserror::Error;
 
+pub use b_frames::BFrames;
 pub use profile::Profile;
 
-/// Coded slice of an IDR picture (table 7-1).
+/// Coded slice of a picture that others are needed for (table 7-1).
+pub const NAL_SLICE: u8 = 1;
+/// Coded slice of an IDR picture.
 pub const NAL_IDR: u8 = 5;
 /// Sequence parameter set.
 pub const NAL_SPS: u8 = 7;

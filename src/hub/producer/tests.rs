@@ -17,7 +17,7 @@ fn camera() -> Arc<Camera> {
 }
 
 fn producer() -> Producer {
-    let producer = Producer::new(camera());
+    let mut producer = Producer::new(camera());
     producer.set_video(format(1));
     producer
 }

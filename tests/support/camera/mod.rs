@@ -63,6 +63,7 @@ pub struct Builder {
     gop: u32,
     bitrate_kbps: u32,
     slices: u32,
+    b_frames: u32,
     noise_percent: u32,
     profile: Profile,
     transports: Transports,
@@ -103,6 +104,12 @@ impl Builder {
     /// Slices of one picture (default 1): each is a NAL unit of its own.
     pub fn slices(mut self, slices: u32) -> Self {
         self.slices = slices;
+        self
+    }
+
+    /// B-frames between two others (default 0); they want [`Profile::Main`] or [`Profile::High`].
+    pub fn b_frames(mut self, count: u32) -> Self {
+        self.b_frames = count;
         self
     }
 
@@ -231,12 +238,13 @@ impl Builder {
         let mut launch = format!(
             "( appsrc name=video {input} max-buffers=2 max-bytes=0 \
              ! x264enc tune=zerolatency speed-preset=ultrafast threads=1 byte-stream=true \
-               bframes=0 key-int-max={gop} bitrate={kbps} option-string=\"scenecut=0:slices={slices}{options}\" \
+               bframes={b_frames} key-int-max={gop} bitrate={kbps} option-string=\"scenecut=0:slices={slices}{options}\" \
              ! video/x-h264,profile={profile} \
              ! rtph264pay name=pay0 pt=96 config-interval=-1",
             gop = self.gop,
             kbps = self.bitrate_kbps,
             slices = self.slices,
+            b_frames = self.b_frames,
         );
         let (rate, channels, encoder) = match self.audio {
             Audio::None => return launch + " )",
@@ -282,6 +290,7 @@ impl Camera {
             gop: 15,
             bitrate_kbps: 300,
             slices: 1,
+            b_frames: 0,
             noise_percent: 10,
             profile: Profile::Baseline,
             transports: Transports::Both,
