@@ -32,7 +32,7 @@
 //! Left may import right, nothing else; `tests/layering.rs` holds it.
 //!
 //! ```text
-//! main   -> app, config, shutdown
+//! main   -> app, config, play, shutdown
 //! app    -> everything below it
 //! config -> the Config types of source, peer, http
 //! http   -> peer, hub, media, stats
@@ -40,6 +40,7 @@
 //! source -> hub (supervisor and feed only), media, stats
 //! hub    -> rtp, media, stats
 //! rtp    -> media
+//! play   -> media
 //! media  -> nothing of ours
 //! ```
 
@@ -49,6 +50,7 @@ pub mod http;
 pub mod hub;
 pub mod media;
 pub mod peer;
+pub mod play;
 pub mod rtp;
 pub mod shutdown;
 pub mod source;

@@ -4,15 +4,18 @@ use std::{
     io::{IsTerminal, Write, stderr, stdout},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use camgate::{
     app::{App, pipeline_faults, pipeline_report},
     config::{self, Config},
+    play::{self, Token},
     shutdown::Signals,
 };
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use url::Url;
 
 /// The configuration is wrong (EX_USAGE of sysexits.h).
 const BAD_CONFIG: u8 = 64;
@@ -39,6 +42,33 @@ enum Command {
     Run,
     /// Say what is wrong with the configuration, without starting anything.
     Check,
+    /// Play a WHEP URL of any server without a screen: measure what arrives, name the step that fails.
+    ///
+    /// Measures the time to the answer, the connection, the first packet and the first keyframe; then loss, jitter, bitrate
+    /// and gaps. The exit code is 0 only when a picture that moves arrived (or sound, where the server sends no picture).
+    Play(Play),
+}
+
+#[derive(Debug, Args)]
+struct Play {
+    /// The WHEP endpoint, such as http://gateway:8080/whep/front.
+    #[arg(value_parser = whep_url)]
+    url: Url,
+    /// How long to watch, from the first picture on.
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    seconds: u64,
+    /// How long the first picture may take altogether, with the time that a server which is not ready asks to wait.
+    #[arg(long, default_value_t = 20, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+    /// Print one JSON object instead of a table; docs/play.md explains it.
+    #[arg(long)]
+    json: bool,
+    /// A file with a bearer token for the server. The environment variable WHEP_TOKEN does the same.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Accept any certificate of an https server, such as one that it signed itself.
+    #[arg(long)]
+    insecure: bool,
 }
 
 fn main() -> ExitCode {
@@ -46,7 +76,54 @@ fn main() -> ExitCode {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run(&arguments.config),
         Command::Check => check(&arguments.config),
+        Command::Play(arguments) => play(&arguments),
     }
+}
+
+/// Arguments are visible to everyone on the machine, so they hold no credentials.
+fn whep_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("a WHEP endpoint begins with http:// or https://".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("credentials do not belong in a URL; use --token-file".to_owned());
+    }
+    Ok(url)
+}
+
+fn play(arguments: &Play) -> ExitCode {
+    let token = match &arguments.token_file {
+        Some(file) => match std::fs::read_to_string(file) {
+            Ok(token) => Some(Token::new(&token)),
+            Err(error) => return complain(&format!("--token-file {}: {error}", file.display()), BAD_CONFIG),
+        },
+        None => std::env::var("WHEP_TOKEN").ok().map(|token| Token::new(&token)),
+    };
+    start_log("off");
+    let options = play::Options {
+        url: arguments.url.clone(),
+        watch: Duration::from_secs(arguments.seconds),
+        patience: Duration::from_secs(arguments.timeout),
+        token,
+        insecure: arguments.insecure,
+    };
+    let played = tokio::runtime::Builder::new_multi_thread().enable_all().build().and_then(|runtime| {
+        runtime.block_on(async {
+            let mut signals = Signals::listen()?;
+            let stop = async {
+                signals.next().await;
+            };
+            Ok(play::play(&options, stop).await)
+        })
+    });
+    let report = match played {
+        Ok(report) => report,
+        Err(error) => return complain(&error.to_string(), FAILED),
+    };
+    let text = if arguments.json { serde_json::to_string(&report).unwrap_or_default() } else { report.to_string() };
+    let _ = writeln!(stdout(), "{text}");
+    if report.played { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
 fn check(path: &Path) -> ExitCode {
@@ -70,7 +147,7 @@ fn run(path: &Path) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    start_log();
+    start_log(DEFAULT_LOG);
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&format!("{error:#}"), FAILED),
@@ -99,8 +176,8 @@ fn complain(message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn start_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+fn start_log(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)

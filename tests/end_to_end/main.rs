@@ -9,6 +9,7 @@ mod networks;
 mod offers;
 mod page;
 mod picture;
+mod play;
 mod shutdown;
 mod signalling;
 #[path = "../support/mod.rs"]
