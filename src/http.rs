@@ -13,7 +13,12 @@ mod serve;
 mod signalling;
 mod whep;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware, routing::get};
 use socket2::{Domain, Socket, Type};
@@ -58,14 +63,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the port.
+    /// Opens the port. `0.0.0.0` and `[::]` both mean every address of both families, where the machine has IPv6.
     ///
     /// # Errors
     /// [`BindError`] when it is taken or the address is not this machine's.
     pub fn bind(config: &Config) -> Result<Self, BindError> {
         let fault = |source| BindError { address: config.listen, source };
         let listener = listen(config.listen).map_err(fault)?;
-        let address = listener.local_addr().map_err(fault)?;
+        let mut address = listener.local_addr().map_err(fault)?;
+        if matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()) {
+            address.set_ip(Ipv4Addr::UNSPECIFIED.into());
+        }
         Ok(Self { listener, address })
     }
 
@@ -81,10 +89,22 @@ impl Server {
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port());
+    match address.ip() {
+        ip if ip.is_unspecified() => match open(both) {
+            // A machine without IPv6.
+            Err(e) if address.is_ipv4() && e.kind() != io::ErrorKind::AddrInUse => open(address),
+            opened => opened,
+        },
+        _ => open(address),
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(false)?;
+        socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
