@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     http::{Context, Server},
     hub::{Camera, CameraState, Hub},
-    peer::Peers,
+    peer::{self, Peers},
     shutdown::Signals,
     source::{
         self,
@@ -67,6 +67,15 @@ pub fn pipeline_report(config: &Config) -> Vec<String> {
         }
     }));
     report
+}
+
+/// The addresses that viewers would be told of, in lines for a person. Asks name servers and STUN servers, nobody else.
+///
+/// # Errors
+/// When the system has no sockets to ask with.
+pub fn address_report(config: &Config) -> anyhow::Result<Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(peer::survey(&config.peer))?)
 }
 
 /// Everything that is needed to run, with its ports open and nothing moving yet.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use camgate::{
-    app::{App, pipeline_faults, pipeline_report},
+    app::{App, address_report, pipeline_faults, pipeline_report},
     config::{self, Config},
     play::{self, Token},
     shutdown::Signals,
@@ -133,7 +133,8 @@ fn check(path: &Path) -> ExitCode {
             let noun = if cameras == 1 { "camera" } else { "cameras" };
             // Nobody to tell is no failure.
             let _ = writeln!(stdout(), "{}: good, {cameras} {noun}", path.display());
-            for line in pipeline_report(&config) {
+            let addresses = address_report(&config).unwrap_or_else(|error| vec![format!("{error:#}")]);
+            for line in pipeline_report(&config).into_iter().chain(addresses) {
                 let _ = writeln!(stdout(), "{line}");
             }
             ExitCode::SUCCESS

@@ -4,6 +4,7 @@
 //! layer that knows webrtc-rs. A session is sans-I/O (no socket, no clock), a worker drives many of them, the
 //! directory tells which datagram belongs to which session.
 
+mod addresses;
 mod candidates;
 mod config;
 mod directory;
@@ -22,6 +23,7 @@ mod repairs;
 mod session;
 mod socket;
 mod status;
+mod survey;
 mod tcp;
 mod train;
 mod transport;
@@ -35,4 +37,5 @@ pub use negotiation::Refusal;
 pub use peers::{Answer, Drops, OpenError, Peers};
 pub use port::BindError;
 pub use status::{Phase, SessionId, SessionStatus};
+pub use survey::survey;
 pub use transport::{Remote, Transport};

@@ -47,6 +47,21 @@ fn the_shipped_configuration_is_good() {
 }
 
 #[test]
+fn the_addresses_that_viewers_are_offered_are_listed() {
+    let config = b"[webrtc]\nlisten = \"0.0.0.0:0\"\nadvertise = [\"203.0.113.7\"]\ninclude_interfaces = [\"lo\", \"10.0.0.0/8\"]\n\
+        exclude_interfaces = [\"::1\", \"e*\"]\nice_servers = [\"stun:127.0.0.1:9\"]\n";
+    let folder = Folder::with("addresses", config);
+    let output = check(&folder.0, &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let offered: Vec<_> = text.lines().filter(|line| line.starts_with("viewers are offered ")).collect();
+    assert_eq!(offered.len(), 2, "{text}");
+    assert!(offered[0].starts_with("viewers are offered 203.0.113.7:"), "{text}");
+    assert!(offered[0].ends_with(" (host, [webrtc] advertise)"), "{text}");
+    assert!(offered[1].starts_with("viewers are offered 127.0.0.1:") && offered[1].ends_with(" (host, lo)"), "{text}");
+}
+
+#[test]
 fn a_placeholder_without_a_good_value_is_a_fault() {
     let config = b"[[camera]]\nname = \"desk\"\npipeline = \"cam\"\n[[camera]]\nname = \"attic\"\npipeline = \"cam\"\n\
         [camera.with]\ndevice = \"/dev/video0 ! filesink location=/etc/passwd\"\n";

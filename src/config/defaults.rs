@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::peer::IceMode;
 use crate::source::config::{Audio, Start, Transport};
 
 /// All interfaces, so that a phone on the LAN reaches a fresh installation; no root is needed for this port.
@@ -31,6 +32,9 @@ pub(super) const EXCLUDED_INTERFACES: [&str; 11] = [
     "cali*",
     "cilium*",
 ];
+
+/// A gateway at home is behind a NAT, which only checks of its own open.
+pub(super) const ICE: IceMode = IceMode::Full;
 
 /// About 200 MB of session memory (at most 450 kB each): more than a household needs, less than a Raspberry Pi has.
 pub(super) const MAX_SESSIONS: usize = 500;

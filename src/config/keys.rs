@@ -102,6 +102,7 @@ pub(super) static WEBRTC: Section = Section {
         key("advertise", Kind::TextList(ADVERTISE_WORDS)),
         key("include_interfaces", Kind::TextList(INTERFACE_WORDS)),
         key("exclude_interfaces", Kind::TextList(INTERFACE_WORDS)),
+        key("ice", Kind::Choice(&["full", "lite"])),
         key("ice_servers", Kind::IceServers),
         key("max_sessions", Kind::Integer { min: 1, max: 100_000 }),
     ],

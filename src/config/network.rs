@@ -33,6 +33,7 @@ pub(super) struct WebrtcSection {
     advertise: Option<Vec<String>>,
     include_interfaces: Option<Vec<String>>,
     exclude_interfaces: Option<Vec<String>>,
+    ice: Option<peer::IceMode>,
     ice_servers: Option<Vec<IceServerEntry>>,
     max_sessions: Option<usize>,
 }
@@ -74,6 +75,7 @@ pub(super) fn webrtc(value: Option<Value>, report: &mut Report<'_>) -> peer::Con
         listen: listen(values.listen, &path, defaults::WEBRTC_LISTEN, report),
         advertise: list(values.advertise.unwrap_or_default(), &path.key("advertise"), ADVERTISE_WORDS, report),
         interfaces,
+        ice: values.ice.unwrap_or(defaults::ICE),
         ice_servers: (ice_servers.into_iter().enumerate())
             .map(|(index, entry)| ice_server(entry, &path.key("ice_servers").index(index), report))
             .collect(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::peer::{Advertise, Credential};
+use crate::peer::{Advertise, Credential, IceMode};
 use crate::source::config::{Credentials, GopLimits, Input, Secret, Start, Transport, parse_url};
 
 /// A folder with a config.toml that is gone with the test.
@@ -90,6 +90,7 @@ fn every_key_arrives() {
         [webrtc]
         listen = "[::1]:0"
         advertise = ["203.0.113.7", "cam.example.org"]
+        ice = "lite"
         include_interfaces = ["eth*", "10.0.0.0/8"]
         exclude_interfaces = ["eth7"]
         ice_servers = ["stun:stun.example.org:3478", { urls = ["turn:turn.example.org"], username = "u", credential = "c" }]
@@ -122,6 +123,7 @@ fn every_key_arrives() {
     let interfaces = &config.peer.interfaces;
     assert_eq!(interfaces.include, ["eth*".parse().unwrap(), "10.0.0.0/8".parse().unwrap()]);
     assert_eq!(interfaces.exclude, ["eth7".parse().unwrap()]);
+    assert_eq!(config.peer.ice, IceMode::Lite);
     let [stun, turn] = config.peer.ice_servers.as_slice() else { panic!("{:?}", config.peer) };
     assert_eq!((stun.urls[0].as_str(), &stun.username), ("stun:stun.example.org:3478", &None));
     assert_eq!((turn.urls[0].is_turn(), &turn.credential), (true, &Some(Credential::new("c"))));

@@ -15,6 +15,7 @@ pub(super) async fn join(context: &Context, name: &str, offer: &str) -> Result<A
     // Somebody who waits counts as a viewer: it is what makes an on-demand camera start.
     let waiting = camera.view();
     let formats = camera.wait_ready(context.start_deadline).await.map_err(|status| Problem::not_live(name, &status))?;
+    context.peers.addresses_settled().await;
     let answer = context.peers.open(&camera, &formats, offer).map_err(|error| Problem::refused(name, &error))?;
     drop(waiting);
     Ok(answer)

@@ -27,6 +27,13 @@ pub enum Origin {
     Listen,
     /// This interface has it.
     Interface(String),
+    /// A router outside maps it to `base`, as `server` saw it (server-reflexive).
+    Reflexive {
+        /// The address of ours.
+        base: SocketAddr,
+        /// The STUN server.
+        server: SocketAddr,
+    },
 }
 
 /// An address of this machine that viewers are not told.
@@ -71,6 +78,9 @@ impl fmt::Display for Candidate {
             Origin::Advertised => write!(f, "{} (host, [webrtc] advertise)", self.address),
             Origin::Listen => write!(f, "{} (host, [webrtc] listen)", self.address),
             Origin::Interface(name) => write!(f, "{} (host, {name})", self.address),
+            Origin::Reflexive { base, server } => {
+                write!(f, "{} (srflx, of {} as {server} sees it)", self.address, base.ip())
+            }
         }
     }
 }
@@ -127,6 +137,20 @@ pub(super) fn gather(
 }
 
 impl Gathered {
+    /// The addresses that are this machine's own.
+    pub(super) fn bases(&self) -> impl Iterator<Item = SocketAddr> {
+        let own = |candidate: &&Candidate| matches!(candidate.origin, Origin::Listen | Origin::Interface(_));
+        self.offered.iter().filter(own).map(|candidate| candidate.address)
+    }
+
+    /// Both lists in one line.
+    pub(super) fn summary(&self) -> String {
+        let list = |items: Vec<String>| if items.is_empty() { "nothing".to_owned() } else { items.join(", ") };
+        let offered = list(self.offered.iter().map(ToString::to_string).collect());
+        let left_out = list(self.left_out.iter().map(ToString::to_string).collect());
+        format!("viewers are offered {offered}; left out: {left_out}")
+    }
+
     fn offer(&mut self, address: SocketAddr, origin: Origin) {
         if !self.offered.iter().any(|candidate| candidate.address == address) {
             self.offered.push(Candidate { address, origin });
@@ -159,7 +183,8 @@ fn reason_against(interface: &Interface, all: &[Interface], selected: &Interface
 
 /// The address of ours that a datagram was sent to, as ICE knows it: it must be one of the candidates.
 pub(super) fn local_address(candidates: &[Candidate], to: Option<IpAddr>, remote: SocketAddr) -> Option<SocketAddr> {
-    let mut addresses = candidates.iter().map(|candidate| candidate.address);
+    let own = candidates.iter().filter(|candidate| !matches!(candidate.origin, Origin::Reflexive { .. }));
+    let mut addresses = own.map(|candidate| candidate.address);
     let exact = addresses.clone().find(|address| Some(address.ip()) == to);
     exact.or_else(|| addresses.find(|address| address.is_ipv4() == remote.is_ipv4()))
 }

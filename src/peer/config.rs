@@ -10,6 +10,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 pub use self::interfaces::{BadInterfacePattern, InterfacePattern, Interfaces};
 
 /// The settings of the WebRTC side.
@@ -21,10 +23,22 @@ pub struct Config {
     pub advertise: Vec<Advertise>,
     /// Which addresses of this machine are offered, where `listen` means all of them.
     pub interfaces: Interfaces,
-    /// STUN and TURN servers that viewers are told to use.
+    /// How much of ICE the gateway does itself.
+    pub ice: IceMode,
+    /// STUN and TURN servers that viewers are told to use, and that the gateway asks for its own address.
     pub ice_servers: Vec<IceServer>,
     /// Sessions at one time; a viewer above it gets 503.
     pub max_sessions: usize,
+}
+
+/// The kind of ICE agent (RFC 8445 section 2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IceMode {
+    /// Sends connectivity checks too, which opens the way through a NAT of its own.
+    Full,
+    /// Only answers the viewer's, and offers only host candidates: for a gateway with a public address.
+    Lite,
 }
 
 /// An address of this gateway as viewers elsewhere see it, without a port.
@@ -118,6 +132,22 @@ impl IceUrl {
     /// The URL as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The host and port of a server that answers STUN over UDP, which TURN servers do, too (RFC 8656 section 3).
+    pub fn udp_server(&self) -> Option<(&str, u16)> {
+        /// RFC 7064 and RFC 7065 section 3.2.
+        const DEFAULT_PORT: u16 = 3478;
+        let (scheme, rest) = self.0.split_once(':')?;
+        let host = rest.strip_suffix("?transport=udp").unwrap_or(rest);
+        if !matches!(scheme, "stun" | "turn") || host.contains('?') {
+            return None;
+        }
+        let (host, port) = match host.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+            _ => (host, DEFAULT_PORT),
+        };
+        Some((host.trim_matches(['[', ']']), port))
     }
 
     /// Whether the server relays media, which it does only for who has a username and a credential.
@@ -239,6 +269,22 @@ mod tests {
         ] {
             assert_eq!(url.parse::<IceUrl>().unwrap().is_turn(), url.starts_with("turn"), "{url}");
         }
+    }
+
+    #[test]
+    fn tells_where_stun_is_answered_over_udp() {
+        let server = |text: &str| {
+            let url = text.parse::<IceUrl>().unwrap();
+            url.udp_server().map(|(host, port)| (host.to_owned(), port))
+        };
+        let at = |host: &str, port| Some((host.to_owned(), port));
+        assert_eq!(server("stun:stun.example.org"), at("stun.example.org", 3478));
+        assert_eq!(server("stun:192.0.2.1:19302"), at("192.0.2.1", 19302));
+        assert_eq!(server("turn:[2001:db8::1]"), at("2001:db8::1", 3478));
+        assert_eq!(server("turn:[2001:db8::1]:99?transport=udp"), at("2001:db8::1", 99));
+        assert_eq!(server("turn:turn.example.org?transport=tcp"), None);
+        assert_eq!(server("turns:turn.example.org"), None);
+        assert_eq!(server("stuns:stun.example.org:5349"), None);
     }
 
     #[test]

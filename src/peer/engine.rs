@@ -21,7 +21,9 @@ use rtc::{
             setting_engine::SettingEngineBuilder,
         },
         sdp::RTCSessionDescription,
-        transport::{CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate},
+        transport::{
+            CandidateConfig, CandidateHostConfig, CandidateServerReflexiveConfig, RTCDtlsRole, RTCIceCandidate,
+        },
     },
     rtp_transceiver::rtp_sender::{
         RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
@@ -31,7 +33,7 @@ use rtc::{
 };
 
 use super::{
-    Candidate,
+    Candidate, IceMode, Origin,
     feedback::{Inbox, Listener},
     negotiation::{Choice, Codec, Frame},
     session::Terms,
@@ -83,6 +85,7 @@ pub(super) struct Blueprint {
     pub(super) offer: String,
     pub(super) choice: Choice,
     pub(super) frame: Frame,
+    pub(super) ice: IceMode,
     /// Credentials of both sides and candidates, up to the first restart.
     pub(super) terms: Terms,
     pub(super) stream_id: String,
@@ -120,7 +123,7 @@ pub(super) fn build(
         Protection::CmHmacSha1 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
     };
     let settings = SettingEngineBuilder::new()
-        .with_lite(false)
+        .with_lite(blueprint.ice == IceMode::Lite)
         // The answer says passive: a ClientHello of ours would be lost until ICE has a pair, and is repeated only after
         // 150 ms (Chromium connects 55 to 70 ms after the answer this way, 200 ms the other).
         .with_answering_dtls_role(RTCDtlsRole::Server)
@@ -161,11 +164,16 @@ pub(super) fn build(
     Ok((connection, answer))
 }
 
-/// Our candidates as webrtc-rs knows them: each of them on UDP and then, for whom nothing else gets through, on TCP.
+/// Our candidates as webrtc-rs knows them: each of them on UDP and then, for whom nothing else gets through, on TCP. What a
+/// router maps to one of ours stands behind that one, by whose address `rtc` is to know it.
 pub(super) fn local_candidates(offered: &[Candidate]) -> Result<Vec<ice::candidate::Candidate>, Error> {
-    let both = [Transport::Udp, Transport::Tcp];
-    let candidates = both.into_iter().flat_map(|transport| offered.iter().map(move |it| (it.address, transport)));
-    candidates.map(|(address, transport)| host_candidate(address, transport)).collect()
+    let own = |candidate: &&Candidate| !matches!(candidate.origin, Origin::Reflexive { .. });
+    let udp = offered.iter().map(|candidate| match candidate.origin {
+        Origin::Reflexive { base, .. } => reflexive_candidate(candidate.address, base),
+        _ => host_candidate(candidate.address, Transport::Udp),
+    });
+    let tcp = offered.iter().filter(own).map(|candidate| host_candidate(candidate.address, Transport::Tcp));
+    udp.chain(tcp).collect()
 }
 
 /// `address` as a host candidate (RFC 8445 section 5.1.1.1). On TCP it is passive (RFC 6544 section 4.5): browsers listen on
@@ -175,14 +183,28 @@ pub(super) fn host_candidate(address: SocketAddr, transport: Transport) -> Resul
         Transport::Udp => TcpType::Unspecified,
         Transport::Tcp => TcpType::Passive,
     };
-    let base_config = CandidateConfig {
+    CandidateHostConfig { base_config: base_config(address, transport), tcp_type }.new_candidate_host()
+}
+
+/// `address` as a server-reflexive candidate of `base` (RFC 8445 section 5.1.1.2).
+fn reflexive_candidate(address: SocketAddr, base: SocketAddr) -> Result<ice::candidate::Candidate, Error> {
+    let config = CandidateServerReflexiveConfig {
+        base_config: base_config(address, Transport::Udp),
+        rel_addr: base.ip().to_string(),
+        rel_port: base.port(),
+        url: None,
+    };
+    config.new_candidate_server_reflexive()
+}
+
+fn base_config(address: SocketAddr, transport: Transport) -> CandidateConfig {
+    CandidateConfig {
         network: transport.name().to_owned(),
         address: address.ip().to_string(),
         port: address.port(),
         component: 1,
         ..CandidateConfig::default()
-    };
-    CandidateHostConfig { base_config, tcp_type }.new_candidate_host()
+    }
 }
 
 fn track(

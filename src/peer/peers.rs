@@ -1,8 +1,8 @@
 //! The door to the viewer's side: opens and closes sessions, tells about them.
 
 use std::{
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, RwLock},
+    net::SocketAddr,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -11,13 +11,13 @@ use thiserror::Error;
 use tokio::{
     sync::oneshot,
     task::{JoinHandle, JoinSet},
-    time::{sleep, timeout},
+    time::sleep,
 };
 use tracing::{error, info, warn};
 
 use super::{
-    Advertise, BindError, Candidate, Config, IceServer, SessionId, SessionStatus,
-    candidates::gather,
+    BindError, Config, IceServer, SessionId, SessionStatus,
+    addresses::Addresses,
     directory::{Directory, Route},
     engine::{Blueprint, Engine},
     ice_description::{IceCredentials, IceFragment},
@@ -31,10 +31,6 @@ use super::{
 };
 use crate::hub::{Camera, Formats};
 
-/// How often advertised host names are looked up again. Dynamic DNS services use a lifetime of one minute.
-const LOOKUP_INTERVAL: Duration = Duration::from_secs(60);
-/// A name server that does not answer by then is asked again at the next interval.
-const LOOKUP_DEADLINE: Duration = Duration::from_secs(5);
 /// After an error of the socket itself, so that it cannot spin.
 const SOCKET_PAUSE: Duration = Duration::from_millis(100);
 
@@ -88,7 +84,7 @@ pub struct Peers {
     workers: Arc<[Handle]>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
-    advertised: RwLock<Vec<IpAddr>>,
+    addresses: Arc<Addresses>,
 }
 
 impl Peers {
@@ -108,12 +104,9 @@ impl Peers {
             handles.push(handle);
             threads.push(thread);
         }
-        let fixed = config.advertise.iter().filter_map(|advertise| match advertise {
-            Advertise::Ip(ip) => Some(*ip),
-            Advertise::Host(_) => None,
-        });
+        let addresses = Arc::new(Addresses::new(config.clone(), port.local_address()));
         let peers = Arc::new(Self {
-            advertised: RwLock::new(fixed.collect()),
+            addresses,
             config,
             engine,
             port,
@@ -122,12 +115,12 @@ impl Peers {
             threads: Mutex::new(threads),
             tasks: Mutex::new(Vec::new()),
         });
-        let mut tasks = vec![tokio::spawn(keep_receiving(peers.clone()))];
         let (directory, workers) = (peers.directory.clone(), peers.workers.clone());
-        tasks.push(tokio::spawn(peers.port.tcp.clone().serve(move |frame| deliver(&directory, &workers, frame))));
-        if peers.config.advertise.iter().any(|advertise| matches!(advertise, Advertise::Host(_))) {
-            tasks.push(tokio::spawn(look_up(peers.clone())));
-        }
+        let tasks = vec![
+            tokio::spawn(keep_receiving(peers.clone())),
+            tokio::spawn(peers.port.tcp.clone().serve(move |frame| deliver(&directory, &workers, frame))),
+            tokio::spawn(peers.addresses.clone().keep(peers.port.clone())),
+        ];
         *peers.tasks.lock().unwrap_or_else(|e| e.into_inner()) = tasks;
         Ok(peers)
     }
@@ -160,6 +153,12 @@ impl Peers {
         negotiation::check(offer)
     }
 
+    /// Waits until the addresses that somebody outside has to tell have been asked for once: at most for a second after the
+    /// start of the program, and never later.
+    pub async fn addresses_settled(&self) {
+        self.addresses.settled().await;
+    }
+
     /// Answers an offer for `camera`, which sends `formats`.
     ///
     /// # Errors
@@ -168,13 +167,14 @@ impl Peers {
         let Negotiated { choice, offer, candidates, frame, note } = negotiation::negotiate(offer, formats)?;
         let id = SessionId::random();
         let status = Arc::new(SessionStatus::new(id, camera.name().clone()));
-        let (offered, own) = self.addresses();
+        let (offered, own) = self.addresses.gather();
         let theirs = IceCredentials::of(&offer)
             .ok_or_else(|| Refusal::Malformed("it has no a=ice-ufrag with an a=ice-pwd".to_owned()))?;
         let blueprint = Blueprint {
             offer,
             choice,
             frame,
+            ice: self.config.ice,
             terms: Terms { ours: credentials(), theirs, offered, candidates },
             stream_id: format!("camgate-{}", camera.name()),
             video_ssrc: rand::random(),
@@ -231,7 +231,7 @@ impl Peers {
     ) -> Result<IceUpdate, IceUpdateError> {
         let route = self.directory.find(id).filter(|(_, status)| status.camera.as_str() == camera);
         let (route, _) = route.ok_or(IceUpdateError::NoSuchSession)?;
-        let update = Change { expected, fragment, ours: credentials(), offered: self.addresses().0 };
+        let update = Change { expected, fragment, ours: credentials(), offered: self.addresses.gather().0 };
         let (done, wait) = oneshot::channel();
         let command = Command::UpdateIce(id, Box::new(update), done);
         self.workers[route.worker].commands.send(command).map_err(|_| IceUpdateError::NoSuchSession)?;
@@ -266,14 +266,6 @@ impl Peers {
     /// Connections that viewers have on TCP now.
     pub fn tcp_connections(&self) -> usize {
         self.port.tcp.connections()
-    }
-
-    /// What viewers are offered, and what this machine has.
-    fn addresses(&self) -> (Vec<Candidate>, Vec<IpAddr>) {
-        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-        let advertised = self.advertised.read().unwrap_or_else(|e| e.into_inner()).clone();
-        let gathered = gather(self.port.local_address(), &interfaces, &self.config.interfaces, &advertised);
-        (gathered.offered, interfaces.iter().map(if_addrs::Interface::ip).collect())
     }
 
     /// Says goodbye to every viewer and ends all threads and tasks.
@@ -322,7 +314,9 @@ async fn receive(peers: Arc<Peers>) {
     let mut buffers = peers.port.udp.buffers();
     loop {
         let read = peers.port.udp.receive(&mut buffers, |datagram| {
-            deliver(&peers.directory, &peers.workers, datagram);
+            if !peers.addresses.take(&datagram) {
+                deliver(&peers.directory, &peers.workers, datagram);
+            }
         });
         if let Err(error) = read.await {
             warn!(%error, "cannot read the WebRTC port");
@@ -336,25 +330,4 @@ fn deliver(directory: &Directory, workers: &[Handle], datagram: Received) -> Opt
     let route = directory.route(datagram.remote, &datagram.data, datagram.at)?;
     workers[route.worker].deliver(route.session, datagram);
     Some(route.session)
-}
-
-/// Keeps the addresses of advertised host names fresh.
-async fn look_up(peers: Arc<Peers>) {
-    loop {
-        let mut found = Vec::new();
-        for advertise in &peers.config.advertise {
-            match advertise {
-                Advertise::Ip(ip) => found.push(*ip),
-                Advertise::Host(name) => {
-                    match timeout(LOOKUP_DEADLINE, tokio::net::lookup_host((name.as_str(), 0))).await {
-                        Ok(Ok(addresses)) => found.extend(addresses.map(|address| address.ip())),
-                        Ok(Err(error)) => warn!(%name, %error, "cannot look up this name of [webrtc] advertise"),
-                        Err(_) => warn!(%name, "no answer to the look-up of this name of [webrtc] advertise"),
-                    }
-                }
-            }
-        }
-        *peers.advertised.write().unwrap_or_else(|e| e.into_inner()) = found;
-        sleep(LOOKUP_INTERVAL).await;
-    }
 }

@@ -107,7 +107,7 @@ impl Session {
         let inbox = Inbox::default();
         let (connection, answer) = connect(&engine, &blueprint, Protection::Gcm, inbox.clone(), now)?;
         let offered = blueprint.terms.offered.clone();
-        let ice = Ice::new(engine.provider(), blueprint.terms.clone(), now)?;
+        let ice = Ice::new(engine.provider(), blueprint.ice, blueprint.terms.clone(), now)?;
         let playback = Playback::new(&blueprint, status.clone(), now);
         let hello = Hello::Awaited { reader: HelloReader::default(), gcm: None, held: Vec::new() };
         let listening = blueprint.choice.audio.as_ref().map(|_| viewing.camera().listen());

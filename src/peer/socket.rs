@@ -107,15 +107,24 @@ impl Socket {
             }
         }
         for datagram in train.bytes.chunks(train.segment.max(1)) {
-            let transmit = self.transmit(train, datagram, None);
+            let transmit = self.transmit(train.source, train.destination, datagram, None);
             if self.singles.try_send((&self.io).into(), &transmit).is_err() {
                 self.refused.add(1);
             }
         }
     }
 
+    /// Sends one datagram from `source`, an address of this machine.
+    ///
+    /// # Errors
+    /// What the system says, such as that there is no route.
+    pub(super) fn send_one(&self, source: IpAddr, destination: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        let transmit = self.transmit(Some(source), destination, datagram, None);
+        self.singles.try_send((&self.io).into(), &transmit)
+    }
+
     fn send_train(&self, train: &Train) -> io::Result<()> {
-        let transmit = self.transmit(train, &train.bytes, Some(train.segment));
+        let transmit = self.transmit(train.source, train.destination, &train.bytes, Some(train.segment));
         let trains = self.trains.read().unwrap_or_else(|e| e.into_inner());
         trains.state.try_send((&self.io).into(), &transmit)
     }
@@ -131,12 +140,18 @@ impl Socket {
         }
     }
 
-    fn transmit<'a>(&self, train: &Train, contents: &'a [u8], segment_size: Option<usize>) -> Transmit<'a> {
-        let destination = match (train.destination, self.v6) {
+    fn transmit<'a>(
+        &self,
+        src_ip: Option<IpAddr>,
+        destination: SocketAddr,
+        contents: &'a [u8],
+        segment_size: Option<usize>,
+    ) -> Transmit<'a> {
+        let destination = match (destination, self.v6) {
             (SocketAddr::V4(v4), true) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
             (other, _) => other,
         };
-        Transmit { destination, ecn: None, contents, segment_size, src_ip: train.source }
+        Transmit { destination, ecn: None, contents, segment_size, src_ip }
     }
 
     /// Waits for datagrams and hands each to `take`.

@@ -1,8 +1,24 @@
 //! Which addresses the gateway listens on and offers.
 
-use std::net::{Ipv6Addr, TcpListener};
+use std::{
+    net::{Ipv6Addr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use crate::support::gateway::Gateway;
+use tokio::net::UdpSocket;
+
+use crate::{
+    LIMIT, gateway,
+    support::{
+        browser::Browser,
+        camera::Camera,
+        gateway::Gateway,
+        viewer::{Kind, Viewer},
+    },
+};
 
 /// The port behind the last colon.
 fn port(address: &str) -> u16 {
@@ -31,4 +47,116 @@ async fn every_address_means_both_families() {
         let v4 = format!("http://127.0.0.1:{}/healthz", port(only.http_address()));
         assert!(only.http().get(&v4).send().await.is_err(), "one address is one address");
     }
+}
+
+/// A STUN server (RFC 8489) that sees every client at 203.0.113.7, port 4567; it counts the requests.
+async fn stun_server() -> (u16, Arc<AtomicUsize>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let port = socket.local_addr().expect("an address").port();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = requests.clone();
+    tokio::spawn(async move {
+        let mut buffer = [0; 1_500];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            assert!(length >= 20 && buffer.starts_with(&[0, 1]), "a Binding request");
+            count.fetch_add(1, Ordering::Relaxed);
+            let mut response = vec![0x01, 0x01, 0, 12];
+            response.extend_from_slice(&buffer[4..20]);
+            // XOR-MAPPED-ADDRESS (section 14.2): family IPv4, port and address mixed with the magic cookie.
+            response.extend_from_slice(&[0x00, 0x20, 0, 8, 0, 1]);
+            response.extend((4_567_u16 ^ 0x2112).to_be_bytes());
+            response.extend((u32::from_be_bytes([203, 0, 113, 7]) ^ 0x2112_a442).to_be_bytes());
+            let _ = socket.send_to(&response, from).await;
+        }
+    });
+    (port, requests)
+}
+
+fn candidates(answer: &str) -> Vec<&str> {
+    answer.lines().filter(|line| line.starts_with("a=candidate:")).collect()
+}
+
+#[tokio::test]
+async fn what_a_stun_server_sees_is_offered_and_asked_for_once_for_all_viewers() {
+    let (port, requests) = stun_server().await;
+    let camera = Camera::builder().start();
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
+        .webrtc(&format!("ice_servers = [\"stun:127.0.0.1:{port}\"]"))
+        .config(camera.toml("front"))
+        .spawn()
+        .await;
+    let own_port = self::port(gateway.webrtc_address());
+    for _ in 0..3 {
+        let viewer = Viewer::join(gateway.whep("front")).await;
+        let expected = format!("203.0.113.7 4567 typ srflx raddr 127.0.0.1 rport {own_port}");
+        let candidates = candidates(viewer.answer());
+        assert!(candidates.iter().any(|candidate| candidate.contains(&expected)), "{candidates:?}");
+        viewer.wait_packets(Kind::Video, 10, LIMIT).await;
+    }
+    assert_eq!(requests.load(Ordering::Relaxed), 1);
+    gateway.wait_log("203.0.113.7:4567", LIMIT).await;
+}
+
+#[tokio::test]
+async fn a_stun_server_that_does_not_answer_keeps_nobody_waiting_for_it() {
+    let silent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let camera = Camera::builder().start();
+    let servers =
+        format!("ice_servers = [\"stun:{}\", \"stun:nowhere.invalid\"]", silent.local_addr().expect("an address"));
+    let gateway =
+        Gateway::builder(env!("CARGO_BIN_EXE_camgate")).webrtc(&servers).config(camera.toml("front")).spawn().await;
+    let viewer = Viewer::join(gateway.whep("front")).await;
+    viewer.wait_packets(Kind::Video, 10, LIMIT).await;
+    assert!(!viewer.answer().contains("srflx"), "{}", viewer.answer());
+    gateway.wait_log("no server of [webrtc] ice_servers answers over UDP", LIMIT).await;
+}
+
+#[tokio::test]
+async fn ice_lite_answers_only_and_connects_all_the_same() {
+    let (port, requests) = stun_server().await;
+    let camera = Camera::builder().start();
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
+        .webrtc(&format!("ice = \"lite\"\nice_servers = [\"stun:127.0.0.1:{port}\"]"))
+        .config(camera.toml("front"))
+        .spawn()
+        .await;
+    let viewer = Viewer::join(gateway.whep("front")).await;
+    viewer.wait_packets(Kind::Video, 30, LIMIT).await;
+    assert!(viewer.answer().contains("a=ice-lite"), "{}", viewer.answer());
+    let candidates = candidates(viewer.answer());
+    assert!(!candidates.is_empty() && candidates.iter().all(|it| it.contains("typ host")), "{candidates:?}");
+    let old = Viewer::builder(gateway.whep("front")).sha1_only(true).join().await;
+    old.wait_packets(Kind::Video, 30, LIMIT).await;
+    let browser = Browser::start().await;
+    browser.open_bare(&gateway.whep("front"), LIMIT).await;
+    browser.wait_decoded(15, LIMIT).await;
+    assert_eq!(requests.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_browser_that_hides_its_addresses_is_found_by_its_checks() {
+    let camera = Camera::builder().start();
+    let gateway = gateway(&camera, "").await;
+    let browser = Browser::builder().hide_addresses(true).start().await;
+    browser.open_bare(&gateway.whep("front"), LIMIT).await;
+    browser.wait_decoded(15, LIMIT).await;
+    let offer = browser.eval("window.__bare.pc.localDescription.sdp").await;
+    let offer = offer.as_str().expect("an offer");
+    let hidden = candidates(offer);
+    assert!(!hidden.is_empty() && hidden.iter().all(|candidate| candidate.contains(".local ")), "{hidden:?}");
+    let remote = gateway.sessions().await[0]["remote"].as_str().expect("an address").to_owned();
+    assert!(!remote.contains(".local"), "{remote}");
+}
+
+#[tokio::test]
+async fn the_log_tells_what_is_offered_and_what_is_left_out() {
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
+        .webrtc_listen("0.0.0.0:0")
+        .webrtc("include_interfaces = [\"lo\"]\nexclude_interfaces = [\"::1\"]\nadvertise = [\"198.51.100.1\", \"localhost\"]")
+        .spawn()
+        .await;
+    gateway.wait_log("viewers are offered 198.51.100.1:", LIMIT).await;
+    let line = gateway.find_log("viewers are offered").expect("a line");
+    assert!(line.contains("(host, [webrtc] advertise), 127.0.0.1:"), "{line}");
+    assert!(!line.contains("::1]"), "{line}");
 }

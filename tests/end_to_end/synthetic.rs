@@ -37,6 +37,7 @@ impl Bench {
             listen: any,
             advertise: Vec::new(),
             interfaces: peer::Interfaces::default(),
+            ice: peer::IceMode::Full,
             ice_servers: Vec::new(),
             max_sessions: 10,
         };

@@ -13,7 +13,7 @@ use rtc::{
     crypto::RTCCryptoProvider,
     ice::{
         Agent, AgentConfig,
-        candidate::{Candidate, unmarshal_candidate},
+        candidate::{Candidate, CandidateType, unmarshal_candidate},
         mdns::MulticastDnsMode,
         state::ConnectionState,
     },
@@ -23,6 +23,7 @@ use rtc::{
 
 use super::datagram::{is_stun_request, is_stun_response};
 use crate::peer::{
+    IceMode,
     engine::local_candidates,
     ice_description::{IceCredentials, useful_candidates},
 };
@@ -52,6 +53,7 @@ pub(in crate::peer) struct Terms {
 /// ICE of one session.
 pub(super) struct Ice {
     provider: Arc<dyn RTCCryptoProvider>,
+    mode: IceMode,
     current: Generation,
     /// A restart that has no pair yet.
     next: Option<Generation>,
@@ -62,9 +64,14 @@ pub(super) struct Ice {
 }
 
 impl Ice {
-    pub(super) fn new(provider: Arc<dyn RTCCryptoProvider>, terms: Terms, now: Instant) -> Result<Self, Error> {
-        let current = Generation::new(provider.clone(), terms, now)?;
-        Ok(Self { provider, current, next: None, path: None, retired: Vec::new() })
+    pub(super) fn new(
+        provider: Arc<dyn RTCCryptoProvider>,
+        mode: IceMode,
+        terms: Terms,
+        now: Instant,
+    ) -> Result<Self, Error> {
+        let current = Generation::new(provider.clone(), mode, terms, now)?;
+        Ok(Self { provider, mode, current, next: None, path: None, retired: Vec::new() })
     }
 
     /// Begins a restart; one that is under way is forgotten.
@@ -72,7 +79,7 @@ impl Ice {
     /// # Errors
     /// What `rtc` does not like about the terms; nothing has changed then.
     pub(super) fn restart(&mut self, terms: Terms, now: Instant) -> Result<(), Error> {
-        let next = Generation::new(self.provider.clone(), terms, now)?;
+        let next = Generation::new(self.provider.clone(), self.mode, terms, now)?;
         if let Some(given_up) = self.next.replace(next) {
             self.retired.push(given_up.ours.ufrag);
         }
@@ -169,9 +176,12 @@ struct Generation {
 }
 
 impl Generation {
-    fn new(provider: Arc<dyn RTCCryptoProvider>, terms: Terms, now: Instant) -> Result<Self, Error> {
+    fn new(provider: Arc<dyn RTCCryptoProvider>, mode: IceMode, terms: Terms, now: Instant) -> Result<Self, Error> {
         let Terms { ours, theirs, offered, candidates } = terms;
         let config = AgentConfig {
+            lite: mode == IceMode::Lite,
+            // rtc asks this of a lite agent, which gathers nothing else either.
+            candidate_types: if mode == IceMode::Lite { vec![CandidateType::Host] } else { Vec::new() },
             local_ufrag: ours.ufrag.clone(),
             local_pwd: ours.pwd.clone(),
             // Would open a multicast socket per session and fail where there is no multicast route.
