@@ -11,7 +11,7 @@
 //!
 //! The way of a value: `document` reads the file and remembers lines, `environment` finds what the variables
 //! set, the `config` crate lays one over the other, `check` compares each section with the table in `keys` and lets
-//! serde fill a struct of plain values, and `network`, `pipelines` and `camera` turn these into the types of the
+//! serde fill a struct of plain values, and `network`, `ice_servers`, `pipelines` and `camera` turn these into the types of the
 //! layers, with `defaults` for what is not there. A fault goes to the `report`, which knows where the value came
 //! from. No message shows a password, a credential or the inside of a URL.
 
@@ -37,11 +37,13 @@ mod defaults;
 mod document;
 mod environment;
 mod fault;
+mod ice_servers;
 mod key_path;
 mod keys;
 mod network;
 mod pipelines;
 mod report;
+mod secret_file;
 #[cfg(test)]
 mod tests;
 

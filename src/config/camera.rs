@@ -1,9 +1,7 @@
 //! One `[[camera]]`: what it says, as the settings of a source.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ::config::{Value, ValueKind};
 use serde::Deserialize;
@@ -16,6 +14,7 @@ use super::keys::{self, NAME_WORDS};
 use super::network::seconds;
 use super::pipelines::Pipelines;
 use super::report::Report;
+use super::secret_file;
 use crate::source;
 use crate::source::config::{Audio, CameraName, Credentials, GopLimits, Input, Secret, Start, Transport, parse_url};
 
@@ -134,7 +133,7 @@ fn credentials(camera: &Checked<CameraSection>, path: &KeyPath, report: &mut Rep
             let file = report.document().folder().join(file);
             let fault =
                 |reason| report.add(&path.key("password_file"), Problem::PasswordFile { file: file.clone(), reason });
-            Some(read_password(&file).map_err(fault).ok()?)
+            Some(secret_file::read(&file).map_err(fault).ok()?)
         }
         (None, None) => None,
     };
@@ -151,24 +150,6 @@ fn credentials(camera: &Checked<CameraSection>, path: &KeyPath, report: &mut Rep
         _ => {}
     }
     None
-}
-
-/// Reads a password without the line break that editors and `echo` put at the end.
-fn read_password(file: &Path) -> Result<Secret, String> {
-    /// Far more than any camera takes; keeps a wrong path such as /dev/zero from filling the memory.
-    const MAX_BYTES: u64 = 4096;
-    let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    read.map_err(|error| format!("cannot be read ({error})"))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(format!("is longer than {MAX_BYTES} bytes"));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
-    let password = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-    if password.is_empty() {
-        return Err("is empty".into());
-    }
-    Ok(Secret::new(password))
 }
 
 impl Checked<CameraSection> {

@@ -36,6 +36,9 @@ pub(super) const EXCLUDED_INTERFACES: [&str; 11] = [
 /// A gateway at home is behind a NAT, which only checks of its own open.
 pub(super) const ICE: IceMode = IceMode::Full;
 
+/// What coturn's documentation recommends: a viewer may reload the page for a day before it asks again.
+pub(super) const TURN_LIFETIME: Duration = Duration::from_secs(86_400);
+
 /// About 200 MB of session memory (at most 450 kB each): more than a household needs, less than a Raspberry Pi has.
 pub(super) const MAX_SESSIONS: usize = 500;
 

@@ -144,6 +144,10 @@ pub(super) enum Problem {
     TwoPasswords,
     #[error("found {file:?}, which {reason}, allowed: a readable file with nothing but the password")]
     PasswordFile { file: PathBuf, reason: String },
+    #[error("found both {first} and {second}, allowed: at most one of the two")]
+    Exclusive { first: &'static str, second: &'static str },
+    #[error("found {file:?}, which {reason}, allowed: a readable file with nothing but the secret")]
+    SecretFile { file: PathBuf, reason: String },
     #[error("found a key that a camera with {input} does not have, allowed: only together with {needs}")]
     Misplaced { input: &'static str, needs: &'static str },
     #[error("found {name:?}, but no {name}.launch in {searched}, allowed: {available}")]

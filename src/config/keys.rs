@@ -115,6 +115,9 @@ pub(super) static ICE_SERVER: Section = Section {
         key("urls", Kind::TextList(ICE_URL_WORDS)),
         key("username", Kind::Text("the user of the TURN server")),
         key("credential", Kind::Secret("the password of that user")),
+        key("secret", Kind::Secret("the secret that the TURN server shares")),
+        key("secret_file", Kind::Text("a file with nothing but the secret")),
+        key("lifetime_seconds", Kind::Seconds { min: 60.0, max: 604_800.0 }),
     ],
 };
 

@@ -10,11 +10,10 @@ use serde::Deserialize;
 
 use super::check::{self, Checked, quote};
 use super::defaults;
-use super::fault::Problem;
+use super::ice_servers::{self, IceServerEntry};
 use super::key_path::KeyPath;
-use super::keys::{self, ADVERTISE_WORDS, ICE_URL_WORDS, INTERFACE_WORDS, LISTEN_WORDS};
+use super::keys::{self, ADVERTISE_WORDS, INTERFACE_WORDS, LISTEN_WORDS};
 use super::report::Report;
-use crate::source::config::Secret;
 use crate::{http, peer};
 
 /// `[http]` as serde reads it.
@@ -36,23 +35,6 @@ pub(super) struct WebrtcSection {
     ice: Option<peer::IceMode>,
     ice_servers: Option<Vec<IceServerEntry>>,
     max_sessions: Option<usize>,
-}
-
-/// One entry of `ice_servers` as serde reads it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum IceServerEntry {
-    Url(String),
-    Table(IceServerSection),
-}
-
-/// A table in `ice_servers` as serde reads it.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct IceServerSection {
-    urls: Option<Vec<String>>,
-    username: Option<String>,
-    credential: Option<Secret>,
 }
 
 /// Reads `[http]`.
@@ -77,7 +59,7 @@ pub(super) fn webrtc(value: Option<Value>, report: &mut Report<'_>) -> peer::Con
         interfaces,
         ice: values.ice.unwrap_or(defaults::ICE),
         ice_servers: (ice_servers.into_iter().enumerate())
-            .map(|(index, entry)| ice_server(entry, &path.key("ice_servers").index(index), report))
+            .map(|(index, entry)| ice_servers::ice_server(entry, &path.key("ice_servers").index(index), report))
             .collect(),
         max_sessions: values.max_sessions.unwrap_or(defaults::MAX_SESSIONS),
     }
@@ -110,39 +92,6 @@ fn list<T: FromStr<Err: Display>>(
         text.parse().map_err(refuse).ok()
     };
     entries.filter_map(parse).collect()
-}
-
-fn ice_server(entry: IceServerEntry, path: &KeyPath, report: &mut Report<'_>) -> peer::IceServer {
-    let (urls, urls_path, username, credential) = match entry {
-        IceServerEntry::Url(url) => (vec![(url, path.clone())], path.clone(), None, None),
-        IceServerEntry::Table(table) => {
-            let urls_path = path.key("urls");
-            let urls = table.urls.unwrap_or_default().into_iter().enumerate();
-            let urls = urls.map(|(index, url)| (url, urls_path.index(index))).collect();
-            (urls, urls_path, table.username, table.credential)
-        }
-    };
-    if urls.is_empty() {
-        report.value(&urls_path, "no URL", format_args!("at least one {ICE_URL_WORDS}"));
-    }
-    let urls: Vec<peer::IceUrl> = (urls.into_iter())
-        .filter_map(|(url, path)| {
-            let refuse = |why| report.value(&path, format!("{} ({why})", quote(&url)), ICE_URL_WORDS);
-            url.parse().map_err(refuse).ok()
-        })
-        .collect();
-    match (&username, &credential) {
-        (Some(_), None) => report.add(path, Problem::Unpaired { given: "username", missing: "credential" }),
-        (None, Some(_)) => report.add(path, Problem::Unpaired { given: "credential", missing: "username" }),
-        (None, None) if urls.iter().any(peer::IceUrl::is_turn) => report.value(
-            path,
-            "a turn URL without username and credential",
-            "{ urls = [\"turn:...\"], username = \"...\", credential = \"...\" }",
-        ),
-        _ => {}
-    }
-    let credential = credential.map(|credential| peer::Credential::new(credential.expose()));
-    peer::IceServer { urls, username, credential }
 }
 
 fn listen(text: Option<String>, section: &KeyPath, default: SocketAddr, report: &mut Report<'_>) -> SocketAddr {

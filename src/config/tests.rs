@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::peer::{Advertise, Credential, IceMode};
+use crate::peer::{Advertise, Credential, IceMode, TurnLogin};
 use crate::source::config::{Credentials, GopLimits, Input, Secret, Start, Transport, parse_url};
 
 /// A folder with a config.toml that is gone with the test.
@@ -125,8 +125,9 @@ fn every_key_arrives() {
     assert_eq!(interfaces.exclude, ["eth7".parse().unwrap()]);
     assert_eq!(config.peer.ice, IceMode::Lite);
     let [stun, turn] = config.peer.ice_servers.as_slice() else { panic!("{:?}", config.peer) };
-    assert_eq!((stun.urls[0].as_str(), &stun.username), ("stun:stun.example.org:3478", &None));
-    assert_eq!((turn.urls[0].is_turn(), &turn.credential), (true, &Some(Credential::new("c"))));
+    assert_eq!((stun.urls[0].as_str(), &stun.login), ("stun:stun.example.org:3478", &None));
+    let login = TurnLogin::Fixed { username: "u".into(), credential: Credential::new("c") };
+    assert_eq!((turn.urls[0].is_turn(), &turn.login), (true, &Some(login)));
     assert_eq!(config.peer.max_sessions, 7);
     assert_eq!(config.shutdown_grace, Duration::ZERO);
 
@@ -157,6 +158,48 @@ fn naming_interfaces_to_include_replaces_what_is_left_out_by_default() {
         "config.toml:4: webrtc.exclude_interfaces[1]: found \"10.0.0/8\" (neither the name of an interface nor a network), \
          allowed: names of interfaces",
     );
+}
+
+#[test]
+fn a_turn_server_may_share_a_secret() {
+    let folder = Folder::with(
+        "[webrtc]\nice_servers = [{ urls = [\"turn:a\"], secret = \"north\", username = \"camgate\", lifetime_seconds = 600 },\n\
+         { urls = [\"turn:b\"], secret_file = \"turn.secret\" }]",
+    );
+    folder.file("turn.secret", "south\n");
+    let config = folder.load(&[]).unwrap();
+    let shared = |secret: &str, name: Option<&str>, seconds| TurnLogin::Shared {
+        secret: Credential::new(secret),
+        name: name.map(str::to_owned),
+        lifetime: Duration::from_secs(seconds),
+    };
+    let logins: Vec<_> = config.peer.ice_servers.iter().map(|server| server.login.clone()).collect();
+    assert_eq!(logins, [Some(shared("north", Some("camgate"), 600)), Some(shared("south", None, 86_400))]);
+}
+
+#[test]
+fn fault_turn_logins() {
+    let fault = |keys: &str| faults(&format!("[webrtc]\nice_servers = [\n{{ urls = [\"turn:a\"], {keys} }}]"));
+    let place = "config.toml:3: webrtc.ice_servers[0]";
+    for (keys, expected) in [
+        ("username = \"u\"", ": found a username without credential, secret or secret_file"),
+        ("credential = \"hunter2\"", ": found a credential without username"),
+        ("username = \"u\", credential = \"hunter2\", secret = \"hunter2\"", ": found both credential and secret"),
+        ("secret = \"hunter2\", secret_file = \"x\"", ".secret_file: found both secret and secret_file"),
+        ("secret_file = \"none\"", ".secret_file: found \"none\", which cannot be read (No such file"),
+        (
+            "secret = \"hunter2\", lifetime_seconds = 5",
+            ".lifetime_seconds: found 5, allowed: seconds from 60 to 604800",
+        ),
+        (
+            "username = \"u\", credential = \"hunter2\", lifetime_seconds = 600",
+            ".lifetime_seconds: found a lifetime_seconds without secret or secret_file",
+        ),
+    ] {
+        let messages = fault(keys);
+        assert_starts(&messages, &format!("{place}{expected}"));
+        assert!(!messages.contains("hunter2"), "{messages}");
+    }
 }
 
 #[test]
@@ -499,7 +542,7 @@ fn fault_advertise_and_ice_servers() {
     let messages = faults("webrtc.ice_servers = [\"turn:a\"]");
     assert_starts(
         &messages,
-        "config.toml:1: webrtc.ice_servers[0]: found a turn URL without username and credential, allowed: {",
+        "config.toml:1: webrtc.ice_servers[0]: found a turn URL without username and credential and without secret, allowed: {",
     );
     let messages = faults("webrtc.ice_servers = [{}]");
     assert_starts(&messages, "config.toml:1: webrtc.ice_servers[0].urls: found no URL, allowed: at least one stun:");
@@ -612,7 +655,7 @@ fn the_table_of_keys_is_that_of_the_structs() {
     for (section, fields) in [
         (&keys::HTTP, fields::<network::HttpSection>()),
         (&keys::WEBRTC, fields::<network::WebrtcSection>()),
-        (&keys::ICE_SERVER, fields::<network::IceServerSection>()),
+        (&keys::ICE_SERVER, fields::<ice_servers::IceServerSection>()),
         (&keys::PIPELINES, fields::<pipelines::PipelinesSection>()),
         (&keys::SHUTDOWN, fields::<ShutdownSection>()),
         (&keys::CAMERA, fields::<camera::CameraSection>()),

@@ -4,6 +4,7 @@
 //! that cannot be wrong: an address that nobody can send to, a host name with a port, and a URL that no browser would
 //! accept are refused here. Names are not looked up here.
 
+mod ice_server;
 mod interfaces;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+pub use self::ice_server::{Credential, IceServer, IceServerConfig, TurnLogin};
 pub use self::interfaces::{BadInterfacePattern, InterfacePattern, Interfaces};
 
 /// The settings of the WebRTC side.
@@ -26,7 +28,7 @@ pub struct Config {
     /// How much of ICE the gateway does itself.
     pub ice: IceMode,
     /// STUN and TURN servers that viewers are told to use, and that the gateway asks for its own address.
-    pub ice_servers: Vec<IceServer>,
+    pub ice_servers: Vec<IceServerConfig>,
     /// Sessions at one time; a viewer above it gets 503.
     pub max_sessions: usize,
 }
@@ -89,39 +91,6 @@ pub enum BadAdvertise {
     /// Not an IP address and not a DNS name either.
     #[error("neither an IP address nor a host name")]
     Name,
-}
-
-/// One STUN or TURN server as a browser's `RTCIceServer` has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IceServer {
-    /// At least one.
-    pub urls: Vec<IceUrl>,
-    /// There when and only when `credential` is; TURN needs both.
-    pub username: Option<String>,
-    /// The password that belongs to `username`.
-    pub credential: Option<Credential>,
-}
-
-/// The password of a TURN server. Every viewer is told it, but no log is.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credential(String);
-
-impl Credential {
-    /// Takes the text as it is.
-    pub fn new(credential: impl Into<String>) -> Self {
-        Self(credential.into())
-    }
-
-    /// The text itself, for the one place that sends it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 /// `stun:host[:port]`, `stuns:`, `turn:host[:port][?transport=udp|tcp]` or `turns:` (RFC 7064, RFC 7065).
@@ -298,10 +267,5 @@ mod tests {
         assert_eq!(bad("turn:example.org:0"), BadIceUrl::Host);
         assert_eq!(bad("turn:example.org:99999"), BadIceUrl::Host);
         assert_eq!(bad("stun:"), BadIceUrl::Host);
-    }
-
-    #[test]
-    fn debug_hides_the_credential() {
-        assert_eq!(format!("{:?}", Credential::new("hunter2")), "***");
     }
 }

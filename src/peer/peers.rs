@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rand::distr::{Alphanumeric, SampleString};
@@ -130,9 +130,9 @@ impl Peers {
         self.port.local_address()
     }
 
-    /// STUN and TURN servers for viewers.
-    pub fn ice_servers(&self) -> &[IceServer] {
-        &self.config.ice_servers
+    /// STUN and TURN servers, as a viewer that comes `now` is told of them.
+    pub fn ice_servers(&self, now: SystemTime) -> Vec<IceServer> {
+        self.config.ice_servers.iter().map(|server| server.told(now)).collect()
     }
 
     /// Whether one more session would be too many.

@@ -1,5 +1,7 @@
 //! The endpoint of a camera: takes offers, and can be recognised.
 
+use std::time::SystemTime;
+
 use axum::{
     extract::{Path, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -29,7 +31,7 @@ pub(super) async fn post(
     let headers =
         [(header::CONTENT_TYPE, SDP.to_owned()), (header::LOCATION, location), (ACCEPT_PATCH, FRAGMENT.to_owned())];
     let tag = AppendHeaders(entity_tag(&answer.generation).map(|tag| (header::ETAG, tag)));
-    let links = AppendHeaders(links::ice_servers(context.peers.ice_servers()));
+    let links = AppendHeaders(links::ice_servers(&context.peers.ice_servers(SystemTime::now())));
     Ok((StatusCode::CREATED, headers, tag, links, answer.sdp).into_response())
 }
 
@@ -42,6 +44,6 @@ pub(super) async fn get(State(context): State<Context>, Path(name): Path<String>
 /// `OPTIONS`: what a preflight and a client that looks for ICE servers want to know. Asked for no credentials: a preflight
 /// carries none.
 pub(super) async fn options(State(context): State<Context>) -> impl IntoResponse {
-    let links = AppendHeaders(links::ice_servers(context.peers.ice_servers()));
+    let links = AppendHeaders(links::ice_servers(&context.peers.ice_servers(SystemTime::now())));
     (StatusCode::OK, cors::PREFLIGHT, [(ACCEPT_POST, SDP)], links)
 }

@@ -11,7 +11,7 @@ use super::{
     lookup,
     reflexive::{Mapping, Round},
 };
-use crate::peer::IceServer;
+use crate::peer::IceServerConfig;
 
 /// How often names of servers that answer are looked up again.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(600);
@@ -33,7 +33,7 @@ impl Servers {
     }
 
     /// Looks the servers' names up where that is due, also after a round without an answer.
-    pub(super) async fn look_up(&mut self, servers: &[IceServer]) {
+    pub(super) async fn look_up(&mut self, servers: &[IceServerConfig]) {
         if !self.silent && self.looked_up.is_some_and(|last| last.elapsed() < LOOKUP_INTERVAL) {
             return;
         }

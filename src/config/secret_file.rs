@@ -1,0 +1,28 @@
+//! Files that hold one password or secret, so that config.toml can be shown to others.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::source::config::Secret;
+
+/// Reads a secret without the line break that editors and `echo` put at the end.
+///
+/// # Errors
+/// What is wrong with the file, to follow "which".
+pub(super) fn read(file: &Path) -> Result<Secret, String> {
+    /// Far more than any camera or TURN server takes; keeps a wrong path such as /dev/zero from filling the memory.
+    const MAX_BYTES: u64 = 4096;
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(|error| format!("cannot be read ({error})"))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("is longer than {MAX_BYTES} bytes"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
+    let secret = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if secret.is_empty() {
+        return Err("is empty".into());
+    }
+    Ok(Secret::new(secret))
+}
