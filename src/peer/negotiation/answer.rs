@@ -26,6 +26,8 @@ const ABOUT_MEDIA: [&str; 6] = ["mid", "rtpmap", "fmtp", "rtcp-fb", "rtcp-mux", 
 /// The options of ICE that are answered when they are offered (RFC 8838, RFC 8445 section 10).
 const ICE_OPTIONS: [&str; 2] = ["ice2", "trickle"];
 
+/// What sections on one transport have in common, the last two of them those with RTP.
+const TRANSPORT: [&str; 5] = ["setup", "ice-ufrag", "ice-pwd", "rtcp-mux", "rtcp-rsize"];
 const END_OF_CANDIDATES: &str = "end-of-candidates";
 
 /// What becomes of an offered section.
@@ -93,10 +95,10 @@ impl Frame {
                     let own = ours.iter().find(|media| mid(media) == mid(refused));
                     own.cloned().ok_or_else(|| Error::Other(format!("no answer to section {:?}", mid(refused))))?
                 }
-                Verdict::Kept => kept(refused.clone(), ours.first()),
-                Verdict::Rejected => refused.clone(),
+                Verdict::Kept | Verdict::Rejected => silent(refused.clone(), ours.first()),
             };
             if *verdict != Verdict::Rejected {
+                media.media_name.port.value = DISCARD;
                 // WHEP section 4.4 asks for it in every bundled section, although RFC 8858 section 4.3 has it in offers
                 // only.
                 if self.is_bundled {
@@ -142,12 +144,11 @@ fn refused(offered: &MediaDescription) -> MediaDescription {
     codec.into_iter().fold(media, |media, codec| media.with_value_attribute("rtpmap".to_owned(), codec))
 }
 
-/// A refused section after all, with one codec and no media, on the transport of `other`.
-fn kept(mut media: MediaDescription, other: Option<&MediaDescription>) -> MediaDescription {
-    media.media_name.port.value = DISCARD;
-    let shared = |attribute: &&Attribute| {
-        ["setup", "ice-ufrag", "ice-pwd", "rtcp-mux", "rtcp-rsize"].contains(&attribute.key.as_str())
-    };
+/// A section without media, on the transport of `other`. Where it is refused nobody needs to know the transport, but
+/// aiortc 1.16 accepts no answer with a section that does not tell.
+fn silent(mut media: MediaDescription, other: Option<&MediaDescription>) -> MediaDescription {
+    let keys: &[_] = if is_rtp(&media) { &TRANSPORT } else { &TRANSPORT[..3] };
+    let shared = |attribute: &&Attribute| keys.contains(&attribute.key.as_str());
     media.attributes.extend(other.iter().flat_map(|other| &other.attributes).filter(shared).cloned());
     media.with_property_attribute("inactive".to_owned())
 }
