@@ -2,8 +2,11 @@
 // It does not try again; that is the client's part (whep.js).
 //
 // Events: `track` (RTCTrackEvent's fields in `detail`), `connected`, `lost` (a Failure in `detail`).
+//
+// When the network changes under it, the session restarts ICE (WHEP section 4.5.3) and keeps everything else.
 
 import { Failure, failureFromResponse } from '/assets/failure.js';
+import { answerAfterRestart, iceFragment } from '/assets/fragment.js';
 import { iceServersFromLink } from '/assets/link.js';
 import { request } from '/assets/request.js';
 
@@ -14,8 +17,10 @@ const OPTIONS_TIMEOUT_MS = 3000;
 // An on-demand camera may have to start before the gateway can answer.
 const POST_TIMEOUT_MS = 15_000;
 const CONNECT_DEADLINE_MS = 10_000;
-// ICE calls a Wi-Fi roam `disconnected` and often mends it within this time.
-const DISCONNECTED_MS = 4000;
+const PATCH_TIMEOUT_MS = 3000;
+// How long a session may be `disconnected`, through as many ICE restarts as fit. The gateway gives up after 15 s.
+const DISCONNECTED_MS = 10_000;
+const RESTART_AGAIN_MS = 1500;
 
 export class WhepSession extends EventTarget {
   #url;
@@ -25,7 +30,10 @@ export class WhepSession extends EventTarget {
   #audio = null;
   #resource = null;
   #candidates = [];
+  #answer = '';
   #timer = 0;
+  #restartTimer = 0;
+  #isRestarting = false;
   #wasConnected = false;
   #closed = false;
 
@@ -74,8 +82,48 @@ export class WhepSession extends EventTarget {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#restartTimer);
     this.#connection?.close();
     this.#deleteResource();
+  }
+
+  // Finds a new way to the gateway. The old one is used until then, so that it costs nothing to try.
+  async restart() {
+    if (this.#closed || !this.#wasConnected || this.#isRestarting || !this.#resource) return;
+    this.#isRestarting = true;
+    clearTimeout(this.#restartTimer);
+    try {
+      await this.#exchange();
+    } catch (error) {
+      await this.#undoOffer();
+      if (error.status === 404) this.#lose('connection-lost');
+    } finally {
+      this.#isRestarting = false;
+    }
+    this.#restartTimer = setTimeout(() => {
+      if (this.#connection.connectionState !== 'connected') this.restart();
+    }, RESTART_AGAIN_MS);
+  }
+
+  async #exchange() {
+    const connection = this.#connection;
+    connection.restartIce();
+    await connection.setLocalDescription();
+    await gathered(connection);
+    const response = await request(this.#resource, {
+      method: 'PATCH',
+      headers: { 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': '*' },
+      body: iceFragment(connection.localDescription.sdp),
+    }, PATCH_TIMEOUT_MS);
+    if (!response.ok) throw await failureFromResponse(response);
+    this.#answer = answerAfterRestart(this.#answer, response.text());
+    await connection.setRemoteDescription({ type: 'answer', sdp: this.#answer });
+  }
+
+  async #undoOffer() {
+    const connection = this.#connection;
+    if (connection.signalingState !== 'have-local-offer') return;
+    await connection.setLocalDescription({ type: 'rollback' }).catch(() => {});
   }
 
   // What has arrived so far, to tell a running picture from a frozen one.
@@ -126,6 +174,7 @@ export class WhepSession extends EventTarget {
   }
 
   async #accept(answer) {
+    this.#answer = answer;
     this.#candidates = candidatesIn(answer);
     try {
       await this.#connection.setRemoteDescription({ type: 'answer', sdp: answer });
@@ -149,11 +198,13 @@ export class WhepSession extends EventTarget {
     switch (this.#connection.connectionState) {
       case 'connected':
         clearTimeout(this.#timer);
+        clearTimeout(this.#restartTimer);
         this.#wasConnected = true;
         this.dispatchEvent(new Event('connected'));
         break;
       case 'disconnected':
         this.#loseAfter(DISCONNECTED_MS, 'connection-lost');
+        this.restart();
         break;
       case 'failed':
       case 'closed':

@@ -171,7 +171,10 @@ export class WhepClient extends EventTarget {
     watch.playingSince = null;
     // Packets without frames: the browser cannot decode what arrives. No packets: the camera is silent.
     const code = packets > watch.packets ? 'no-frames' : 'no-media';
-    if (this.#state !== 'stalled' || this.#cause?.code !== code) this.#enter('stalled', new Failure(code));
+    if (this.#state === 'stalled' && this.#cause?.code === code) return;
+    // A way that died without a word looks like this for seconds before ICE says so.
+    if (code === 'no-media') this.#session.restart();
+    this.#enter('stalled', new Failure(code));
   }
 
   #fail(failure) {
@@ -223,7 +226,8 @@ export class WhepClient extends EventTarget {
   }
 
   #onOnline = () => {
-    if (this.#session?.connection?.connectionState === 'disconnected') this.reconnect('connection-lost');
+    // Another network: the way of before is probably dead, and would be found so only after seconds.
+    this.#session?.restart();
     this.retry();
   };
 

@@ -11,6 +11,7 @@ mod offers;
 mod page;
 mod picture;
 mod play;
+mod restart;
 mod shutdown;
 mod signalling;
 #[path = "../support/mod.rs"]
