@@ -9,6 +9,7 @@ mod join;
 mod metrics;
 mod page;
 mod problem;
+mod rate;
 mod serve;
 mod signalling;
 mod whep;
@@ -25,7 +26,7 @@ use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
-pub use config::Config;
+pub use config::{Config, RateLimit};
 
 use crate::{hub::Hub, peer::Peers};
 
@@ -60,6 +61,7 @@ pub struct Context {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    rate_limit: RateLimit,
 }
 
 impl Server {
@@ -74,7 +76,7 @@ impl Server {
         if matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()) {
             address.set_ip(Ipv4Addr::UNSPECIFIED.into());
         }
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, rate_limit: config.rate_limit })
     }
 
     /// Where it listens, with the real port.
@@ -84,7 +86,7 @@ impl Server {
 
     /// Answers requests until `stop` completes and the requests under way are answered, which takes at most a second.
     pub async fn serve(self, context: Context, stop: impl Future<Output = ()> + Send + 'static) {
-        serve::serve(self.listener, router(context), stop).await;
+        serve::serve(self.listener, router(context, self.rate_limit), stop).await;
     }
 }
 
@@ -112,9 +114,10 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-fn router(context: Context) -> Router {
+fn router(context: Context, rate_limit: RateLimit) -> Router {
+    let limits = Arc::new(rate::Limits::new(rate_limit));
     let open = Router::new()
-        .merge(whep::routes())
+        .merge(whep::routes().layer(middleware::from_fn_with_state(limits, rate::limit)))
         .route("/api/v1/cameras", get(api::cameras))
         .route("/api/v1/sessions", get(api::sessions))
         .route("/api/ws", get(signalling::upgrade).layer(Extension(signalling::Places::default())))

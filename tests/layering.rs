@@ -28,7 +28,7 @@ const SOURCE_TO_HUB: [&str; 4] = ["source.rs", "source/supervisor", "source/feed
 
 /// Crates that one module owns. `play` is the other half of a connection and shares nothing with `peer`, but needs the
 /// types of `rtc` that its `webrtc` does not pass on.
-const OWNERS: [(&str, &[&str]); 19] = [
+const OWNERS: [(&str, &[&str]); 20] = [
     ("retina", &["source/rtsp"]),
     ("gstreamer", &["source/capture"]),
     ("gstreamer_app", &["source/capture"]),
@@ -42,6 +42,7 @@ const OWNERS: [(&str, &[&str]); 19] = [
     ("glob", &["peer"]),
     ("base64", &["peer"]),
     ("axum", &["http"]),
+    ("governor", &["http"]),
     ("h264_reader", &["media"]),
     ("symphonia_core", &["media/transcode"]),
     ("symphonia_codec_aac", &["media/transcode"]),

@@ -594,3 +594,25 @@ async fn session_addresses_cannot_be_guessed() {
         seen.push(id);
     }
 }
+
+/// 5 SHOULD: the rate of POST, PATCH and DELETE of one client is limited, with `Retry-After`.
+#[tokio::test]
+async fn the_rate_of_requests_is_limited() {
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"));
+    // This machine is allowed a hundred times that.
+    let gateway = gateway.http("rate_limit_per_second = 1\nrate_limit_burst = 1").spawn().await;
+    let session = gateway.url("/whep/front/00000000000000000000000000000000");
+    for (method, url) in
+        [(Method::POST, gateway.whep("front")), (Method::PATCH, session.clone()), (Method::DELETE, session)]
+    {
+        let send = || async { gateway.http().request(method.clone(), &url).send().await.unwrap() };
+        let refused = support::wait::until("429", LIMIT, || async {
+            let answers = futures_util::future::join_all((0..50).map(|_| send())).await;
+            answers.into_iter().find(|response| response.status() == 429)
+        });
+        let refused = refused.await;
+        assert!(header(&refused, "retry-after").parse::<u64>().unwrap() >= 1, "{method}");
+        assert_eq!(header(&refused, "content-type"), "application/problem+json");
+    }
+    assert_eq!(gateway.get("/healthz").await.unwrap().status(), 200, "the rest is not limited");
+}

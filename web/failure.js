@@ -9,7 +9,7 @@ const BY_STATUS = new Map([
   [409, 'camera-not-live'],
   [415, 'offer-refused'],
   [422, 'no-common-codec'],
-  [429, 'gateway-full'],
+  [429, 'too-many-requests'],
   [503, 'gateway-full'],
 ]);
 

@@ -91,6 +91,8 @@ function failed(name, cause, camera) {
       return noCommonCodec(name, cause, camera);
     case 'gateway-full':
       return cause.detail ?? 'The gateway is full: it has no room for another viewer.';
+    case 'too-many-requests':
+      return cause.detail ?? 'This device asks the gateway more often than it allows.';
     case 'gateway-unreachable':
       return navigator.onLine === false
         ? 'This device is not connected to a network.'

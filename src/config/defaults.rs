@@ -3,8 +3,10 @@
 //! The shipped config.toml shows each of them; a test compares the two.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::http::RateLimit;
 use crate::peer::IceMode;
 use crate::source::config::{Audio, Start, Transport};
 
@@ -13,6 +15,11 @@ pub(super) const HTTP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::
 
 /// Connecting, logging in and the first keyframe of a camera with a GOP of 4 s fit, and no viewer gives up earlier.
 pub(super) const START_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A page of 30 cameras opens and ends as many sessions when it is reloaded, twice in a row, and with a neighbour behind the
+/// same router; nobody who watches needs more than this for long.
+pub(super) const RATE_LIMIT: RateLimit =
+    RateLimit { per_second: NonZeroU32::new(20).expect("not zero"), burst: NonZeroU32::new(200).expect("not zero") };
 
 /// All interfaces. 8189 is what other WebRTC gateways use, so that firewall recipes fit.
 pub(super) const WEBRTC_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8189);

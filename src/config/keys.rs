@@ -91,6 +91,8 @@ pub(super) static HTTP: Section = Section {
     keys: &[
         key("listen", Kind::Text(LISTEN_WORDS)),
         key("start_deadline_seconds", Kind::Seconds { min: 0.1, max: 120.0 }),
+        key("rate_limit_per_second", Kind::Integer { min: 1, max: 100_000 }),
+        key("rate_limit_burst", Kind::Integer { min: 1, max: 100_000 }),
     ],
 };
 

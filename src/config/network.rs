@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use crate::{http, peer};
 pub(super) struct HttpSection {
     listen: Option<String>,
     start_deadline_seconds: Option<f64>,
+    rate_limit_per_second: Option<NonZeroU32>,
+    rate_limit_burst: Option<NonZeroU32>,
 }
 
 /// `[webrtc]` as serde reads it.
@@ -44,6 +47,10 @@ pub(super) fn http(value: Option<Value>, report: &mut Report<'_>) -> http::Confi
     http::Config {
         listen: listen(values.listen, &path, defaults::HTTP_LISTEN, report),
         start_deadline: seconds(values.start_deadline_seconds, defaults::START_DEADLINE),
+        rate_limit: http::RateLimit {
+            per_second: values.rate_limit_per_second.unwrap_or(defaults::RATE_LIMIT.per_second),
+            burst: values.rate_limit_burst.unwrap_or(defaults::RATE_LIMIT.burst),
+        },
     }
 }
 

@@ -71,6 +71,7 @@ fn an_empty_file_has_the_defaults_and_no_camera() {
     let config = good("");
     assert_eq!(config.http.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(config.http.start_deadline, Duration::from_secs(10));
+    assert_eq!((config.http.rate_limit.per_second.get(), config.http.rate_limit.burst.get()), (20, 200));
     assert_eq!(config.peer.listen.to_string(), "0.0.0.0:8189");
     assert_eq!((config.peer.advertise.len(), config.peer.ice_servers.len()), (0, 0));
     assert_eq!(config.peer.interfaces.include, []);
@@ -291,7 +292,7 @@ fn fault_unknown_key() {
     assert_eq!(
         faults("[http]\nlistn = 1"),
         "config.toml:2: http.listn: found an unknown key, did you mean \"listen\"?, \
-         allowed: listen, start_deadline_seconds"
+         allowed: listen, start_deadline_seconds, rate_limit_per_second, rate_limit_burst"
     );
     assert_starts(
         &faults("\n[htpp]\n"),

@@ -4,6 +4,7 @@
 //! checked it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// The settings of the HTTP server (WHEP, pages, API).
@@ -13,4 +14,15 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How long a WHEP POST waits for a camera that is not live yet before it is answered with 409.
     pub start_deadline: Duration,
+    /// How many sessions one address may open, change and end.
+    pub rate_limit: RateLimit,
+}
+
+/// Requests of one client address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// For as long as it likes.
+    pub per_second: NonZeroU32,
+    /// At once, after a pause.
+    pub burst: NonZeroU32,
 }

@@ -117,6 +117,13 @@ impl Problem {
         problem
     }
 
+    pub(super) fn too_many_requests(wait: Duration) -> Self {
+        let detail = "Too many requests have come from this address; [http] rate_limit_per_second allows no more.";
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limit", "Too many requests", detail);
+        problem.retry_after = Some(wait);
+        problem
+    }
+
     pub(super) fn too_large() -> Self {
         let detail = format!("The body is larger than {} bytes, which no WebRTC client needs.", super::MAX_BODY);
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large", detail)

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -16,6 +16,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
+
+use super::rate::Client;
 
 /// Connections at one time; more wait in the kernel's queue. A page holds up to six.
 const MAX_CONNECTIONS: usize = 512;
@@ -43,8 +45,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
             () = &mut stop => break,
             accepted = accepted => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "cannot take an HTTP connection");
                 sleep(ACCEPT_PAUSE).await;
@@ -53,8 +55,9 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
         };
         // Answers are small and wanted at once.
         let _ = stream.set_nodelay(true);
-        let (stream, service) = (TokioIo::new(stream), TowerToHyperService::new(router.clone()));
-        let connection = connections.watch(http.serve_connection_with_upgrades(stream, service).into_owned());
+        let service = TowerToHyperService::new(router.clone().layer(Extension(Client(remote.ip()))));
+        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let connection = connections.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!(%error, "an HTTP connection ended");

@@ -1,6 +1,7 @@
 //! What cannot be provoked from outside the process: the hub is fed by hand, everything behind it is real.
 
 use std::{
+    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -32,7 +33,9 @@ impl Bench {
     fn start() -> Self {
         let any = "127.0.0.1:0".parse().expect("an address");
         let start_deadline = Duration::from_secs(1);
-        let server = Server::bind(&http::Config { listen: any, start_deadline }).expect("a port");
+        let often = NonZeroU32::new(1_000).expect("not zero");
+        let rate_limit = http::RateLimit { per_second: often, burst: often };
+        let server = Server::bind(&http::Config { listen: any, start_deadline, rate_limit }).expect("a port");
         let config = peer::Config {
             listen: any,
             advertise: Vec::new(),
