@@ -251,6 +251,8 @@ async fn recorded_offers_of_every_client_are_answered() {
             assert!(body.contains(&refusal.words), "{name}: {body}");
         }
     }
+    // GStreamer without BUNDLE.
+    gateway.wait_log("without sound: the offer wants it on a transport of its own", LIMIT).await;
 }
 
 /// However a page asks, in Chromium: what it is sent is decoded, and where there is no sound the picture is there all the

@@ -163,3 +163,21 @@ fn viewers_are_counted_while_they_look() {
     drop((first, second));
     assert_eq!(*count.borrow(), 0);
 }
+
+#[test]
+fn new_parameter_sets_end_the_words_about_b_frames() {
+    let mut producer = producer();
+    let start = Instant::now();
+    let told = |producer: &Producer| producer.camera().formats().video_note().is_some();
+    producer.publish(&picture(start, 0, true));
+    assert!(!told(&producer));
+    let b_slice = Bytes::from_static(&[0, 0, 0, 2, 0x01, 0b1010_0000]);
+    producer.publish(&AccessUnit { data: b_slice, ..picture(start, 1, false) });
+    assert!(told(&producer));
+    producer.set_video(format(1));
+    producer.publish(&picture(start, 2, false));
+    assert!(told(&producer), "the same ones change nothing");
+    producer.set_video(format(2));
+    producer.publish(&picture(start, 3, true));
+    assert!(!told(&producer));
+}
