@@ -12,7 +12,11 @@ use std::{
 
 use rtc::stun::{attributes::ATTR_USERNAME, message::Message};
 
-use super::{SessionId, SessionStatus, transport::Remote};
+use super::{
+    SessionId, SessionStatus,
+    session::{Transaction, transaction},
+    transport::Remote,
+};
 
 /// Remote addresses remembered per session, so that nobody fills the table by sending from many ports. A browser has a
 /// handful of candidates.
@@ -21,10 +25,6 @@ const MAX_ADDRESSES: usize = 16;
 const ADDRESS_INTERVAL: Duration = Duration::from_secs(60);
 /// A STUN response later than this is not waited for: ICE gives up on a check after 1.4 s here (7 times 200 ms).
 const TRANSACTION_LIFETIME: Duration = Duration::from_secs(5);
-/// STUN header: type, length, magic cookie, transaction id (RFC 8489 section 5).
-const STUN_HEADER: usize = 20;
-const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-
 /// Where a session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Route {
@@ -36,9 +36,6 @@ pub(super) struct Route {
 pub(super) fn is_request(datagram: &[u8]) -> bool {
     Stun::of(datagram) == Some(Stun::Request)
 }
-
-/// A transaction id of a STUN message (RFC 8489 section 5).
-type Transaction = [u8; 12];
 
 #[derive(Debug)]
 struct Entry {
@@ -218,12 +215,6 @@ impl Stun {
     }
 }
 
-fn transaction(datagram: &[u8]) -> Option<Transaction> {
-    let header = datagram.get(..STUN_HEADER)?;
-    (header[4..8] == STUN_COOKIE).then_some(())?;
-    header[8..].try_into().ok()
-}
-
 /// The part of USERNAME that names the receiver.
 fn own_ufrag(datagram: &[u8]) -> Option<String> {
     let mut message = Message::new();
@@ -253,7 +244,7 @@ mod tests {
     }
 
     fn response(request: &[u8]) -> Vec<u8> {
-        let mut response = request[..STUN_HEADER].to_vec();
+        let mut response = request[..20].to_vec();
         response[0] = 1;
         response[2..4].fill(0);
         response

@@ -23,7 +23,11 @@ use rtc::{
     shared::{TaggedBytesMut, TransportContext, error::Error},
 };
 
-pub(super) use self::{datagram::Outgoing, end::End, ice::Terms};
+pub(super) use self::{
+    datagram::{Outgoing, Transaction, transaction},
+    end::End,
+    ice::Terms,
+};
 use self::{
     datagram::{is_dtls, is_stun},
     ice::Ice,

@@ -1,12 +1,198 @@
-//! Ways from the viewer to the gateway that are not a plain LAN.
+//! Ways from the viewer to the gateway that are not a plain LAN. docs/networks.md has the table that these tests print.
+
+#![allow(clippy::print_stderr)]
+
+use std::time::Duration;
 
 use crate::{
     LIMIT, gateway,
     support::{
+        browser::{Browser, SessionJoin},
         camera::Camera,
+        gateway::{Builder, Gateway},
+        network::{GATEWAY, GATEWAY_V6, Network, ROUTER, TURN, VIEWER, VIEWER_V6},
         viewer::{Kind, Viewer},
+        wait,
     },
 };
+
+const CAMERA: &str = "[[camera]]\nname = \"front\"\npipeline = \"test-pattern\"\nstart = \"always\"\n\
+    [camera.with]\nwidth = 320\nheight = 180\n";
+
+/// A gateway on its host of `network`.
+fn gateway_in(network: &Network, http: &str) -> Builder {
+    Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
+        .on(network, "gateway")
+        .http_listen(&format!("{http}:8080"))
+        .webrtc_listen("0.0.0.0:8189")
+        .config(CAMERA)
+        .config(format!("[pipelines]\npath = [{:?}]", concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines")))
+}
+
+/// Lets Chromium on the viewer's host watch by the page's session, and prints the row of the table.
+fn watch(network: &Network, name: &str, gateway: Builder) -> (SessionJoin, String) {
+    network.inside("viewer", async {
+        let gateway = gateway.spawn().await;
+        gateway.wait_camera("front", "live", LIMIT).await;
+        let browser = Browser::start().await;
+        browser.open(&gateway.url("/healthz")).await;
+        let join = browser.join_session(&gateway.whep("front"), LIMIT).await;
+        let ms = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), |time| format!("{time:.0} ms"));
+        let way = join.path.clone().unwrap_or_else(|| "none".to_owned());
+        eprintln!("| {name} | {way} | {} | {} |", ms(join.connected), ms(join.first_frame));
+        if join.connected.is_some() {
+            browser.wait_decoded(10, LIMIT).await;
+            let session = &gateway.sessions().await[0];
+            assert_eq!(session["state"], "connected", "{session}");
+        }
+        (join, gateway.log())
+    })
+}
+
+/// The row connects, by this way.
+fn connects(network: &Network, name: &str, gateway: Builder, way: &str) {
+    let (join, log) = watch(network, name, gateway);
+    assert!(join.failure.is_none() && join.first_frame.is_some(), "{join:?}\n{log}");
+    assert_eq!(join.path.as_deref(), Some(way), "{join:?}\n{log}");
+}
+
+#[test]
+fn direct() {
+    let network = Network::new();
+    connects(&network, "direct", gateway_in(&network, GATEWAY), "udp host to host");
+}
+
+#[test]
+fn viewer_behind_a_nat() {
+    let network = Network::new();
+    network.rules("postrouting oifname gateway masquerade");
+    connects(&network, "viewer behind a NAT", gateway_in(&network, GATEWAY), "udp prflx to host");
+}
+
+#[test]
+fn udp_is_blocked() {
+    let network = Network::new();
+    network.rules("forward meta l4proto udp drop");
+    connects(&network, "UDP blocked", gateway_in(&network, GATEWAY), "tcp prflx to host");
+}
+
+#[test]
+fn nothing_but_turn_over_tcp() {
+    let mut network = Network::new();
+    network.rules(
+        "forward iifname viewer meta l4proto udp drop
+         forward iifname viewer tcp dport 8189 drop",
+    );
+    let gateway = gateway_in(&network, GATEWAY).webrtc(&turn_server(&mut network, "?transport=tcp"));
+    connects(&network, "UDP and the port blocked, TURN over TCP", gateway, "TURN over tcp, udp relay to host");
+}
+
+/// With the native viewer: Chromium gathers no IPv6 candidate in a namespace.
+#[test]
+fn ipv6_only() {
+    let network = Network::new();
+    network.run("viewer", "ip -4 addr flush dev eth0");
+    network.inside("viewer", async {
+        let gateway = gateway_in(&network, &format!("[{GATEWAY_V6}]")).spawn().await;
+        gateway.wait_camera("front", "live", LIMIT).await;
+        let viewer = Viewer::builder(gateway.whep("front")).bind(&format!("[{VIEWER_V6}]:0")).join().await;
+        viewer.wait_packets(Kind::Video, 30, LIMIT).await;
+        let connected = viewer.connected_at().unwrap() - viewer.posted_at();
+        eprintln!("| IPv6 only (native viewer) | udp host to host | {} ms | |", connected.as_millis());
+        assert!(gateway.sessions().await[0]["remote"].as_str().unwrap().contains(VIEWER_V6));
+    });
+}
+
+/// A container in a bridge network of its own: its host forwards the port, and nobody else reaches its address.
+#[test]
+fn container_with_an_advertised_address() {
+    let network = Network::new();
+    network.rules(&format!(
+        "prerouting iifname viewer ip daddr {ROUTER} meta l4proto {{ tcp, udp }} th dport 8189 dnat ip to {GATEWAY}
+         forward iifname viewer ct original ip daddr {GATEWAY} meta l4proto {{ tcp, udp }} th dport 8189 drop"
+    ));
+    let gateway = gateway_in(&network, GATEWAY).webrtc(&format!("advertise = [\"{ROUTER}\"]"));
+    connects(&network, "container, advertise", gateway, "udp host to host");
+}
+
+#[test]
+fn without_internet() {
+    let network = Network::new();
+    network.run("router", "ip route add blackhole 192.0.2.1");
+    let gateway = gateway_in(&network, GATEWAY).webrtc("ice_servers = [\"stun:192.0.2.1:3478\"]");
+    connects(&network, "STUN server cannot be reached", gateway, "udp host to host");
+}
+
+/// A NAT between the viewer and the gateway, which only the viewer's packets pass first.
+fn nat() -> Network {
+    let network = Network::new();
+    network.run("viewer", "ip -6 addr flush dev eth0");
+    network.rules(
+        "forward iifname gateway ct state new drop
+         postrouting oifname gateway masquerade fully-random",
+    );
+    network
+}
+
+/// Gives every conversation with the gateway another port, as a NAT does that restarts.
+async fn rebind(network: &Network, gateway: &Gateway) {
+    network.run("router", "ip link set gateway down && ip link set gateway up");
+    // HTTP connections of before are gone.
+    wait::until("HTTP works again", LIMIT, || async { gateway.get("/healthz").await.ok() }).await;
+}
+
+/// Chromium nominates with each check, wherever it comes from.
+#[test]
+fn a_browser_whose_nat_rebinds_goes_on_in_its_session() {
+    let network = nat();
+    network.inside("viewer", async {
+        let gateway = gateway_in(&network, GATEWAY).spawn().await;
+        gateway.wait_camera("front", "live", LIMIT).await;
+        let browser = Browser::start().await;
+        browser.open(&gateway.url("/healthz")).await;
+        assert!(browser.join_session(&gateway.whep("front"), LIMIT).await.failure.is_none());
+        browser.wait_decoded(10, LIMIT).await;
+        let before = gateway.sessions().await.remove(0);
+        for _ in 0..2 {
+            rebind(&network, &gateway).await;
+            browser.wait_decoded(60, LIMIT).await;
+        }
+        let after = gateway.wait_sessions(1, LIMIT).await.remove(0);
+        assert_eq!((&after["id"], &after["state"]), (&before["id"], &"connected".into()));
+        assert_ne!(after["remote"], before["remote"]);
+    });
+}
+
+/// The webrtc crate nominates once; it is followed when it has been silent where it was.
+#[test]
+fn a_viewer_that_does_not_nominate_again_is_followed() {
+    let network = nat();
+    network.inside("viewer", async {
+        let gateway = gateway_in(&network, GATEWAY).spawn().await;
+        gateway.wait_camera("front", "live", LIMIT).await;
+        let viewer = Viewer::builder(gateway.whep("front")).bind(&format!("{VIEWER}:0")).join().await;
+        viewer.wait_packets(Kind::Video, 30, LIMIT).await;
+        let before = gateway.sessions().await.remove(0);
+        rebind(&network, &gateway).await;
+        viewer.wait_more(Kind::Video, 200, LIMIT).await;
+        // Consent is of the new path: longer than the old one would have been believed in.
+        tokio::time::sleep(Duration::from_secs(17)).await;
+        viewer.wait_more(Kind::Video, 50, LIMIT).await;
+        let after = gateway.wait_sessions(1, LIMIT).await.remove(0);
+        assert_eq!(after["id"], before["id"]);
+        assert_ne!(after["remote"], before["remote"]);
+    });
+}
+
+/// Starts coturn; returns the key that tells viewers of it.
+fn turn_server(network: &mut Network, transport: &str) -> String {
+    let log = ["--log-file", "stdout", "--pidfile", "/dev/null", "--no-cli"];
+    let args = ["-n", "-L", TURN, "-p", "3478", "-a", "-u", "user:secret", "-r", "test"];
+    network.spawn("turn", "turnserver", &[&args[..], &log].concat());
+    format!(
+        "ice_servers = [{{ urls = [\"turn:{TURN}:3478{transport}\"], username = \"user\", credential = \"secret\" }}]"
+    )
+}
 
 #[tokio::test]
 async fn a_viewer_without_udp_watches_over_tcp() {
@@ -27,7 +213,7 @@ async fn a_viewer_without_udp_watches_over_tcp() {
 }
 
 #[tokio::test]
-async fn a_viewer_on_tcp_that_vanishes_is_forgotten() {
+async fn a_viewer_on_tcp_that_says_goodbye_is_gone_at_once() {
     let camera = Camera::builder().start();
     let gateway = gateway(&camera, "").await;
     let viewer = Viewer::builder(gateway.whep("front")).tcp(true).join().await;

@@ -1,6 +1,7 @@
 //! The camgate binary as a child process.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::network::Network;
 use super::{process, wait};
 
 /// From exec to both ports bound and /healthz answered. Generous: on two busy cores.
@@ -29,9 +31,16 @@ pub struct Builder {
     rest: String,
     raw: Option<String>,
     env: Vec<(String, String)>,
+    before: Vec<String>,
 }
 
 impl Builder {
+    /// Runs it on a host of `network`.
+    pub fn on(mut self, network: &Network, host: &str) -> Self {
+        self.before = network.on(host);
+        self
+    }
+
     /// Appends to config.toml, after `[http]` and `[webrtc]`: cameras and other tables. Several
     /// calls add up.
     pub fn config(mut self, toml: impl AsRef<str>) -> Self {
@@ -89,7 +98,10 @@ impl Builder {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = dir.path().join("config.toml");
         std::fs::write(&config, self.toml()).expect("config.toml");
-        let mut child = Command::new(&self.binary)
+        let words: Vec<OsString> =
+            self.before.iter().map(OsString::from).chain([self.binary.clone().into_os_string()]).collect();
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
             .arg("run")
             .arg("--config")
             .arg(&config)
@@ -162,6 +174,7 @@ impl Gateway {
             rest: String::new(),
             raw: None,
             env: Vec::new(),
+            before: Vec::new(),
         }
     }
 

@@ -15,6 +15,7 @@
 pub mod browser;
 pub mod camera;
 pub mod gateway;
+pub mod network;
 pub mod process;
 pub mod viewer;
 pub mod wait;

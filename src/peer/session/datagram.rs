@@ -34,3 +34,17 @@ pub(super) fn is_stun_response(datagram: &[u8]) -> bool {
 pub(super) fn is_dtls(datagram: &[u8]) -> bool {
     matches!(datagram.first(), Some(20..=63))
 }
+
+/// STUN header: type, length, magic cookie, transaction id (RFC 8489 section 5).
+const STUN_HEADER: usize = 20;
+const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+
+/// A transaction id of a STUN message (RFC 8489 section 5).
+pub(in crate::peer) type Transaction = [u8; 12];
+
+/// That of a datagram, if it is a STUN message.
+pub(in crate::peer) fn transaction(datagram: &[u8]) -> Option<Transaction> {
+    let header = datagram.get(..STUN_HEADER)?;
+    (header[4..8] == STUN_COOKIE).then_some(())?;
+    header[8..].try_into().ok()
+}

@@ -3,6 +3,8 @@
 //! A restart is checked beside what is in use and takes over when the viewer has nominated a pair of it, so that media
 //! goes on meanwhile, and for good if nothing comes of the restart.
 
+mod migration;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -21,6 +23,7 @@ use rtc::{
     shared::{TaggedBytesMut, TransportContext, error::Error},
 };
 
+use self::migration::Migration;
 use super::datagram::{is_stun_request, is_stun_response};
 use crate::peer::{
     IceMode,
@@ -36,8 +39,6 @@ const FAILED: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(2);
 /// A session with a pair may be woken this much later, together with other timers: `rtc` would look five times a second.
 const LEEWAY: Duration = Duration::from_millis(250);
-/// STUN attribute (RFC 8445 section 16.1).
-const USE_CANDIDATE: [u8; 4] = [0x00, 0x25, 0x00, 0x00];
 
 /// One side each of what ICE begins with.
 #[derive(Clone, Debug)]
@@ -142,8 +143,11 @@ impl Ice {
 
     /// The next check or answer to send.
     pub(super) fn poll_transmit(&mut self) -> Option<TaggedBytesMut> {
-        let next = self.next.as_mut().and_then(|next| next.agent.poll_write());
-        next.or_else(|| self.current.agent.poll_write())
+        let next = self.next.as_mut().and_then(Generation::poll_transmit);
+        let out = next.or_else(|| self.current.poll_transmit());
+        // An answer to a nomination may have been among what is sent.
+        self.path = self.current.path();
+        out
     }
 
     fn newest(&self) -> &Generation {
@@ -172,7 +176,7 @@ struct Generation {
     agent: Agent,
     ours: IceCredentials,
     theirs: IceCredentials,
-    nomination: Option<(TransportContext, BytesMut)>,
+    migration: Migration,
 }
 
 impl Generation {
@@ -195,7 +199,7 @@ impl Generation {
         for candidate in local_candidates(&offered)? {
             agent.add_local_candidate(candidate)?;
         }
-        let mut generation = Self { agent, ours, theirs, nomination: None };
+        let mut generation = Self { agent, ours, theirs, migration: Migration::default() };
         generation.add_candidates(&candidates);
         let IceCredentials { ufrag, pwd } = generation.theirs.clone();
         // The viewer offers, so that it controls.
@@ -214,37 +218,44 @@ impl Generation {
 
     /// Returns whether the message was for this generation.
     fn read(&mut self, transport: TransportContext, message: &BytesMut, now: Instant) -> bool {
-        let tagged = |message: &BytesMut| TaggedBytesMut { now, transport, message: message.clone() };
-        let accepted = self.agent.handle_read(tagged(message)).is_ok();
+        // An indication is not authentic, and the agent would count it as a sign of life all the same.
+        if !is_stun_request(message) && !is_stun_response(message) {
+            return false;
+        }
+        let seen_as = self.migration.inbound(self.selected(), transport, message);
+        let read =
+            |agent: &mut Agent, transport, message| agent.handle_read(TaggedBytesMut { now, transport, message });
+        let accepted = read(&mut self.agent, seen_as, message.clone()).is_ok();
         let _ = self.agent.handle_timeout(now);
         if !accepted {
             return false;
         }
-        if is_stun_request(message) && message.windows(4).any(|window| window == USE_CANDIDATE) {
-            self.nomination = Some((transport, message.clone()));
-        }
-        if is_stun_response(message) {
-            self.nominate_again(now);
+        let selected = self.selected();
+        if self.migration.accepted(selected, transport, message, now)
+            && let Some((transport, nomination)) = self.migration.nomination()
+        {
+            let _ = read(&mut self.agent, transport, nomination);
         }
         true
     }
 
-    /// Plays the viewer's last nomination once more, as if the network had doubled it. `rtc` answers a nomination only for
-    /// a pair whose own check has succeeded, and forgets it otherwise, so that a viewer that nominates at once would wait
-    /// for its retransmission timer.
-    fn nominate_again(&mut self, now: Instant) {
-        if self.path().is_none()
-            && let Some((transport, message)) = self.nomination.clone()
-        {
-            let _ = self.agent.handle_read(TaggedBytesMut { now, transport, message });
-        }
+    fn poll_transmit(&mut self) -> Option<TaggedBytesMut> {
+        let mut out = self.agent.poll_write()?;
+        self.migration.outbound(self.selected(), &mut out);
+        Some(out)
     }
 
     fn has_failed(&self) -> bool {
         self.agent.state() == ConnectionState::Failed
     }
 
+    /// By which pair media travels.
     fn path(&self) -> Option<TransportContext> {
+        self.selected().map(|selected| self.migration.path(selected))
+    }
+
+    /// The pair that the agent selected.
+    fn selected(&self) -> Option<TransportContext> {
         let (local, remote): (&Candidate, &Candidate) = self.agent.get_selected_candidate_pair()?;
         Some(TransportContext {
             local_addr: local.base_addr(),

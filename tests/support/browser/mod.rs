@@ -182,6 +182,25 @@ pub struct BareJoin {
     pub height: u32,
 }
 
+/// What [`Browser::join_session`] saw, in milliseconds after its beginning.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionJoin {
+    pub answer: Option<f64>,
+    pub connected: Option<f64>,
+    pub first_frame: Option<f64>,
+    pub failure: Option<SessionFailure>,
+    /// The viewer's transport and candidate types of both sides.
+    pub path: Option<String>,
+}
+
+/// The page's `Failure`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SessionFailure {
+    pub code: String,
+    pub detail: Option<String>,
+}
+
 impl Browser {
     pub fn builder() -> Builder {
         Builder { autoplay_policy: None, hide_addresses: true, flags: Vec::new(), window: (1280, 800) }
@@ -386,6 +405,16 @@ impl Browser {
         page.set_path("/healthz");
         self.open(page.as_str()).await;
         self.join_bare(whep_url, false, limit).await
+    }
+
+    /// Watches a WHEP URL by the page's own session, from a page that is open.
+    pub async fn join_session(&self, whep_url: &str, limit: Duration) -> SessionJoin {
+        self.call(include_str!("session.js"), &[json!(whep_url), json!(limit.as_millis() as u64)]).await
+    }
+
+    /// Ends what `join_session` began.
+    pub async fn leave_session(&self) {
+        self.run("window.__session.close(); document.querySelector('video').remove();").await;
     }
 
     /// Ends what `join_bare` began, with a DELETE and a close.

@@ -1,0 +1,181 @@
+//! Which pair media travels by after the viewer has moved: its NAT gave it another port, or it nominated a better pair.
+//!
+//! `rtc` keeps the pair that was nominated first, for good: RFC 8445 has no second nomination. Browsers make one all the
+//! same (libwebrtc nominates with each check of the pair that it prefers, wherever that has got to), and viewers that do
+//! not are found where they answer. The agent is left in the belief that nothing has changed: what it sends to the first
+//! pair goes to the new one, and the answers come back to it as from the first, so that consent (RFC 7675) is of the path
+//! that is in use.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use rtc::shared::{TaggedBytesMut, TransportContext};
+
+use super::DISCONNECTED;
+use crate::peer::session::datagram::{Transaction, is_stun_request, is_stun_response, transaction};
+
+/// STUN attribute (RFC 8445 section 16.1).
+const USE_CANDIDATE: [u8; 4] = [0x00, 0x25, 0x00, 0x00];
+/// A viewer that does not nominate is only followed when it has been silent on its old path for this long.
+const SILENCE: Duration = DISCONNECTED;
+/// Checks whose answers are waited for. One leaves every 2 s.
+const MAX_CHECKS: usize = 8;
+
+/// Where the viewer is, beside the pair that `rtc` selected.
+#[derive(Debug, Default)]
+pub(super) struct Migration {
+    to: Option<TransportContext>,
+    /// When something authentic came by the path in use.
+    heard: Option<Instant>,
+    /// The viewer's last nomination, until it is answered.
+    nomination: Option<(TransportContext, BytesMut)>,
+    /// Transactions of the agent's checks that went to the new pair.
+    checks: VecDeque<Transaction>,
+}
+
+impl Migration {
+    /// The pair that media travels by.
+    pub(super) fn path(&self, selected: TransportContext) -> TransportContext {
+        self.to.unwrap_or(selected)
+    }
+
+    /// By which pair the agent is to believe that a message came.
+    pub(super) fn inbound(
+        &mut self,
+        selected: Option<TransportContext>,
+        from: TransportContext,
+        message: &[u8],
+    ) -> TransportContext {
+        let (Some(selected), Some(transaction)) = (selected, transaction(message)) else { return from };
+        let known = self.checks.iter().position(|check| is_stun_response(message) && *check == transaction);
+        match known {
+            Some(index) if self.to == Some(from) => {
+                self.checks.remove(index);
+                selected
+            }
+            _ => from,
+        }
+    }
+
+    /// Notes a message that the agent took for authentic; true if the viewer's last nomination should be played once more.
+    /// The agent answers one only for a pair whose own check has succeeded, and forgets it otherwise, so that a viewer that
+    /// nominates at once would wait for its retransmission timer.
+    pub(super) fn accepted(
+        &mut self,
+        selected: Option<TransportContext>,
+        from: TransportContext,
+        message: &BytesMut,
+        now: Instant,
+    ) -> bool {
+        let request = is_stun_request(message);
+        if request && message.windows(4).any(|window| window == USE_CANDIDATE) {
+            self.nomination = Some((from, message.clone()));
+        }
+        let answer = is_stun_response(message);
+        if let Some(selected) = selected {
+            if from == self.path(selected) {
+                self.heard = Some(now);
+            } else {
+                let heard = *self.heard.get_or_insert(now);
+                if answer && now.saturating_duration_since(heard) > SILENCE {
+                    self.move_to(selected, from, now);
+                }
+            }
+        }
+        answer && self.nomination.as_ref().is_some_and(|(by, _)| selected.is_none() || *by == from)
+    }
+
+    /// The nomination that is not answered yet.
+    pub(super) fn nomination(&self) -> Option<(TransportContext, BytesMut)> {
+        self.nomination.clone()
+    }
+
+    /// Sends what the agent has for its selected pair to where the viewer is now, and follows it when the agent answers a
+    /// nomination: that is how to learn that it was authentic and that the pair works both ways.
+    pub(super) fn outbound(&mut self, selected: Option<TransportContext>, out: &mut TaggedBytesMut) {
+        let Some(selected) = selected else { return };
+        if is_stun_response(&out.message) {
+            let answered = transaction(&out.message);
+            if let Some((by, _)) = self.nomination.take_if(|(_, nomination)| transaction(nomination) == answered) {
+                self.move_to(selected, by, out.now);
+            }
+        } else if let Some(to) = self.to.filter(|_| out.transport == selected)
+            && let Some(check) = transaction(&out.message)
+        {
+            out.transport = to;
+            if self.checks.len() == MAX_CHECKS {
+                self.checks.pop_front();
+            }
+            self.checks.push_back(check);
+        }
+    }
+
+    fn move_to(&mut self, selected: TransportContext, to: TransportContext, now: Instant) {
+        self.to = (to != selected).then_some(to);
+        self.heard = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rtc::shared::TransportProtocol;
+
+    use super::*;
+
+    const REQUEST: [u8; 2] = [0x00, 0x01];
+    const RESPONSE: [u8; 2] = [0x01, 0x01];
+
+    fn pair(port: u16) -> TransportContext {
+        let (local_addr, peer_addr) = (([198, 51, 100, 2], 8189).into(), ([192, 0, 2, 1], port).into());
+        TransportContext { local_addr, peer_addr, transport_protocol: TransportProtocol::UDP, ecn: None }
+    }
+
+    fn stun(kind: [u8; 2], transaction: u8, attribute: &[u8]) -> BytesMut {
+        let header = [&kind[..], &[0, 0], &[0x21, 0x12, 0xa4, 0x42], &[transaction; 12]].concat();
+        BytesMut::from(&[&header, attribute].concat()[..])
+    }
+
+    fn sent(migration: &mut Migration, to: TransportContext, message: BytesMut, now: Instant) -> TransportContext {
+        let mut out = TaggedBytesMut { now, transport: to, message };
+        migration.outbound(Some(pair(1)), &mut out);
+        out.transport
+    }
+
+    #[test]
+    fn an_answered_nomination_moves_the_path_and_consent_with_it() {
+        let now = Instant::now();
+        let mut migration = Migration::default();
+        migration.accepted(Some(pair(1)), pair(2), &stun(REQUEST, 7, &USE_CANDIDATE), now);
+        assert_eq!(migration.path(pair(1)), pair(1), "nothing is known of the new pair yet");
+        assert!(migration.accepted(Some(pair(1)), pair(2), &stun(RESPONSE, 8, &[]), now), "now it would be answered");
+        sent(&mut migration, pair(2), stun(RESPONSE, 7, &[]), now);
+        assert_eq!(migration.path(pair(1)), pair(2));
+        // The agent's consent check, and its answer.
+        assert_eq!(sent(&mut migration, pair(1), stun(REQUEST, 9, &[]), now), pair(2));
+        assert_eq!(migration.inbound(Some(pair(1)), pair(3), &stun(RESPONSE, 9, &[])), pair(3));
+        assert_eq!(migration.inbound(Some(pair(1)), pair(2), &stun(RESPONSE, 9, &[])), pair(1));
+        assert_eq!(migration.inbound(Some(pair(1)), pair(2), &stun(RESPONSE, 9, &[])), pair(2), "only once");
+        // And back.
+        migration.accepted(Some(pair(1)), pair(1), &stun(REQUEST, 10, &USE_CANDIDATE), now);
+        sent(&mut migration, pair(1), stun(RESPONSE, 10, &[]), now);
+        assert_eq!(migration.path(pair(1)), pair(1));
+    }
+
+    #[test]
+    fn without_a_nomination_only_silence_moves_it() {
+        let start = Instant::now();
+        let mut migration = Migration::default();
+        let answer = |n| stun(RESPONSE, n, &[]);
+        migration.accepted(Some(pair(1)), pair(2), &answer(1), start);
+        migration.accepted(Some(pair(1)), pair(1), &answer(2), start + SILENCE);
+        migration.accepted(Some(pair(1)), pair(2), &answer(3), start + SILENCE * 2);
+        assert_eq!(migration.path(pair(1)), pair(1));
+        migration.accepted(Some(pair(1)), pair(2), &stun(REQUEST, 4, &[]), start + SILENCE * 3);
+        assert_eq!(migration.path(pair(1)), pair(1), "that it can send does not say that it can hear");
+        migration.accepted(Some(pair(1)), pair(2), &answer(5), start + SILENCE * 3);
+        assert_eq!(migration.path(pair(1)), pair(2));
+    }
+}
