@@ -2,8 +2,10 @@
 //! kept here: sessions belong to [`crate::peer`], cameras to [`crate::hub`].
 
 mod api;
+mod camera_events;
 mod config;
 mod cors;
+mod events;
 mod health;
 mod join;
 mod metrics;
@@ -25,6 +27,7 @@ use axum::{Extension, Router, extract::DefaultBodyLimit, middleware, routing::ge
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, RateLimit};
 
@@ -86,7 +89,13 @@ impl Server {
 
     /// Answers requests until `stop` completes and the requests under way are answered, which takes at most a second.
     pub async fn serve(self, context: Context, stop: impl Future<Output = ()> + Send + 'static) {
-        serve::serve(self.listener, router(context, self.rate_limit), stop).await;
+        let stopping = CancellationToken::new();
+        let router = router(context, self.rate_limit, events::Streams::new(stopping.clone()));
+        let stop = async move {
+            stop.await;
+            stopping.cancel();
+        };
+        serve::serve(self.listener, router, stop).await;
     }
 }
 
@@ -114,13 +123,15 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-fn router(context: Context, rate_limit: RateLimit) -> Router {
+fn router(context: Context, rate_limit: RateLimit, streams: events::Streams) -> Router {
     let limits = Arc::new(rate::Limits::new(rate_limit));
     let open = Router::new()
         .merge(whep::routes().layer(middleware::from_fn_with_state(limits, rate::limit)))
         .route("/api/v1/cameras", get(api::cameras))
         .route("/api/v1/sessions", get(api::sessions))
+        .route("/api/v1/events", get(camera_events::stream))
         .route("/api/ws", get(signalling::upgrade).layer(Extension(signalling::Places::default())))
+        .layer(Extension(streams))
         .layer(middleware::map_response(cors::expose));
     Router::new()
         .merge(open)

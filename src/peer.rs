@@ -36,6 +36,6 @@ pub use ice_update::{Expected, IceUpdate, IceUpdateError};
 pub use negotiation::Refusal;
 pub use peers::{Answer, Drops, OpenError, Peers};
 pub use port::BindError;
-pub use status::{Phase, SessionId, SessionStatus};
+pub use status::{Ending, Phase, SessionId, SessionStatus};
 pub use survey::survey;
 pub use transport::{Remote, Transport};

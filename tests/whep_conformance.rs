@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "whep_conformance/events.rs"]
+mod events;
 #[path = "whep_conformance/report.rs"]
 mod report;
 #[path = "support/mod.rs"]

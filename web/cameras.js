@@ -1,27 +1,22 @@
-// What the gateway says about its cameras: GET /api/v1/cameras, again and again.
+// What the gateway says about its cameras, kept up to date by its events.
 //
-// Event: `change` after each answer and each failure.
+// Event: `change` after each piece of news and each failure.
 
-import { failureFromResponse } from '/assets/failure.js';
-import { request } from '/assets/request.js';
-
-const POLL_MS = 3000;
-const TIMEOUT_MS = 5000;
+import { openCameraEvents } from '/assets/events.js';
+import { Failure } from '/assets/failure.js';
 
 export class CameraFeed extends EventTarget {
   #cameras = null;
   #failure = null;
-  #running = false;
-  #timer = 0;
-  #pending = null;
+  #close = null;
   #clockOffsetMs = 0;
 
-  // The cameras in config order, or null before the first answer.
+  // The cameras in config order, or null before the first news.
   get cameras() {
     return this.#cameras;
   }
 
-  // Why the last question got no answer, or null.
+  // Why there is no news, or null.
   get failure() {
     return this.#failure;
   }
@@ -37,42 +32,30 @@ export class CameraFeed extends EventTarget {
   }
 
   start() {
-    if (this.#running) return;
-    this.#running = true;
-    this.refresh();
+    this.#close ??= openCameraEvents((news) => this.#onNews(news));
   }
 
   stop() {
-    this.#running = false;
-    clearTimeout(this.#timer);
+    this.#close?.();
+    this.#close = null;
   }
 
-  refresh() {
-    this.#pending ??= this.#poll().finally(() => {
-      this.#pending = null;
-      clearTimeout(this.#timer);
-      if (this.#running) this.#timer = setTimeout(() => this.refresh(), POLL_MS);
-    });
-    return this.#pending;
-  }
-
-  async #poll() {
-    try {
-      const response = await request('/api/v1/cameras', { headers: { Accept: 'application/json' } }, TIMEOUT_MS);
-      if (!response.ok) throw await failureFromResponse(response);
-      const date = Date.parse(response.headers.get('Date'));
-      if (date) this.#clockOffsetMs = date - Date.now();
-      this.#cameras = this.#remember(response.json());
+  // `age`: how long ago another page of this browser heard it, in milliseconds.
+  #onNews({ failed = false, now, cameras, age = 0 }) {
+    if (!this.#close) return;
+    if (failed) {
+      this.#failure = new Failure('gateway-unreachable');
+    } else {
+      const heardAt = Date.now() - age;
+      this.#clockOffsetMs = now - heardAt;
+      this.#cameras = this.#remember(cameras, heardAt);
       this.#failure = null;
-    } catch (error) {
-      this.#failure = error;
     }
     this.dispatchEvent(new Event('change'));
   }
 
-  #remember(cameras) {
+  #remember(cameras, heardAt) {
     const before = new Map(this.#cameras?.map((camera) => [camera.name, camera]));
-    const observedAt = Date.now();
     return cameras.map((camera) => {
       const earlier = before.get(camera.name);
       const isDown = isCameraDown(camera);
@@ -83,7 +66,7 @@ export class CameraFeed extends EventTarget {
         downSince: isDown ? earlier?.downSince ?? camera.since : null,
         // When this page first saw it live without a break.
         liveSeenAt: camera.state === 'live' ? earlier?.liveSeenAt ?? performance.now() : null,
-        retryAt: camera.retry_in_seconds == null ? null : observedAt + camera.retry_in_seconds * 1000,
+        retryAt: camera.retry_in_seconds == null ? null : heardAt + camera.retry_in_seconds * 1000,
       };
     });
   }

@@ -69,10 +69,7 @@ function add(name, previous) {
   else grid.prepend(item);
   bindMenu(player);
   player.element.addEventListener('keydown', (event) => onKey(event, player));
-  player.addEventListener('statechange', () => {
-    summarise();
-    if (player.state === 'stalled') feed.refresh();
-  });
+  player.addEventListener('statechange', summarise);
   inView.observe(player.element);
   return entry;
 }

@@ -22,18 +22,14 @@ page.classList.toggle('cover', query.get('fit') === 'cover');
 page.classList.toggle('no-controls', query.get('controls') === '0');
 document.querySelector('main').append(player.element);
 
-// The gateway is asked about its cameras only when there is something to explain. What is wrong with a picture that plays
-// (B-frames) it knows after the first few.
-const LAST_LOOK_MS = 3000;
-let lastLook = 0;
+// The gateway is listened to only when there is something to explain. What is wrong with a picture that plays (B-frames) it
+// tells after the first few.
+const LAST_WORD_MS = 6000;
+let lastWord = 0;
 player.addEventListener('statechange', () => {
-  clearTimeout(lastLook);
-  if (player.state !== 'playing') {
-    feed.start();
-    return;
-  }
-  feed.stop();
-  lastLook = setTimeout(() => feed.refresh(), LAST_LOOK_MS);
+  clearTimeout(lastWord);
+  if (player.state === 'playing') lastWord = setTimeout(() => feed.stop(), LAST_WORD_MS);
+  else feed.start();
 });
 feed.addEventListener('change', () => player.onCameras());
 

@@ -80,7 +80,7 @@ pub(super) async fn sessions(State(context): State<Context>) -> Json<Vec<Session
 }
 
 impl CameraView {
-    fn of(camera: &Camera, now: Instant) -> Self {
+    pub(super) fn of(camera: &Camera, now: Instant) -> Self {
         let status = camera.status();
         let snapshot = camera.snapshot(now);
         let retry_in_seconds = match &status.state {

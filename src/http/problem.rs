@@ -117,6 +117,23 @@ impl Problem {
         problem
     }
 
+    pub(super) fn bad_events(reason: &str) -> Self {
+        let detail = format!("The list of wanted events is of no use: {reason}.");
+        Self::new(StatusCode::BAD_REQUEST, "bad-events", "Unusable list of events", detail)
+    }
+
+    pub(super) fn unknown_stream() -> Self {
+        let detail = "There is no such event stream; its session may have ended.";
+        Self::new(StatusCode::NOT_FOUND, "no-such-stream", "No such event stream", detail)
+    }
+
+    pub(super) fn no_stream(limit: usize) -> Self {
+        let detail = format!("All {limit} places for event streams are taken.");
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "full", "No place for another stream", detail);
+        problem.retry_after = Some(FULL);
+        problem
+    }
+
     pub(super) fn too_many_requests(wait: Duration) -> Self {
         let detail = "Too many requests have come from this address; [http] rate_limit_per_second allows no more.";
         let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limit", "Too many requests", detail);

@@ -4,12 +4,13 @@
 
 mod body;
 mod endpoint;
+mod events;
 mod links;
 mod preconditions;
 mod session;
 
 use axum::{
-    Router,
+    Extension, Router,
     routing::{get, options},
 };
 
@@ -24,7 +25,14 @@ const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 pub(super) fn routes() -> Router<Context> {
     let endpoint = get(endpoint::get).post(endpoint::post).options(endpoint::options);
     let session = get(session::get).patch(session::patch).delete(session::delete).merge(options(session::options));
+    let extension = get(events::listen_to_all).post(events::post).options(events::options);
+    let stream = get(events::listen).delete(events::delete).options(events::options);
+    let events = Router::new()
+        .route("/whep/{camera}/{session}/events", extension)
+        .route("/whep/{camera}/{session}/events/{stream}", stream)
+        .layer(Extension(events::Registry::default()));
     Router::new()
+        .merge(events)
         .route("/whep/{camera}", endpoint.clone())
         .route("/whep/{camera}/", endpoint)
         .route("/whep/{camera}/{session}", session.clone())

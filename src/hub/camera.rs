@@ -156,6 +156,11 @@ impl Camera {
         self.status.borrow().clone()
     }
 
+    /// The same, to wait for changes of it.
+    pub fn status_changes(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
     /// Publishes a new state. `since` is kept when a failure follows a failed attempt, so that it tells since when the
     /// camera has been away.
     pub fn set_state(&self, state: CameraState) {

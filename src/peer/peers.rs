@@ -213,9 +213,9 @@ impl Peers {
         wait.await.is_ok()
     }
 
-    /// Whether there is such a session of `camera`.
-    pub fn has_session(&self, camera: &str, id: SessionId) -> bool {
-        self.directory.find(id).is_some_and(|(_, status)| status.camera.as_str() == camera)
+    /// A session that is not over.
+    pub fn session(&self, id: SessionId) -> Option<Arc<SessionStatus>> {
+        self.directory.find(id).map(|(_, status)| status)
     }
 
     /// Tells a session of `camera` more about the viewer's side of ICE: candidates, or credentials that restart it.

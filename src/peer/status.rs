@@ -11,6 +11,8 @@ use std::{
 };
 
 use super::transport::Remote;
+use tokio::sync::watch;
+
 use crate::{media::CameraName, stats::Counter};
 
 /// 128 random bits from the system's generator, so that nobody can guess another's session (WHEP section 5).
@@ -71,6 +73,15 @@ impl Phase {
     }
 }
 
+/// What a viewer can do about the end of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Start over: it will be served.
+    Reconnect,
+    /// Nothing, or what it wanted to do.
+    Final,
+}
+
 /// One session's state and counters.
 #[derive(Debug)]
 pub struct SessionStatus {
@@ -100,6 +111,7 @@ pub struct SessionStatus {
     rtt_us: AtomicU32,
     /// Fraction lost of 65,536; `u32::MAX` while unknown.
     loss_65536: AtomicU32,
+    ended: watch::Sender<Option<Ending>>,
 }
 
 impl SessionStatus {
@@ -119,6 +131,7 @@ impl SessionStatus {
             skipped_units: Counter::default(),
             rtt_us: AtomicU32::new(u32::MAX),
             loss_65536: AtomicU32::new(u32::MAX),
+            ended: watch::Sender::new(None),
         }
     }
 
@@ -134,6 +147,15 @@ impl SessionStatus {
 
     pub(super) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Whether it is over, to wait for it.
+    pub fn ended(&self) -> watch::Receiver<Option<Ending>> {
+        self.ended.subscribe()
+    }
+
+    pub(super) fn set_ended(&self, ending: Ending) {
+        self.ended.send_replace(Some(ending));
     }
 
     /// Where media is sent.

@@ -278,6 +278,7 @@ impl Worker {
         self.directory.forget(id);
         self.port.tcp.forget(id);
         let Some(timed) = self.sessions.remove(&id) else { return };
+        timed.session.status.set_ended(end.ending());
         self.load.fetch_sub(1, Ordering::Relaxed);
         self.train.clear();
         let camera = timed.session.camera().clone();

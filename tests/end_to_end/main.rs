@@ -6,6 +6,7 @@
 mod addresses;
 mod b_frames;
 mod cameras;
+mod events;
 mod networks;
 mod offers;
 mod page;

@@ -126,7 +126,10 @@ async fn the_picture_waits_for_its_sound_only_while_it_is_heard() {
 
     browser.open(&gateway.url("/watch/front?sound=1")).await;
     browser.wait_for("document.querySelector('[data-state=playing]')", LIMIT).await;
-    assert!(browser.eval(HOLD).await.as_f64() > Some(0.0), "heard from the start: held from the start");
+    // The page knows from the gateway by how much the sound lags: on a busy machine the picture may be later than the sound.
+    let (hold, camera) = (browser.eval(HOLD).await, gateway.camera("front").await);
+    let is_late = camera["audio"]["lag_ms"].as_f64() < Some(-50.0);
+    assert!(hold.as_f64() > Some(0.0) || is_late, "heard from the start: held from the start: {hold}, {camera}");
     let estimate = "(async () => { const playing = {}; \
                     for (const it of (await window.__pcs.at(-1).getStats()).values()) \
                     if (it.type === 'inbound-rtp') playing[it.kind] = it.estimatedPlayoutTimestamp; \

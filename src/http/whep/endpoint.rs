@@ -8,7 +8,7 @@ use axum::{
     response::{AppendHeaders, IntoResponse, Response},
 };
 
-use super::{FRAGMENT, SDP, body, links, preconditions::entity_tag};
+use super::{FRAGMENT, SDP, body, events, links, preconditions::entity_tag};
 use crate::http::{Context, cors, join::join, problem::Problem};
 
 /// RFC 5789 section 3.1.
@@ -28,11 +28,12 @@ pub(super) async fn post(
     let offer = body::read(request, SDP).await?;
     let answer = join(&context, &name, &offer).await?;
     let location = format!("/whep/{name}/{}", answer.id);
+    let extension = AppendHeaders(events::link(&location).map(|link| (header::LINK, link)));
     let headers =
         [(header::CONTENT_TYPE, SDP.to_owned()), (header::LOCATION, location), (ACCEPT_PATCH, FRAGMENT.to_owned())];
     let tag = AppendHeaders(entity_tag(&answer.generation).map(|tag| (header::ETAG, tag)));
     let links = AppendHeaders(links::ice_servers(&context.peers.ice_servers(SystemTime::now())));
-    Ok((StatusCode::CREATED, headers, tag, links, answer.sdp).into_response())
+    Ok((StatusCode::CREATED, headers, tag, links, extension, answer.sdp).into_response())
 }
 
 /// `GET` and `HEAD /whep/{camera}`: nothing, of the type that tells players what this address is (WHEP section 4.2).

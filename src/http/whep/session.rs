@@ -1,5 +1,7 @@
 //! One viewer's session: trickled candidates, ICE restarts, its end.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Path, Request, State},
     http::{StatusCode, header},
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     http::{Context, cors, problem::Problem},
-    peer::{IceFragment, IceUpdate, SessionId},
+    peer::{IceFragment, IceUpdate, SessionStatus},
 };
 
 /// `PATCH /whep/{camera}/{session}`: 204 for candidates, 200 with our side of it for a restart.
@@ -22,7 +24,7 @@ pub(super) async fn patch(
     Path((name, session)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let id = known(&context, &name, &session).ok_or_else(Problem::unknown_session)?;
+    let id = known(&context, &name, &session).ok_or_else(Problem::unknown_session)?.id;
     let expected = preconditions::expected(request.headers()).ok_or_else(Problem::precondition_required);
     let text = body::read(request, FRAGMENT).await?;
     let fragment: IceFragment = text.parse().map_err(|reason: String| Problem::bad_fragment(&reason))?;
@@ -58,7 +60,8 @@ pub(super) async fn options() -> impl IntoResponse {
     (StatusCode::OK, cors::PREFLIGHT, [(ACCEPT_PATCH, FRAGMENT), (ACCEPT_POST, SDP)])
 }
 
-/// The id of a session of `camera` that is there.
-fn known(context: &Context, camera: &str, session: &str) -> Option<SessionId> {
-    session.parse().ok().filter(|id| context.peers.has_session(camera, *id))
+/// A session of `camera` that is there.
+pub(super) fn known(context: &Context, camera: &str, session: &str) -> Option<Arc<SessionStatus>> {
+    let status = context.peers.session(session.parse().ok()?)?;
+    (status.camera.as_str() == camera).then_some(status)
 }

@@ -1,5 +1,7 @@
 //! How sessions end, and how the log says it.
 
+use crate::peer::Ending;
+
 /// Why a session is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::peer) enum End {
@@ -22,6 +24,14 @@ pub(in crate::peer) enum End {
 }
 
 impl End {
+    /// What the viewer can do about it.
+    pub(in crate::peer) fn ending(self) -> Ending {
+        match self {
+            Self::FormatChanged | Self::Broken => Ending::Reconnect,
+            _ => Ending::Final,
+        }
+    }
+
     /// For the log.
     pub(in crate::peer) fn reason(self) -> &'static str {
         match self {
