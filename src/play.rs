@@ -12,6 +12,7 @@ mod link;
 mod measure;
 mod picture;
 mod report;
+mod runtime;
 mod tls;
 mod whep;
 

@@ -27,6 +27,7 @@ use super::{
     codecs,
     link::IceServer,
     measure::{Packet, Track},
+    runtime::WakefulRuntime,
 };
 
 /// Candidates that are not there by then are not offered: a STUN server that is out of reach must not hold up a
@@ -54,6 +55,7 @@ pub(super) struct Seen {
 struct Shared {
     seen: Mutex<Seen>,
     changed: Notify,
+    runtime: Arc<WakefulRuntime>,
 }
 
 impl Shared {
@@ -108,6 +110,7 @@ impl Connection {
             .with_setting_engine(settings)
             .with_interceptor_registry(interceptors)
             .with_handler(Arc::new(Handler(shared.clone())))
+            .with_runtime(shared.runtime.clone())
             .with_udp_addrs(local_addresses(loopback))
             .build()
             .await?;
@@ -190,6 +193,7 @@ impl Connection {
 
     /// Says goodbye (DTLS close_notify) and closes the sockets.
     pub(super) async fn close(&self) {
+        self.shared.runtime.rest();
         let _ = self.pc.close().await;
     }
 }
@@ -225,6 +229,9 @@ impl PeerConnectionEventHandler for Handler {
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        if state == RTCPeerConnectionState::Connected {
+            self.0.runtime.rest();
+        }
         let now = Instant::now();
         self.0.change(|seen| {
             seen.state = state;
