@@ -16,7 +16,7 @@ use std::{net::UdpSocket, time::Duration};
 
 use reqwest::{Method, Response};
 use support::{
-    camera::Camera,
+    camera::{Audio, Camera},
     gateway::Gateway,
     viewer::{Kind, Viewer, fragment},
 };
@@ -529,6 +529,43 @@ async fn a_restart_that_fails_keeps_the_session() {
         viewer.wait_more(Kind::Video, 40, LIMIT).await;
     }
     assert_eq!(scene.patch(viewer.resource(), Some(viewer.header("etag")), candidate).await.status(), 204);
+}
+
+// --- 4.6 WebRTC constraints
+
+/// The sections of an answer with picture and sound, without what is before the first.
+async fn sections() -> (String, Vec<String>) {
+    let camera = Camera::builder().audio(Audio::Opus).start();
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).config(camera.toml("front")).spawn().await;
+    let viewer = Viewer::join(gateway.whep("front")).await;
+    let mut parts = viewer.answer().split("\r\nm=").map(|part| format!("{part}\r\n"));
+    (parts.next().unwrap(), parts.collect())
+}
+
+/// 4.6.1 SHALL: the answer bundles all media, with `a=rtcp-mux` and `a=rtcp-mux-only` in each section.
+#[tokio::test]
+async fn all_media_is_bundled_and_muxed() {
+    let (session, sections) = sections().await;
+    let group = session.lines().find(|line| line.starts_with("a=group:BUNDLE ")).unwrap();
+    assert_eq!(sections.len(), 2);
+    for section in &sections {
+        assert!(group.split(' ').skip(1).any(|mid| mid == attribute(section, "mid")), "{group}: {section}");
+        for line in ["a=rtcp-mux", "a=rtcp-mux-only"] {
+            assert!(section.lines().any(|it| it == line), "{line}: {section}");
+        }
+        assert_eq!(attribute(section, "ice-ufrag"), attribute(&sections[0], "ice-ufrag"), "one transport");
+    }
+}
+
+/// 4.6.2 MUST: there is one MediaStream, named by the same `a=msid` in each section, with one track of a kind at most.
+#[tokio::test]
+async fn there_is_one_media_stream() {
+    let (_, sections) = sections().await;
+    let streams: Vec<_> = sections.iter().map(|it| attribute(it, "msid").split(' ').next().unwrap()).collect();
+    assert!(streams.iter().all(|stream| !stream.is_empty() && *stream == streams[0]), "{sections:?}");
+    let mut kinds: Vec<_> = sections.iter().map(|section| section.split(' ').next().unwrap()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["audio", "video"]);
 }
 
 // --- 4.7 to 4.10, 5
