@@ -18,6 +18,7 @@ mod signalling;
 #[path = "../support/mod.rs"]
 mod support;
 mod synthetic;
+mod turn;
 mod viewers;
 mod whep;
 

@@ -14,6 +14,7 @@
 
 pub mod browser;
 pub mod camera;
+pub mod coturn;
 pub mod events;
 pub mod gateway;
 pub mod network;
