@@ -1,10 +1,13 @@
 // ICE of a session description, in pieces: application/trickle-ice-sdpfrag (RFC 8840).
 
-// What an offer says of its side of ICE. The first section carries the transport of the whole bundle.
-export function iceFragment(sdp) {
+// What an offer says of its side of ICE, but for the candidates that `told` has, an earlier state of the same offer. The
+// first section carries the transport of the whole bundle.
+export function iceFragment(sdp, told = '') {
   const [session, first] = sdp.split(/\r?\n(?=m=)/);
   const framing = lines(session).filter((line) => /^a=(group|ice-options):/.test(line));
-  const section = lines(first).filter((line) => /^(m=|a=(mid|ice-ufrag|ice-pwd|ice-options|candidate):)/.test(line));
+  const known = lines(told).filter((line) => line.startsWith('a=candidate:'));
+  const section = lines(first)
+    .filter((line) => /^(m=|a=(mid|ice-ufrag|ice-pwd|ice-options|candidate):)/.test(line) && !known.includes(line));
   return [...framing, ...section, ''].join('\r\n');
 }
 

@@ -10,7 +10,7 @@ import { answerAfterRestart, iceFragment } from '/assets/fragment.js';
 import { iceServersFromLink } from '/assets/link.js';
 import { request } from '/assets/request.js';
 
-// The gateway learns peer-reflexive addresses, so an offer need not wait for every candidate.
+// The gateway learns peer-reflexive addresses, so an offer need not wait for every candidate; what comes later is trickled.
 const GATHERING_MS = 300;
 const AFTER_FIRST_CANDIDATE_MS = 20;
 const OPTIONS_TIMEOUT_MS = 3000;
@@ -29,6 +29,9 @@ export class WhepSession extends EventTarget {
   #video = null;
   #audio = null;
   #resource = null;
+  // The offer as far as the gateway knows it, and the tag of its side of ICE.
+  #told = null;
+  #trickleTimer = 0;
   #candidates = [];
   #answer = '';
   #timer = 0;
@@ -70,11 +73,13 @@ export class WhepSession extends EventTarget {
 
     const location = response.headers.get('Location');
     if (location) this.#resource = new URL(location, response.url).href;
+    this.#told = { offer, tag: response.headers.get('ETag') ?? '*' };
     if (this.#closed) {
       // Closed while the gateway was answering: only now is there something to delete.
       this.#deleteResource();
       throw new Failure('closed');
     }
+    if (this.#connection.localDescription.sdp !== offer) this.#trickleSoon();
     await this.#accept(response.text());
   }
 
@@ -83,8 +88,29 @@ export class WhepSession extends EventTarget {
     this.#closed = true;
     clearTimeout(this.#timer);
     clearTimeout(this.#restartTimer);
+    clearTimeout(this.#trickleTimer);
     this.#connection?.close();
     this.#deleteResource();
+  }
+
+  #trickleSoon() {
+    clearTimeout(this.#trickleTimer);
+    if (this.#told && this.#resource) this.#trickleTimer = setTimeout(() => this.#trickle(), AFTER_FIRST_CANDIDATE_MS);
+  }
+
+  // Tells the gateway what came too late for the offer, as answers of STUN and TURN servers do: a gateway behind a router of
+  // its own has to send to these addresses before the router lets anything in from there.
+  async #trickle() {
+    if (this.#closed || this.#wasConnected) return;
+    const { offer, tag } = this.#told;
+    const { sdp } = this.#connection.localDescription;
+    this.#told = { offer: sdp, tag };
+    await request(this.#resource, {
+      method: 'PATCH',
+      headers: { 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': tag },
+      body: iceFragment(sdp, offer),
+      // There may be another way, and the connection itself tells if there is none.
+    }, PATCH_TIMEOUT_MS).catch((error) => console.warn('camgate: late candidates were not taken', error));
   }
 
   // Finds a new way to the gateway. The old one is used until then, so that it costs nothing to try.
@@ -150,6 +176,7 @@ export class WhepSession extends EventTarget {
       preferLowLatency(receiver);
       this.dispatchEvent(new CustomEvent('track', { detail: { track, receiver, streams } }));
     });
+    connection.addEventListener('icecandidate', ({ candidate }) => candidate && this.#trickleSoon());
     connection.addEventListener('connectionstatechange', () => this.#onConnectionState());
     this.#video = connection.addTransceiver('video', { direction: 'recvonly' });
     this.#audio = connection.addTransceiver('audio', { direction: 'recvonly' });

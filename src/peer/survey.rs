@@ -13,7 +13,9 @@ pub async fn survey(config: &Config) -> Result<Vec<String>, BindError> {
     let mut lines = Vec::new();
     let opened = Port::bind(config.listen).or_else(|error| {
         // Asking from another port finds the same address.
-        lines.push(format!("{error}; another port is used for this look"));
+        lines.push(format!(
+            "{error} (is camgate running?): asked from another port, so that the port behind a router differs, too"
+        ));
         let mut any = config.listen;
         any.set_port(0);
         Port::bind(any)

@@ -6,8 +6,10 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
+use serde_json::json;
 use tokio::net::UdpSocket;
 
 use crate::{
@@ -49,8 +51,9 @@ async fn every_address_means_both_families() {
     }
 }
 
-/// A STUN server (RFC 8489) that sees every client at 203.0.113.7, port 4567; it counts the requests.
-async fn stun_server() -> (u16, Arc<AtomicUsize>) {
+/// A STUN server (RFC 8489) that sees every client at 203.0.113.7, port 4567; it counts the requests and answers `delay`
+/// later.
+async fn stun_server(delay: Duration) -> (u16, Arc<AtomicUsize>) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
     let port = socket.local_addr().expect("an address").port();
     let requests = Arc::new(AtomicUsize::new(0));
@@ -66,6 +69,7 @@ async fn stun_server() -> (u16, Arc<AtomicUsize>) {
             response.extend_from_slice(&[0x00, 0x20, 0, 8, 0, 1]);
             response.extend((4_567_u16 ^ 0x2112).to_be_bytes());
             response.extend((u32::from_be_bytes([203, 0, 113, 7]) ^ 0x2112_a442).to_be_bytes());
+            tokio::time::sleep(delay).await;
             let _ = socket.send_to(&response, from).await;
         }
     });
@@ -78,7 +82,7 @@ fn candidates(answer: &str) -> Vec<&str> {
 
 #[tokio::test]
 async fn what_a_stun_server_sees_is_offered_and_asked_for_once_for_all_viewers() {
-    let (port, requests) = stun_server().await;
+    let (port, requests) = stun_server(Duration::ZERO).await;
     let camera = Camera::builder().start();
     let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
         .webrtc(&format!("ice_servers = [\"stun:127.0.0.1:{port}\"]"))
@@ -113,7 +117,7 @@ async fn a_stun_server_that_does_not_answer_keeps_nobody_waiting_for_it() {
 
 #[tokio::test]
 async fn ice_lite_answers_only_and_connects_all_the_same() {
-    let (port, requests) = stun_server().await;
+    let (port, requests) = stun_server(Duration::ZERO).await;
     let camera = Camera::builder().start();
     let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
         .webrtc(&format!("ice = \"lite\"\nice_servers = [\"stun:127.0.0.1:{port}\"]"))
@@ -159,4 +163,35 @@ async fn the_log_tells_what_is_offered_and_what_is_left_out() {
     let line = gateway.find_log("viewers are offered").expect("a line");
     assert!(line.contains("(host, [webrtc] advertise), 127.0.0.1:"), "{line}");
     assert!(!line.contains("::1]"), "{line}");
+}
+
+/// A gateway behind a router lets in only whom it has sent to, and it sends only to what the offer names.
+#[tokio::test]
+async fn the_page_tells_what_a_stun_server_sees_of_it() {
+    // Later than the offer, and before it is connected, which the script sees to.
+    let (port, _) = stun_server(Duration::from_millis(500)).await;
+    let camera = Camera::builder().start();
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
+        .webrtc(&format!("ice_servers = [\"stun:127.0.0.1:{port}\"]"))
+        .config(camera.toml("front"))
+        .spawn()
+        .await;
+    let browser = Browser::start().await;
+    let record = "{ const fetch = window.fetch; window.fetch = (url, init) => {
+        if (init?.body) (window.__told ??= []).push([init.method, init.body]);
+        return fetch(url, init);
+    };
+    const { setRemoteDescription } = RTCPeerConnection.prototype;
+    RTCPeerConnection.prototype.setRemoteDescription = async function (answer) {
+        while (!window.__told.some(([method]) => method === 'PATCH')) await new Promise((next) => setTimeout(next, 20));
+        return setRemoteDescription.call(this, answer);
+    }; }";
+    browser.cdp("Page.addScriptToEvaluateOnNewDocument", json!({ "source": record })).await;
+    browser.open(&gateway.url("/watch/front")).await;
+    browser.wait_for("document.querySelector('[data-state=playing]')", LIMIT).await;
+    let told = browser.eval("window.__told").await;
+    let [offer, fragment] = [0, 1].map(|index| told[index][1].as_str().unwrap_or_else(|| panic!("{told}")));
+    assert!(candidates(offer).iter().all(|it| it.contains(" typ host")), "{offer}");
+    assert!(candidates(fragment).iter().any(|it| it.contains(" 203.0.113.7 4567 typ srflx")), "{fragment}");
+    assert_eq!(candidates(fragment).len(), 1, "nothing twice: {fragment}");
 }
