@@ -41,6 +41,17 @@ pub fn pipeline_faults(config: &Config) -> Vec<String> {
     faults.map(|(name, fault)| format!("camera \"{name}\": {fault}")).collect()
 }
 
+/// A variable that the environment lacks and the cameras of a configuration need, with its value.
+pub fn missing_variable(config: &Config) -> Option<(&'static str, &'static str)> {
+    #[cfg(feature = "gstreamer")]
+    if config.cameras.iter().any(|camera| matches!(camera.input, Input::Pipeline { .. })) {
+        let (name, value) = source::capture::ENVIRONMENT;
+        return std::env::var_os(name).is_none().then_some((name, value));
+    }
+    let _ = config;
+    None
+}
+
 /// What this machine would make of the pipelines of a configuration, in lines for a person: which encoder it has and why,
 /// and what is missing to run each camera's. Opens no device, but takes seconds where an encoder hangs.
 pub fn pipeline_report(config: &Config) -> Vec<String> {

@@ -1,19 +1,21 @@
 //! The command line: arguments, logging, exit codes. No logic.
 
 use std::{
-    io::{IsTerminal, Write, stderr, stdout},
+    io::{self, IsTerminal, Write, stderr, stdout},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{self, ExitCode},
     time::Duration,
 };
 
 use camgate::{
-    app::{App, address_report, pipeline_faults, pipeline_report},
+    app::{App, address_report, missing_variable, pipeline_faults, pipeline_report},
     config::{self, Config},
     play::{self, Token},
     shutdown::Signals,
 };
 use clap::{Args, Parser, Subcommand};
+use tracing::warn;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -148,10 +150,23 @@ fn run(path: &Path) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
+    let not_started_over = missing_variable(&config).map(|(name, value)| (name, start_over(name, value)));
     start_log(DEFAULT_LOG);
+    if let Some((name, error)) = not_started_over {
+        warn!(%error, "cannot set {name}: a webcam that is plugged in again may come back as another /dev/videoN");
+    }
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&format!("{error:#}"), FAILED),
+    }
+}
+
+/// This program again, in its own place and under its own process id, with one more variable: a program that runs cannot
+/// change its environment safely. Returns only when that fails.
+fn start_over(name: &str, value: &str) -> io::Error {
+    match std::env::current_exe() {
+        Ok(program) => process::Command::new(program).args(std::env::args_os().skip(1)).env(name, value).exec(),
+        Err(error) => error,
     }
 }
 

@@ -68,7 +68,7 @@ export class LipSync {
     this.#hold = Math.min(Math.max(Math.round(milliseconds), 0), MAX_HOLD_MS);
     this.#series = [];
     this.#looks = 0;
-    // Absent in Safari and in Firefox before 131.
+    // Not every browser has it.
     if (this.#receiver && 'jitterBufferTarget' in this.#receiver) this.#receiver.jitterBufferTarget = this.#hold;
   }
 

@@ -15,6 +15,8 @@ mod element;
 #[cfg_attr(not(feature = "gstreamer"), allow(dead_code))]
 mod encoder;
 #[cfg(feature = "gstreamer")]
+mod environment;
+#[cfg(feature = "gstreamer")]
 mod exit;
 pub mod launch;
 #[cfg(feature = "gstreamer")]
@@ -43,7 +45,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::launch::{LaunchError, check};
 #[cfg(feature = "gstreamer")]
-pub use self::probe::{Encoder, encoder};
+pub use self::{
+    environment::ENVIRONMENT,
+    probe::{Encoder, encoder},
+};
 use super::{Error, feed::Feed, supervisor::Connector};
 
 /// Whether GStreamer can build the pipeline of `file`: the values, the syntax, and that every element is installed.

@@ -52,6 +52,9 @@ async fn chromium_shows_and_hears_the_test_pattern() {
         .config(pipelines)
         .spawn()
         .await;
+    let environment = std::fs::read(format!("/proc/{}/environ", gateway.pid())).expect("it runs");
+    let variables = String::from_utf8_lossy(&environment);
+    assert!(variables.contains("GST_V4L2_FORCE_DRAIN=1\0"), "for webcams, under the process id it was started with");
     let browser = Browser::builder().autoplay_policy("no-user-gesture-required").start().await;
     browser.open(&gateway.url("/watch/test?sound=1")).await;
     let stats = browser.wait_decoded(30, LIMIT).await;
