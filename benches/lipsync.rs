@@ -111,7 +111,7 @@ async fn main() {
     for late in [0, 100, -100].into_iter().filter(|_| !calibration.is_zero()) {
         browser.eval(&format!("window.__lipsync.loopback('loopback', {late})")).await;
         tokio::time::sleep(calibration).await;
-        let recording = leave(&browser, "loopback").await;
+        let recording = leave(&browser, "loopback", "loopback").await;
         row(&mut table, &format!("instrument: flash {late:+} ms after the beep"), &[recording.against_truth()]);
     }
 
@@ -120,7 +120,7 @@ async fn main() {
     }
     tokio::time::sleep(length).await;
     for case in &cases {
-        let recording = leave(&browser, case.name).await;
+        let recording = leave(&browser, case.name, case.name).await;
         recording.print_health(&case.title());
         row(&mut table, &format!("{}, from the start", case.title()), &[recording.skew()]);
     }
@@ -132,7 +132,7 @@ async fn main() {
         }
         tokio::time::sleep(STAY).await;
         for (case, skews) in cases.iter().zip(&mut joined) {
-            let skew = leave(&browser, case.name).await.skew();
+            let skew = leave(&browser, case.name, &format!("{}-joined-{join}", case.name)).await.skew();
             println!("join {join}, {}: {}", case.title(), skew.by_second());
             skews.push(skew);
         }
@@ -155,10 +155,11 @@ async fn watch(browser: &Browser, camera: &str) {
     browser.eval(&format!("window.__lipsync.watch('{camera}', '{camera}')")).await;
 }
 
-async fn leave(browser: &Browser, name: &str) -> Recording {
+/// `notes` is what the raw ones are kept as.
+async fn leave(browser: &Browser, name: &str, notes: &str) -> Recording {
     let value = browser.eval(&format!("window.__lipsync.leave('{name}')")).await;
     if let Some(folder) = std::env::var_os("BENCH_KEEP") {
-        let path = std::path::Path::new(&folder).join(format!("{name}.json"));
+        let path = std::path::Path::new(&folder).join(format!("{notes}.json"));
         std::fs::write(path, value.to_string()).expect("BENCH_KEEP is a folder");
     }
     serde_json::from_value(value).expect("watch.js's notes")

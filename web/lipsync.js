@@ -8,7 +8,7 @@ const BROWSER_MS = 80;
 // How much later it leaves the gateway, before that is known: of a camera that only starts, and of sound that is made into
 // Opus and has no listener yet.
 const UNKNOWN_LAG_MS = 20;
-const TRANSCODED_LAG_MS = 60;
+const TRANSCODED_LAG_MS = 70;
 // More would be a broken clock, not a slow path.
 const MAX_HOLD_MS = 500;
 // Differences that nobody notices are left alone: every change is a picture shown too long or not at all.
