@@ -7,6 +7,7 @@
 mod addresses;
 mod candidates;
 mod config;
+mod diagnosis;
 mod directory;
 mod dtls;
 mod engine;
@@ -31,6 +32,7 @@ mod worker;
 
 pub use candidates::{Candidate, Gathered, LeftOut, Origin, Reason};
 pub use config::*;
+pub use diagnosis::Ended;
 pub use ice_description::{IceCredentials, IceFragment};
 pub use ice_update::{Expected, IceUpdate, IceUpdateError};
 pub use negotiation::Refusal;

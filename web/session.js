@@ -16,6 +16,7 @@ const AFTER_FIRST_CANDIDATE_MS = 20;
 const OPTIONS_TIMEOUT_MS = 3000;
 // An on-demand camera may have to start before the gateway can answer.
 const POST_TIMEOUT_MS = 15_000;
+const DIAGNOSIS_TIMEOUT_MS = 2000;
 const CONNECT_DEADLINE_MS = 10_000;
 const PATCH_TIMEOUT_MS = 3000;
 // How long a session may be `disconnected`, through as many ICE restarts as fit. The gateway gives up after 15 s.
@@ -39,6 +40,7 @@ export class WhepSession extends EventTarget {
   #isRestarting = false;
   #wasConnected = false;
   #closed = false;
+  #losing = false;
 
   // Without `iceServers` the session asks the gateway for them.
   constructor(url, { iceServers } = {}) {
@@ -245,10 +247,27 @@ export class WhepSession extends EventTarget {
     this.#timer = setTimeout(() => this.#lose(code), milliseconds);
   }
 
-  #lose(code) {
+  async #lose(code) {
+    if (this.#closed || this.#losing) return;
+    this.#losing = true;
+    const detail = code === 'network-blocked' ? await this.#diagnosis() : undefined;
     if (this.#closed) return;
-    const failure = new Failure(code, { candidates: this.#candidates });
+    const failure = new Failure(code, { candidates: this.#candidates, detail });
     this.dispatchEvent(new CustomEvent('lost', { detail: failure }));
+  }
+
+  // Ends the session at the gateway, which then tells what it has seen of the attempt.
+  async #diagnosis() {
+    const resource = this.#resource;
+    if (!resource) return undefined;
+    this.#resource = null;
+    try {
+      await request(resource, { method: 'DELETE' }, DIAGNOSIS_TIMEOUT_MS);
+      const response = await request(resource, { headers: { Accept: 'application/problem+json' } }, DIAGNOSIS_TIMEOUT_MS);
+      return response.status === 410 ? (await failureFromResponse(response)).detail : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   #deleteResource() {

@@ -100,7 +100,7 @@ function failed(name, cause, camera) {
     case 'gateway-silent':
       return `The gateway at ${location.host} does not answer.`;
     case 'network-blocked':
-      return networkBlocked(cause.candidates);
+      return cause.detail ? `No picture got through. ${cause.detail}` : networkBlocked(cause.candidates);
     case 'connection-lost':
       return 'The connection to the gateway was lost.';
     case 'session-ended':

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     hub::{CameraState, Status},
     media::CameraName,
-    peer::{IceUpdateError, OpenError, Refusal},
+    peer::{Ended, IceUpdateError, OpenError, Refusal},
 };
 
 /// When an offer may be tried again while a camera is still being connected to.
@@ -33,6 +33,10 @@ pub(super) struct Problem {
     camera: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gateway_candidates: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    viewer_candidates: Vec<String>,
     #[serde(skip)]
     retry_after: Option<Duration>,
 }
@@ -46,6 +50,8 @@ impl Problem {
             detail: detail.into(),
             camera: None,
             reason: None,
+            gateway_candidates: Vec::new(),
+            viewer_candidates: Vec::new(),
             retry_after: None,
         }
     }
@@ -73,6 +79,19 @@ impl Problem {
     pub(super) fn unknown_session() -> Self {
         let detail = "There is no such session; it may have ended already.";
         Self::new(StatusCode::NOT_FOUND, "no-such-session", "No such session", detail)
+    }
+
+    /// A session that is over.
+    pub(super) fn ended(ended: &Ended) -> Self {
+        let (kind, title) = if ended.connected {
+            ("session-ended", "The session is over")
+        } else {
+            ("never-connected", "The session never connected")
+        };
+        let mut problem = Self::new(StatusCode::GONE, kind, title, ended.detail.clone()).about(ended.camera.as_str());
+        problem.gateway_candidates = ended.gateway_candidates.clone();
+        problem.viewer_candidates = ended.viewer_candidates.clone();
+        problem
     }
 
     pub(super) fn wrong_content_type(expected: &str, found: Option<&str>) -> Self {

@@ -13,7 +13,7 @@ use std::{
 use rtc::stun::{attributes::ATTR_USERNAME, message::Message};
 
 use super::{
-    SessionId, SessionStatus,
+    Ended, SessionId, SessionStatus,
     session::{Transaction, transaction},
     transport::Remote,
 };
@@ -25,6 +25,9 @@ const MAX_ADDRESSES: usize = 16;
 const ADDRESS_INTERVAL: Duration = Duration::from_secs(60);
 /// A STUN response later than this is not waited for: ICE gives up on a check after 1.4 s here (7 times 200 ms).
 const TRANSACTION_LIFETIME: Duration = Duration::from_secs(5);
+/// Sessions whose end is remembered, each with up to two dozen candidates. A viewer that fails asks within seconds.
+const MAX_ENDED: usize = 256;
+
 /// Where a session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Route {
@@ -55,6 +58,8 @@ struct Tables {
     by_address: HashMap<Remote, Route>,
     by_transaction: HashMap<Transaction, Route>,
     transactions: VecDeque<(Instant, Transaction)>,
+    /// The newest last.
+    ended: VecDeque<(SessionId, Ended)>,
 }
 
 /// The table of all sessions, shared by the receiver, the workers and the API.
@@ -88,6 +93,20 @@ impl Directory {
                 tables.by_address.remove(&address);
             }
         }
+    }
+
+    /// Keeps what is to be known of a session that is over.
+    pub(super) fn remember_end(&self, session: SessionId, ended: Ended) {
+        let mut tables = self.lock();
+        if tables.ended.len() >= MAX_ENDED {
+            tables.ended.pop_front();
+        }
+        tables.ended.push_back((session, ended));
+    }
+
+    /// Why a session is over, if it is one of the last that ended by themselves.
+    pub(super) fn end_of(&self, session: SessionId) -> Option<Ended> {
+        self.lock().ended.iter().rev().find(|(id, _)| *id == session).map(|(_, ended)| ended.clone())
     }
 
     /// One more user name fragment that leads to a session.

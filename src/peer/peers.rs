@@ -16,7 +16,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    BindError, Config, IceServer, SessionId, SessionStatus,
+    BindError, Config, Ended, IceServer, SessionId, SessionStatus,
     addresses::Addresses,
     directory::{Directory, Route},
     engine::{Blueprint, Engine},
@@ -211,6 +211,11 @@ impl Peers {
             return false;
         }
         wait.await.is_ok()
+    }
+
+    /// Why a session of `camera` is over, when it is one of the last that did not end as their viewers wished.
+    pub fn end_of(&self, camera: &str, id: SessionId) -> Option<Ended> {
+        self.directory.end_of(id).filter(|ended| ended.camera.as_str() == camera)
     }
 
     /// A session that is not over.

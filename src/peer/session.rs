@@ -40,7 +40,7 @@ use super::{
     engine::{self, Blueprint, Engine, Protection},
     feedback::{Feedback, Inbox, round_trip},
     socket::Received,
-    transport::{Remote, Transport},
+    transport::Remote,
 };
 use crate::{
     hub::{Camera, Listening, Unit, Viewing},
@@ -74,6 +74,8 @@ pub(super) struct Session {
     offered: Vec<Candidate>,
     opened: Instant,
     hello: Hello,
+    /// Whether the viewer began its DTLS handshake.
+    handshake: bool,
     /// Where datagrams go, as `status` has it.
     remote: Option<Remote>,
     /// SSRCs that RTCP of the viewer came from.
@@ -130,6 +132,7 @@ impl Session {
             offered,
             opened: now,
             hello,
+            handshake: false,
             remote: None,
             reporters: Vec::new(),
             end: None,
@@ -184,6 +187,7 @@ impl Session {
             };
             self.ice.read(transport, datagram.data, now);
         } else if is_dtls(&datagram.data) {
+            self.handshake = true;
             self.on_handshake(datagram.data, now);
         } else if self.ice.path().is_some() {
             self.read(datagram.data, now);
@@ -264,8 +268,7 @@ impl Session {
         self.status.bytes_sent.add(out.message.len() as u64);
         let source = out.transport.local_addr.ip();
         let source = self.own.contains(&source).then_some(source);
-        let transport = Transport::of(out.transport.transport_protocol);
-        let remote = Remote { transport, address: out.transport.peer_addr };
+        let remote = Remote::of(&out.transport);
         if !is_stun(&out.message) {
             self.note_remote(remote);
         }

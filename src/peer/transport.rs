@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr};
 
-use rtc::shared::TransportProtocol;
+use rtc::shared::{TransportContext, TransportProtocol};
 
 /// The transport of an ICE candidate (RFC 8445, RFC 6544).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +46,13 @@ pub struct Remote {
     pub transport: Transport,
     /// Where to. Behind a NAT it is the NAT's.
     pub address: SocketAddr,
+}
+
+impl Remote {
+    /// The other end of a pair.
+    pub(super) fn of(pair: &TransportContext) -> Self {
+        Self { transport: Transport::of(pair.transport_protocol), address: pair.peer_addr }
+    }
 }
 
 impl fmt::Display for Remote {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::{
     Phase, SessionId,
@@ -282,7 +282,19 @@ impl Worker {
         self.load.fetch_sub(1, Ordering::Relaxed);
         self.train.clear();
         let camera = timed.session.camera().clone();
-        info!(camera = %camera.name(), session = ?id, reason = end.reason(), "viewer gone");
+        match timed.session.ended(end) {
+            Some(ended) => {
+                let (ours, theirs) = (ended.gateway_candidates.join(", "), ended.viewer_candidates.join(", "));
+                let (name, reason) = (camera.name(), &ended.detail);
+                if ended.connected {
+                    info!(camera = %name, session = ?id, %reason, "viewer gone");
+                } else {
+                    warn!(camera = %name, session = ?id, %reason, gateway = ours, viewer = theirs, "viewer never connected");
+                }
+                self.directory.remember_end(id, ended);
+            }
+            None => info!(camera = %camera.name(), session = ?id, reason = end.reason(), "viewer gone"),
+        }
         if let Some(feed) = self.feeds.get_mut(&camera.id()) {
             feed.sessions.retain(|other| *other != id);
             if feed.sessions.is_empty() {

@@ -184,6 +184,66 @@ fn a_viewer_that_does_not_nominate_again_is_followed() {
     });
 }
 
+/// What the page is told when nothing connects under `rules`.
+fn reason(rules: &str) -> String {
+    let network = Network::new();
+    network.run("viewer", "ip -6 addr flush dev eth0");
+    network.rules(rules);
+    let (join, log) = watch(&network, "blocked", gateway_in(&network, GATEWAY));
+    let failure = join.failure.unwrap_or_else(|| panic!("connected\n{log}"));
+    assert_eq!(failure.code, "network-blocked", "{log}");
+    let told = failure.detail.unwrap_or_default();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("viewer never connected")).collect();
+    assert!(lines.len() == 1 && lines[0].contains(&told) && lines[0].contains(GATEWAY), "{told}\n{log}");
+    told
+}
+
+#[test]
+fn the_page_says_that_nothing_arrived() {
+    let told = reason(
+        "forward iifname viewer meta l4proto { tcp, udp } th dport 8189 drop
+         forward iifname gateway ct state new drop",
+    );
+    assert!(
+        told.contains("No UDP and no TCP packet") && told.contains("port 8189") && told.contains(GATEWAY),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_page_says_that_answers_do_not_get_back() {
+    let told = reason(
+        "forward iifname viewer tcp dport 8189 drop
+         forward iifname gateway meta l4proto udp drop",
+    );
+    assert!(told.contains("The viewer's checks arrived") && told.contains("one direction only"), "{told}");
+}
+
+#[tokio::test]
+async fn a_session_that_never_connected_is_gone_with_a_reason() {
+    let camera = Camera::builder().start();
+    let gateway = gateway(&camera, "").await;
+    let viewer = Viewer::join(gateway.whep("front")).await;
+    viewer.wait_connected(LIMIT).await;
+    let (offer, watched) = (viewer.offer().to_owned(), viewer.resource().to_owned());
+    viewer.close().await;
+    let location = gateway.post_offer("front", offer).await.headers()["location"].to_str().unwrap().to_owned();
+    let resource = gateway.url(&location);
+    assert_eq!(gateway.http().delete(&resource).send().await.unwrap().status(), 200);
+    let gone = gateway.http().get(&resource).send().await.unwrap();
+    assert_eq!(
+        (gone.status().as_u16(), gone.headers()["content-type"].as_bytes()),
+        (410, &b"application/problem+json"[..])
+    );
+    let problem: serde_json::Value = serde_json::from_slice(&gone.bytes().await.unwrap()).unwrap();
+    assert_eq!(problem["type"], "urn:camgate:problem:never-connected");
+    assert!(problem["viewer_candidates"][0].as_str().unwrap().starts_with("udp host 127.0.0.1:"), "{problem}");
+    assert!(problem["gateway_candidates"][0].as_str().unwrap().contains(gateway.webrtc_address()), "{problem}");
+    assert_eq!(gateway.http().delete(&resource).send().await.unwrap().status(), 410);
+    let watched = gateway.http().get(&watched).send().await.unwrap();
+    assert_eq!(watched.status(), 404, "nothing is kept of a viewer that watched and left");
+}
+
 /// Starts coturn; returns the key that tells viewers of it.
 fn turn_server(network: &mut Network, transport: &str) -> String {
     let log = ["--log-file", "stdout", "--pidfile", "/dev/null", "--no-cli"];

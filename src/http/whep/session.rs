@@ -24,7 +24,7 @@ pub(super) async fn patch(
     Path((name, session)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let id = known(&context, &name, &session).ok_or_else(Problem::unknown_session)?.id;
+    let id = known(&context, &name, &session).ok_or_else(|| absent(&context, &name, &session))?.id;
     let expected = preconditions::expected(request.headers()).ok_or_else(Problem::precondition_required);
     let text = body::read(request, FRAGMENT).await?;
     let fragment: IceFragment = text.parse().map_err(|reason: String| Problem::bad_fragment(&reason))?;
@@ -38,13 +38,13 @@ pub(super) async fn patch(
     }
 }
 
-/// `DELETE /whep/{camera}/{session}`: 200, or 404 when there is no such session. `If-Match` is not looked at.
+/// `DELETE /whep/{camera}/{session}`: 200, or why there is no such session. `If-Match` is not looked at.
 pub(super) async fn delete(
     State(context): State<Context>,
     Path((name, session)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let id = session.parse().map_err(|()| Problem::unknown_session())?;
-    if context.peers.close(&name, id).await { Ok(StatusCode::OK) } else { Err(Problem::unknown_session()) }
+    if context.peers.close(&name, id).await { Ok(StatusCode::OK) } else { Err(absent(&context, &name, &session)) }
 }
 
 /// `GET` and `HEAD`: a session has nothing to show (WHEP section 4.1), but whether it is there.
@@ -52,7 +52,7 @@ pub(super) async fn get(
     State(context): State<Context>,
     Path((name, session)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    known(&context, &name, &session).map(|_| StatusCode::NO_CONTENT).ok_or_else(Problem::unknown_session)
+    known(&context, &name, &session).map(|_| StatusCode::NO_CONTENT).ok_or_else(|| absent(&context, &name, &session))
 }
 
 /// `OPTIONS`, also of a session that is over.
@@ -64,4 +64,10 @@ pub(super) async fn options() -> impl IntoResponse {
 pub(super) fn known(context: &Context, camera: &str, session: &str) -> Option<Arc<SessionStatus>> {
     let status = context.peers.session(session.parse().ok()?)?;
     (status.camera.as_str() == camera).then_some(status)
+}
+
+/// What is answered for a session that is not there: 410 with the reason where that is known, else 404.
+fn absent(context: &Context, camera: &str, session: &str) -> Problem {
+    let ended = session.parse().ok().and_then(|id| context.peers.end_of(camera, id));
+    ended.map_or_else(Problem::unknown_session, |ended| Problem::ended(&ended))
 }

@@ -1,6 +1,7 @@
 //! How sessions end, and how the log says it.
 
-use crate::peer::Ending;
+use super::Session;
+use crate::peer::{Ended, Ending, diagnosis};
 
 /// Why a session is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +38,38 @@ impl End {
         match self {
             Self::ViewerLeft => "the viewer left",
             Self::ConsentLost => "the viewer is not heard any more",
-            Self::NeverConnected => "no connection came about: is the WebRTC port open for UDP?",
+            Self::NeverConnected => "no connection came about",
             Self::Deleted => "deleted",
             Self::CameraRemoved => "the camera was removed",
             Self::FormatChanged => "the camera changed its audio codec",
             Self::Broken => "an internal error, see above: please report it",
             Self::Shutdown => "shutting down",
         }
+    }
+}
+
+impl Session {
+    /// What is to be known of it after `end`; `None` when the viewer ended what had worked.
+    pub(in crate::peer) fn ended(&self, end: End) -> Option<Ended> {
+        // Set with the first media only.
+        let connected = self.remote.is_some();
+        if connected && matches!(end, End::ViewerLeft | End::Deleted | End::Shutdown) {
+            return None;
+        }
+        let ours = !matches!(end, End::NeverConnected | End::ViewerLeft | End::Deleted | End::ConsentLost);
+        let detail = if connected || ours {
+            let reason = end.reason();
+            format!("{}{}.", reason[..1].to_uppercase(), &reason[1..])
+        } else {
+            let seen = diagnosis::Seen { handshake: self.handshake, ..self.ice.seen() };
+            diagnosis::why(&seen, &self.offered, self.ice.told())
+        };
+        Some(Ended {
+            camera: self.status.camera.clone(),
+            connected,
+            detail,
+            gateway_candidates: diagnosis::gateway_candidates(&self.offered),
+            viewer_candidates: diagnosis::viewer_candidates(self.ice.told()),
+        })
     }
 }

@@ -27,8 +27,10 @@ use self::migration::Migration;
 use super::datagram::{is_stun_request, is_stun_response};
 use crate::peer::{
     IceMode,
+    diagnosis::Seen,
     engine::local_candidates,
     ice_description::{IceCredentials, useful_candidates},
+    transport::Remote,
 };
 
 /// No packet for this long: the connection shows as disconnected. Twice Chromium's interval between consent checks.
@@ -39,6 +41,9 @@ const FAILED: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(2);
 /// A session with a pair may be woken this much later, together with other timers: `rtc` would look five times a second.
 const LEEWAY: Duration = Duration::from_millis(250);
+
+/// Candidates that are kept for a diagnosis.
+const MAX_TOLD: usize = 40;
 
 /// One side each of what ICE begins with.
 #[derive(Clone, Debug)]
@@ -62,6 +67,9 @@ pub(super) struct Ice {
     path: Option<TransportContext>,
     /// User name fragments of ours that no check is expected for any more.
     retired: Vec<String>,
+    seen: Seen,
+    /// The viewer's candidates, useful or not, for who asks why there is no connection.
+    told: Vec<String>,
 }
 
 impl Ice {
@@ -71,8 +79,9 @@ impl Ice {
         terms: Terms,
         now: Instant,
     ) -> Result<Self, Error> {
+        let told = terms.candidates.iter().take(MAX_TOLD).cloned().collect();
         let current = Generation::new(provider.clone(), mode, terms, now)?;
-        Ok(Self { provider, mode, current, next: None, path: None, retired: Vec::new() })
+        Ok(Self { provider, mode, current, next: None, path: None, retired: Vec::new(), seen: Seen::default(), told })
     }
 
     /// Begins a restart; one that is under way is forgotten.
@@ -89,6 +98,7 @@ impl Ice {
 
     /// Candidates of the viewer's that came after its offer or its last restart; what is of no use is left out.
     pub(super) fn add_candidates(&mut self, candidates: &[String]) {
+        self.told.extend(candidates.iter().take(MAX_TOLD.saturating_sub(self.told.len())).cloned());
         self.newest_mut().add_candidates(candidates);
     }
 
@@ -112,6 +122,16 @@ impl Ice {
         self.path
     }
 
+    /// What has come of the viewer, the handshake aside.
+    pub(super) fn seen(&self) -> Seen {
+        Seen { path: self.path.as_ref().map(Remote::of), ..self.seen }
+    }
+
+    /// The viewer's candidates as it told them.
+    pub(super) fn told(&self) -> &[String] {
+        &self.told
+    }
+
     /// Whether the viewer is given up: it is not heard, and no restart is under way that could find it again.
     pub(super) fn is_lost(&self) -> bool {
         self.current.has_failed() && self.next.is_none()
@@ -119,9 +139,12 @@ impl Ice {
 
     /// A STUN message. Each generation knows its own by credentials.
     pub(super) fn read(&mut self, transport: TransportContext, message: BytesMut, now: Instant) {
-        let taken = self.next.as_mut().is_some_and(|next| next.read(transport, &message, now));
-        if !taken {
-            self.current.read(transport, &message, now);
+        let next = self.next.as_mut().is_some_and(|next| next.read(transport, &message, now));
+        let taken = next || self.current.read(transport, &message, now);
+        self.seen.foreign |= !taken;
+        self.seen.answer |= taken && is_stun_response(&message);
+        if taken && is_stun_request(&message) && self.seen.check.is_none() {
+            self.seen.check = Some(Remote::of(&transport));
         }
         self.settle();
     }

@@ -1,0 +1,176 @@
+//! Why a session did not connect: from what both sides offered and what arrived, a sentence that says what to do.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Candidate, transport::Remote};
+use crate::media::CameraName;
+
+/// Candidates of one side that are told; more help nobody.
+const MAX_TOLD: usize = 12;
+
+/// A session that is over, and not because its viewer said so.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Its camera.
+    pub camera: CameraName,
+    /// Whether media ever went to the viewer.
+    pub connected: bool,
+    /// Why it is over, in sentences.
+    pub detail: String,
+    /// What the gateway offered: transport, type, address.
+    pub gateway_candidates: Vec<String>,
+    /// What the viewer offered.
+    pub viewer_candidates: Vec<String>,
+}
+
+/// What has come of a viewer's attempt to connect.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    /// Where an authentic check of the viewer came from.
+    pub(super) check: Option<Remote>,
+    /// STUN that belongs to none of the session's credentials came.
+    pub(super) foreign: bool,
+    /// The viewer answered a check of ours.
+    pub(super) answer: bool,
+    /// The pair that was nominated.
+    pub(super) path: Option<Remote>,
+    /// DTLS came.
+    pub(super) handshake: bool,
+}
+
+/// The likely reason why there is no connection. `theirs` are values of `a=candidate` (RFC 8839 section 5.1).
+pub(super) fn why(seen: &Seen, ours: &[Candidate], theirs: &[String]) -> String {
+    if let Some(path) = seen.path {
+        return if seen.handshake {
+            format!(
+                "ICE found a path ({path}), but the DTLS handshake on it was never finished: packets may be too large for a tunnel or lost."
+            )
+        } else {
+            format!("ICE found a path ({path}), but no DTLS packet of the viewer came by it.")
+        };
+    }
+    match seen.check {
+        Some(from) if seen.answer => {
+            return format!("Checks and answers went both ways ({from}), but the viewer did not choose this path.");
+        }
+        Some(from) => {
+            return format!(
+                "The viewer's checks arrived (from {from}), but no answer came back to the gateway's: \
+                 a firewall or router lets packets through in one direction only."
+            );
+        }
+        None if seen.foreign => {
+            return "Packets arrived, but none with this session's ICE credentials.".to_owned();
+        }
+        None => {}
+    }
+    let port = ours.first().map_or(0, |candidate| candidate.address.port());
+    let nothing = "No UDP and no TCP packet of the viewer ever arrived";
+    let mine: Vec<IpAddr> = ours.iter().map(|candidate| candidate.address.ip()).collect();
+    if mine.is_empty() {
+        return format!("{nothing}: the gateway has no address to offer; see `advertise` under [webrtc].");
+    }
+    if mine.iter().all(is_container) {
+        return format!(
+            "{nothing}: the gateway offered only {}, which looks like a container's own address; \
+             add the host's to `advertise` under [webrtc].",
+            list(&mine)
+        );
+    }
+    let told = addresses(theirs);
+    if !told.is_empty() && told.iter().all(is_container) {
+        return format!("{nothing}: it offered only {}, which looks like a container's own address.", list(&told));
+    }
+    format!("{nothing}: is port {port} open for UDP or TCP, and is {} reachable from the viewer?", list(&mine))
+}
+
+/// Our candidates for a person: each is offered on both transports.
+pub(super) fn gateway_candidates(ours: &[Candidate]) -> Vec<String> {
+    ours.iter().take(MAX_TOLD).map(|candidate| format!("udp and tcp {candidate}")).collect()
+}
+
+/// The viewer's candidates for a person: transport, type, address.
+pub(super) fn viewer_candidates(theirs: &[String]) -> Vec<String> {
+    let told = theirs.iter().filter_map(|candidate| {
+        let words: Vec<&str> = candidate.split_ascii_whitespace().collect();
+        let [transport, _priority, address, port, "typ", kind] = words.get(2..8)? else { return None };
+        let address = address.parse().map_or_else(
+            |_| format!("{}:{port}", if address.ends_with(".local") { "a hidden address" } else { "a name" }),
+            |ip| port.parse().map_or_else(|_| address.to_string(), |port| SocketAddr::new(ip, port).to_string()),
+        );
+        let plain = |word: &str| word.chars().filter(char::is_ascii_alphanumeric).take(8).collect::<String>();
+        Some(format!("{} {} {address}", plain(transport).to_lowercase(), plain(kind)))
+    });
+    told.take(MAX_TOLD).collect()
+}
+
+fn addresses(theirs: &[String]) -> Vec<IpAddr> {
+    theirs.iter().filter_map(|candidate| candidate.split_ascii_whitespace().nth(4)?.parse().ok()).collect()
+}
+
+/// Docker's default bridges live in 172.16.0.0/12; no other machine can reach them.
+fn is_container(ip: &IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(v4) if v4.octets()[0] == 172 && (16..32).contains(&v4.octets()[1]))
+}
+
+fn list(addresses: &[IpAddr]) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    for address in addresses.iter().map(ToString::to_string) {
+        if !shown.contains(&address) && shown.len() < 4 {
+            shown.push(address);
+        }
+    }
+    shown.join(" or ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::{Origin, Transport};
+
+    fn ours(address: &str) -> Vec<Candidate> {
+        vec![Candidate { address: address.parse().expect("an address"), origin: Origin::Listen }]
+    }
+
+    fn theirs(address: &str) -> Vec<String> {
+        vec![format!("1 1 udp 2113937151 {address} 5000 typ host generation 0")]
+    }
+
+    fn remote() -> Remote {
+        Remote { transport: Transport::Udp, address: ([192, 0, 2, 1], 5_000).into() }
+    }
+
+    #[test]
+    fn nothing_arrived_names_the_port_and_the_addresses() {
+        let sentence = why(&Seen::default(), &ours("192.168.1.5:8189"), &theirs("192.168.1.9"));
+        assert!(
+            sentence.contains("is port 8189 open for UDP or TCP") && sentence.contains("192.168.1.5"),
+            "{sentence}"
+        );
+        let sentence = why(&Seen::default(), &ours("172.17.0.2:8189"), &theirs("192.168.1.9"));
+        assert!(sentence.contains("172.17.0.2") && sentence.contains("`advertise`"), "{sentence}");
+        let sentence = why(&Seen::default(), &ours("192.168.1.5:8189"), &theirs("172.18.0.3"));
+        assert!(sentence.contains("it offered only 172.18.0.3"), "{sentence}");
+    }
+
+    #[test]
+    fn how_far_it_came_is_told() {
+        let (ours, theirs) = (ours("192.168.1.5:8189"), theirs("192.168.1.9"));
+        let mut seen = Seen { check: Some(remote()), ..Seen::default() };
+        assert!(why(&seen, &ours, &theirs).contains("one direction only"));
+        seen.answer = true;
+        assert!(why(&seen, &ours, &theirs).contains("did not choose"));
+        seen.path = Some(remote());
+        assert!(why(&seen, &ours, &theirs).contains("no DTLS packet"));
+        seen.handshake = true;
+        assert!(why(&seen, &ours, &theirs).contains("never finished"));
+        assert!(why(&Seen { foreign: true, ..Seen::default() }, &ours, &theirs).contains("credentials"));
+    }
+
+    #[test]
+    fn candidates_are_told_by_type_and_names_are_not() {
+        let offered = ["192.0.2.7".to_owned(), "abcd-1.local".to_owned()].map(|address| theirs(&address).remove(0));
+        assert_eq!(viewer_candidates(&offered), ["udp host 192.0.2.7:5000", "udp host a hidden address:5000"]);
+        assert!(viewer_candidates(&["nonsense".to_owned()]).is_empty());
+    }
+}
