@@ -115,14 +115,18 @@ pub(super) fn stuck(seen: &Seen, facts: Facts<'_>) -> Failure {
 }
 
 fn no_way_through(facts: Facts<'_>) -> Failure {
-    let Facts { candidates, checks, answered, server, .. } = facts;
+    let Facts { checks, answered, server, .. } = facts;
+    let (candidates, untried): (Vec<_>, Vec<_>) =
+        facts.candidates.iter().partition(|candidate| candidate.transport == "udp");
+    let untried =
+        if untried.is_empty() { "" } else { " Its TCP candidates were not tried: this viewer speaks UDP only." };
     let answer = format!("The server answered in {:.0} ms, but", answered.as_secs_f64() * 1_000.0);
     let shown = candidates.iter().take(4).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let more = if candidates.len() > 4 { ", ..." } else { "" };
     let count = candidates.len();
     let noun = if count == 1 { "candidate" } else { "candidates" };
     let detail = if candidates.is_empty() {
-        format!("{answer} named no address to reach it at (no candidate in its answer), and none was learned.")
+        format!("{answer} named no address to reach it at (no UDP candidate in its answer), and none was learned.")
     } else if checks.answered > 0 {
         format!("{answer} ICE chose none of its {count} {noun} ({shown}{more}), although checks were answered.")
     } else {
@@ -138,7 +142,7 @@ fn no_way_through(facts: Facts<'_>) -> Failure {
         let sent = checks.sent;
         format!("{answer} none of {sent} ICE checks was answered on any of its {count} {noun} ({shown}{more}){hint}.")
     };
-    Failure::new(Step::Ice, detail)
+    Failure::new(Step::Ice, detail + untried)
 }
 
 /// The connection broke while watching.

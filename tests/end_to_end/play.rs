@@ -148,6 +148,7 @@ async fn a_blocked_port_is_told_by_its_candidates() {
     assert_eq!(step, "ice", "{detail}");
     assert!(detail.contains("ICE checks was answered on any of its 1 candidate (udp 192.0.2.1:8189)"), "{detail}");
     assert!(detail.contains("a firewall or NAT is in between"), "{detail}");
+    assert!(detail.contains("TCP candidates were not tried"), "the gateway has some: {detail}");
     wait::until("the session is deleted", LIMIT, || async { gateway.sessions().await.is_empty().then_some(()) }).await;
 }
 
