@@ -288,15 +288,17 @@ export class Player extends EventTarget {
     view.root.classList.toggle('has-picture', isMoving || !view.still.hidden);
     this.#renderSound();
     this.#keepTicking(!['idle', 'playing'].includes(shown.state));
-    if (shown.state === before.state) return;
-    this.#announce(before, shown);
+    const isNews = shown.state !== before.state;
+    // A picture that plays may turn out to be only part of one.
+    if (isNews || (shown.state === 'playing' && shown.text !== before.text)) this.#announce(before, shown);
+    if (!isNews) return;
     this.dispatchEvent(new Event('statechange'));
   }
 
   // Only news worth interrupting for, and without the countdown: a wall of cameras must not chatter.
   #announce(before, shown) {
     const isBad = (state) => ['stalled', 'offline', 'error'].includes(state);
-    if (isBad(shown.state)) setText(this.#view.status, shown.text);
+    if (isBad(shown.state) || (shown.state === 'playing' && shown.text)) setText(this.#view.status, shown.text);
     else if (shown.state === 'playing' && isBad(before.state)) setText(this.#view.status, `${this.#name} is live again.`);
   }
 

@@ -19,6 +19,8 @@ async fn b_frames_are_told_in_words() {
     browser.wait_for(&format!("!{words}.hidden && {words}.textContent.includes('sends B-frames')"), LIMIT).await;
     let text = browser.text().await;
     assert!(text.contains("profile to Baseline, or switch B-frames off"), "{text}");
+    let spoken = browser.eval("document.querySelector('[role=status]').textContent").await;
+    assert!(spoken.as_str().is_some_and(|words| words.contains("sends B-frames")), "{spoken}");
     let seen = gateway.camera("front").await;
     assert_eq!(seen["video"]["b_frames"], true);
     assert!(seen["video_note"].as_str().is_some_and(|note| note.contains("switch B-frames off")), "{seen}");
