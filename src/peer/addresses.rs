@@ -134,7 +134,7 @@ impl Addresses {
         }
     }
 
-    /// Does once what [`keep`](Self::keep) keeps doing, for [`survey`](super::survey).
+    /// Does once what [`keep`](Self::keep) keeps doing, for [`survey`](super::survey()).
     pub(super) async fn find_out(&self, socket: &Socket) {
         let bases: Vec<_> = self.hosts(&interfaces()).bases().collect();
         let mut servers = Servers::default();
