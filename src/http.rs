@@ -10,6 +10,7 @@ mod health;
 mod join;
 mod metrics;
 mod page;
+mod places;
 mod problem;
 mod rate;
 mod serve;
@@ -126,11 +127,11 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 fn router(context: Context, rate_limit: RateLimit, streams: events::Streams) -> Router {
     let limits = Arc::new(rate::Limits::new(rate_limit));
     let open = Router::new()
-        .merge(whep::routes().layer(middleware::from_fn_with_state(limits, rate::limit)))
+        .merge(whep::routes().layer(middleware::from_fn_with_state(limits.clone(), rate::limit)))
         .route("/api/v1/cameras", get(api::cameras))
         .route("/api/v1/sessions", get(api::sessions))
         .route("/api/v1/events", get(camera_events::stream))
-        .route("/api/ws", get(signalling::upgrade).layer(Extension(signalling::Places::default())))
+        .route("/api/ws", get(signalling::upgrade).layer(Extension(signalling::Door::new(limits))))
         .layer(Extension(streams))
         .layer(middleware::map_response(cors::expose));
     Router::new()

@@ -10,6 +10,7 @@ use axum::{
 };
 use serde::Serialize;
 
+use super::places::NoPlace;
 use crate::{
     hub::{CameraState, Status},
     media::CameraName,
@@ -129,9 +130,16 @@ impl Problem {
         Self::new(StatusCode::UPGRADE_REQUIRED, "not-a-websocket", "Not a WebSocket request", detail)
     }
 
-    pub(super) fn no_socket(limit: usize) -> Self {
-        let detail = format!("All {limit} places for signalling sockets are taken.");
-        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "full", "No place for another socket", detail);
+    pub(super) fn no_socket(limit: usize, why: NoPlace) -> Self {
+        let (status, detail) = match why {
+            NoPlace::Full => {
+                (StatusCode::SERVICE_UNAVAILABLE, format!("All {limit} places for signalling sockets are taken."))
+            }
+            NoPlace::Enough => {
+                (StatusCode::TOO_MANY_REQUESTS, "Your address has too many signalling sockets open already.".to_owned())
+            }
+        };
+        let mut problem = Self::new(status, "full", "No place for another socket", detail);
         problem.retry_after = Some(FULL);
         problem
     }

@@ -53,7 +53,7 @@ impl Limits {
 
     /// # Errors
     /// How long to wait.
-    fn check(&self, address: IpAddr) -> Result<(), Duration> {
+    pub(super) fn check(&self, address: IpAddr) -> Result<(), Duration> {
         let address = address.to_canonical();
         let (limiter, key) = if address.is_loopback() {
             (&self.loopback, address)
@@ -73,7 +73,7 @@ impl Limits {
 }
 
 /// What one customer has: an IPv4 address, or an IPv6 network (RFC 6177: at least 64 bits of it are theirs to choose).
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),

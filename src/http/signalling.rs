@@ -9,6 +9,7 @@ mod message;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     extract::{
         Query, State,
         ws::{Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
@@ -17,17 +18,26 @@ use axum::{
 };
 use serde::Deserialize;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{Instant, interval, timeout},
 };
 
 use self::message::{Form, Request};
-use super::{Context, MAX_BODY, join::join, problem::Problem};
+use super::{
+    Context, MAX_BODY,
+    join::join,
+    places::{Place, Places},
+    problem::Problem,
+    rate::{Client, Limits},
+};
 use crate::peer::{Answer, Phase, SessionId};
 
 /// Sockets at one time. Most are open for a second only, until the picture is there.
-pub(super) const MAX_SOCKETS: usize = 256;
+const MAX_SOCKETS: usize = 256;
+/// Sockets of one customer at one time: a wall of cameras, twice.
+const SOCKETS_EACH: usize = 64;
+/// Bytes that may wait for a client that does not read: the longest answers, and some pings.
+const MAX_UNSENT: usize = 128 * 1024;
 /// Candidates that may come before their offer is answered. A browser with every kind of network has about a dozen.
 const MAX_EARLY: usize = 32;
 /// Between two pings, which keep proxies from closing a silent connection (most do after 60 s).
@@ -43,13 +53,17 @@ pub(super) struct Source {
     src: Option<String>,
 }
 
-/// Places for sockets.
-#[derive(Clone, Debug)]
-pub(super) struct Places(Arc<Semaphore>);
+/// What sockets must get past.
+#[derive(Clone)]
+pub(super) struct Door {
+    places: Places,
+    limits: Arc<Limits>,
+}
 
-impl Default for Places {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_SOCKETS)))
+impl Door {
+    /// Offers count among the requests that `limits` counts.
+    pub(super) fn new(limits: Arc<Limits>) -> Self {
+        Self { places: Places::new(MAX_SOCKETS, SOCKETS_EACH), limits }
     }
 }
 
@@ -57,40 +71,55 @@ impl Default for Places {
 /// clients look for it.
 pub(super) async fn upgrade(
     State(context): State<Context>,
-    axum::Extension(places): axum::Extension<Places>,
+    Extension(door): Extension<Door>,
+    Extension(client): Extension<Client>,
     Query(Source { src }): Query<Source>,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let socket = socket.map_err(|_| Problem::no_upgrade())?;
-    let place = places.0.try_acquire_owned().map_err(|_| Problem::no_socket(MAX_SOCKETS))?;
+    door.limits.check(client.0).map_err(Problem::too_many_requests)?;
+    let place = door.places.take(client).map_err(|why| Problem::no_socket(MAX_SOCKETS, why))?;
     let socket = socket.max_message_size(MAX_BODY).max_frame_size(MAX_BODY);
-    let camera = src.unwrap_or_default();
-    Ok(socket.on_upgrade(move |socket| Conversation::new(context, camera, socket, place).hold()))
+    // Without a limit a client that sends pings and reads nothing makes us keep an answer to each.
+    let socket = socket.write_buffer_size(0).max_write_buffer_size(MAX_UNSENT);
+    let conversation = move |socket| Conversation {
+        context,
+        client,
+        limits: door.limits,
+        camera: src.unwrap_or_default(),
+        socket,
+        joining: JoinSet::new(),
+        offers: 0,
+        session: None,
+        early: Vec::new(),
+        _place: place,
+    };
+    Ok(socket.on_upgrade(move |socket| conversation(socket).hold()))
 }
 
-/// An offer that was answered, or why not.
-type Joined = (Form, Result<Answer, Problem>);
+/// An offer that was answered, or why not, and which offer of its socket it was.
+type Joined = (u64, Form, Result<Answer, Problem>);
 
 /// One socket.
 struct Conversation {
     context: Context,
+    client: Client,
+    limits: Arc<Limits>,
     camera: String,
     socket: WebSocket,
     joining: JoinSet<Joined>,
+    /// How many there have been; only the last one counts.
+    offers: u64,
     session: Option<SessionId>,
     /// Candidates of an offer that is not answered yet.
     early: Vec<String>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// The socket is of no use any more.
 struct Over;
 
 impl Conversation {
-    fn new(context: Context, camera: String, socket: WebSocket, place: OwnedSemaphorePermit) -> Self {
-        Self { context, camera, socket, joining: JoinSet::new(), session: None, early: Vec::new(), _place: place }
-    }
-
     async fn hold(mut self) {
         let mut pings = interval(PING_INTERVAL);
         let mut heard = Instant::now();
@@ -109,6 +138,8 @@ impl Conversation {
                 },
                 Some(joined) = self.joining.join_next() => match joined {
                     Ok(joined) => self.on_joined(joined).await,
+                    // An offer that was replaced.
+                    Err(stopped) if stopped.is_cancelled() => Ok(()),
                     Err(_) => Err(Over),
                 },
                 _ = pings.tick() => {
@@ -127,8 +158,12 @@ impl Conversation {
             Request::Offer(form, sdp) => {
                 self.joining.abort_all();
                 self.end_session().await;
-                let (context, camera) = (self.context.clone(), self.camera.clone());
-                self.joining.spawn(async move { (form, join(&context, &camera, &sdp).await) });
+                self.offers += 1;
+                if let Err(wait) = self.limits.check(self.client.0) {
+                    return self.on_joined((self.offers, form, Err(Problem::too_many_requests(wait)))).await;
+                }
+                let (number, context, camera) = (self.offers, self.context.clone(), self.camera.clone());
+                self.joining.spawn(async move { (number, form, join(&context, &camera, &sdp).await) });
                 Ok(())
             }
             Request::Candidate(candidate) => {
@@ -146,8 +181,13 @@ impl Conversation {
         }
     }
 
-    async fn on_joined(&mut self, (form, joined): Joined) -> Result<(), Over> {
+    async fn on_joined(&mut self, (number, form, joined): Joined) -> Result<(), Over> {
         match joined {
+            // It was answered before it could be stopped.
+            Ok(answer) if number != self.offers => {
+                self.context.peers.close(&self.camera, answer.id).await;
+                Ok(())
+            }
             Ok(answer) => {
                 self.session = Some(answer.id);
                 self.send(Message::Text(message::answer(form, &answer.sdp).into())).await?;
@@ -156,6 +196,7 @@ impl Conversation {
                 }
                 Ok(())
             }
+            Err(_) if number != self.offers => Ok(()),
             Err(problem) => {
                 self.send(Message::Text(message::refused(form, problem.detail()).into())).await?;
                 // Players try again after the socket has closed, and only then.
@@ -178,6 +219,12 @@ impl Conversation {
 
     /// Nobody will finish a session that is not connected when its socket goes.
     async fn leave(mut self) {
+        self.joining.abort_all();
+        while let Some(joined) = self.joining.join_next().await {
+            if let Ok((_, _, Ok(answer))) = joined {
+                self.context.peers.close(&self.camera, answer.id).await;
+            }
+        }
         let sessions = self.context.peers.sessions();
         let connected = |id| sessions.iter().any(|session| session.id == id && session.phase() == Phase::Connected);
         if self.session.is_some_and(|id| !connected(id)) {

@@ -133,6 +133,34 @@ async fn a_socket_that_goes_before_its_session_connects_takes_it_along() {
 }
 
 #[tokio::test]
+async fn of_many_offers_at_once_only_the_last_becomes_a_session() {
+    let camera = Camera::builder().start();
+    let gateway = gateway(&camera, "start = \"always\"").await;
+    gateway.wait_camera("front", "live", LIMIT).await;
+    let offer = Viewer::join(gateway.whep("front")).await.offer().to_owned();
+    gateway.wait_sessions(0, LIMIT).await;
+    let mut client = Client::open(&gateway, "front").await;
+    for _ in 0..20 {
+        client.send(&json!({ "type": "webrtc/offer", "value": offer })).await;
+    }
+    client.send(&json!({ "type": "the end" })).await;
+    let mut answers = 0;
+    loop {
+        let message = client.next().await.expect("the socket stays open");
+        match message["type"].as_str() {
+            Some("webrtc/answer") => answers += 1,
+            _ => break,
+        }
+    }
+    if answers == 0 {
+        assert_eq!(client.next().await.expect("the last answer")["type"], "webrtc/answer");
+    }
+    gateway.wait_sessions(1, LIMIT).await;
+    drop(client);
+    gateway.wait_sessions(0, LIMIT).await;
+}
+
+#[tokio::test]
 async fn an_ordinary_request_is_told_what_the_address_is_for() {
     let camera = Camera::builder().start();
     let gateway = gateway(&camera, "").await;

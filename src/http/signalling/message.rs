@@ -40,6 +40,8 @@ struct Envelope {
     value: Value,
 }
 
+/// Longest candidate in bytes. A real one has 60 to 160.
+const MAX_CANDIDATE: usize = 512;
 /// Longest name of a message's type that is repeated in an error.
 const MAX_KIND: usize = 32;
 
@@ -49,7 +51,9 @@ impl Request {
         let Ok(Envelope { kind, value }) = serde_json::from_str(text) else { return Self::Other(String::new()) };
         match (kind.as_str(), value) {
             ("webrtc/offer", Value::String(sdp)) => Self::Offer(Form::Text, sdp),
-            ("webrtc/candidate", Value::String(candidate)) => Self::Candidate(candidate),
+            ("webrtc/candidate", Value::String(candidate)) if candidate.len() <= MAX_CANDIDATE => {
+                Self::Candidate(candidate)
+            }
             ("webrtc", Value::Object(mut description)) if description.get("type") == Some(&json!("offer")) => {
                 match description.remove("sdp") {
                     Some(Value::String(sdp)) => Self::Offer(Form::Description, sdp),
@@ -102,6 +106,8 @@ mod tests {
         assert_eq!(other(r#"{"type":"mjpeg"}"#), "mjpeg");
         assert_eq!(other(r#"{"type":"webrtc","value":{"type":"answer","sdp":"v=0"}}"#), "webrtc");
         assert_eq!(other(r#"{"type":"webrtc/offer","value":7}"#), "webrtc/offer");
+        let long = format!(r#"{{"type":"webrtc/candidate","value":"{}"}}"#, "x".repeat(MAX_CANDIDATE + 1));
+        assert_eq!(other(&long), "webrtc/candidate");
         assert_eq!(other("{"), "");
         assert_eq!(other("[]"), "");
         assert_eq!(other(&format!(r#"{{"type":"{}"}}"#, "x".repeat(1_000))).len(), MAX_KIND);
