@@ -42,6 +42,8 @@ const KEEPALIVE: Duration = Duration::from_secs(2);
 /// A session with a pair may be woken this much later, together with other timers: `rtc` would look five times a second.
 const LEEWAY: Duration = Duration::from_millis(250);
 
+/// RFC 6762 section 2.
+const MDNS_PORT: u16 = 5353;
 /// Candidates that are kept for a diagnosis.
 const MAX_TOLD: usize = 40;
 
@@ -243,6 +245,10 @@ impl Generation {
     fn read(&mut self, transport: TransportContext, message: &BytesMut, now: Instant) -> bool {
         // An indication is not authentic, and the agent would count it as a sign of life all the same.
         if !is_stun_request(message) && !is_stun_response(message) {
+            return false;
+        }
+        // The agent takes what comes from this port for an answer to a name, and looks at no credentials.
+        if transport.peer_addr.port() == MDNS_PORT {
             return false;
         }
         let seen_as = self.migration.inbound(self.selected(), transport, message);

@@ -15,14 +15,30 @@ use bytes::BytesMut;
 use rtc::shared::{TaggedBytesMut, TransportContext};
 
 use super::DISCONNECTED;
-use crate::peer::session::datagram::{Transaction, is_stun_request, is_stun_response, transaction};
+use crate::peer::{
+    session::datagram::{Transaction, is_stun_request, is_stun_response, transaction},
+    transport::Remote,
+};
 
 /// STUN attribute (RFC 8445 section 16.1).
 const USE_CANDIDATE: [u8; 4] = [0x00, 0x25, 0x00, 0x00];
 /// A viewer that does not nominate is only followed when it has been silent on its old path for this long.
 const SILENCE: Duration = DISCONNECTED;
-/// Checks whose answers are waited for. One leaves every 2 s.
-const MAX_CHECKS: usize = 8;
+/// Checks whose answers are waited for: all those of 20 candidates and three addresses of ours within the lifetime of one.
+const MAX_CHECKS: usize = 512;
+/// An answer later than this is none: `rtc` forgets its own checks after 4 s, the directory after 5 s.
+const CHECK_LIFETIME: Duration = Duration::from_secs(5);
+
+/// A check of the agent's that is not answered yet.
+#[derive(Debug)]
+struct Check {
+    transaction: Transaction,
+    /// Where it went, and when.
+    to: Remote,
+    at: Instant,
+    /// Whether the agent believes that it went to the selected pair, and it did not.
+    moved: bool,
+}
 
 /// Where the viewer is, beside the pair that `rtc` selected.
 #[derive(Debug, Default)]
@@ -32,8 +48,8 @@ pub(super) struct Migration {
     heard: Option<Instant>,
     /// The viewer's last nomination, until it is answered.
     nomination: Option<(TransportContext, BytesMut)>,
-    /// Transactions of the agent's checks that went to the new pair.
-    checks: VecDeque<Transaction>,
+    /// The agent's checks, oldest first.
+    checks: VecDeque<Check>,
 }
 
 impl Migration {
@@ -44,20 +60,23 @@ impl Migration {
 
     /// By which pair the agent is to believe that a message came.
     pub(super) fn inbound(
-        &mut self,
+        &self,
         selected: Option<TransportContext>,
         from: TransportContext,
         message: &[u8],
     ) -> TransportContext {
-        let (Some(selected), Some(transaction)) = (selected, transaction(message)) else { return from };
-        let known = self.checks.iter().position(|check| is_stun_response(message) && *check == transaction);
-        match known {
-            Some(index) if self.to == Some(from) => {
-                self.checks.remove(index);
-                selected
-            }
+        match (selected, self.answered(from, message)) {
+            (Some(selected), Some(index)) if self.checks[index].moved => selected,
             _ => from,
         }
+    }
+
+    /// The check that a message answers: the agent takes any response that has the right key, and a viewer could write the
+    /// sender of one itself.
+    fn answered(&self, from: TransportContext, message: &[u8]) -> Option<usize> {
+        let transaction = transaction(message).filter(|_| is_stun_response(message))?;
+        let remote = Remote::of(&from);
+        self.checks.iter().position(|check| check.transaction == transaction && check.to == remote)
     }
 
     /// Notes a message that the agent took for authentic; true if the viewer's last nomination should be played once more.
@@ -74,7 +93,8 @@ impl Migration {
         if request && message.windows(4).any(|window| window == USE_CANDIDATE) {
             self.nomination = Some((from, message.clone()));
         }
-        let answer = is_stun_response(message);
+        let answered = self.answered(from, message).and_then(|index| self.checks.remove(index));
+        let answer = answered.is_some_and(|check| now.saturating_duration_since(check.at) <= CHECK_LIFETIME);
         if let Some(selected) = selected {
             if from == self.path(selected) {
                 self.heard = Some(now);
@@ -96,21 +116,25 @@ impl Migration {
     /// Sends what the agent has for its selected pair to where the viewer is now, and follows it when the agent answers a
     /// nomination: that is how to learn that it was authentic and that the pair works both ways.
     pub(super) fn outbound(&mut self, selected: Option<TransportContext>, out: &mut TaggedBytesMut) {
-        let Some(selected) = selected else { return };
-        if is_stun_response(&out.message) {
+        if !is_stun_response(&out.message) {
+            let to = self.to.filter(|_| Some(out.transport) == selected);
+            out.transport = to.unwrap_or(out.transport);
+            self.note_check(out, to.is_some());
+        } else if let Some(selected) = selected {
             let answered = transaction(&out.message);
             if let Some((by, _)) = self.nomination.take_if(|(_, nomination)| transaction(nomination) == answered) {
                 self.move_to(selected, by, out.now);
             }
-        } else if let Some(to) = self.to.filter(|_| out.transport == selected)
-            && let Some(check) = transaction(&out.message)
-        {
-            out.transport = to;
-            if self.checks.len() == MAX_CHECKS {
-                self.checks.pop_front();
-            }
-            self.checks.push_back(check);
         }
+    }
+
+    fn note_check(&mut self, out: &TaggedBytesMut, moved: bool) {
+        let Some(transaction) = transaction(&out.message).filter(|_| is_stun_request(&out.message)) else { return };
+        let is_over = |check: &Check| out.now.saturating_duration_since(check.at) > CHECK_LIFETIME;
+        while self.checks.front().is_some_and(is_over) || self.checks.len() >= MAX_CHECKS {
+            self.checks.pop_front();
+        }
+        self.checks.push_back(Check { transaction, to: Remote::of(&out.transport), at: out.now, moved });
     }
 
     fn move_to(&mut self, selected: TransportContext, to: TransportContext, now: Instant) {
@@ -150,6 +174,8 @@ mod tests {
         let mut migration = Migration::default();
         migration.accepted(Some(pair(1)), pair(2), &stun(REQUEST, 7, &USE_CANDIDATE), now);
         assert_eq!(migration.path(pair(1)), pair(1), "nothing is known of the new pair yet");
+        assert!(!migration.accepted(Some(pair(1)), pair(2), &stun(RESPONSE, 8, &[]), now), "answers nothing");
+        assert_eq!(sent(&mut migration, pair(2), stun(REQUEST, 8, &[]), now), pair(2));
         assert!(migration.accepted(Some(pair(1)), pair(2), &stun(RESPONSE, 8, &[]), now), "now it would be answered");
         sent(&mut migration, pair(2), stun(RESPONSE, 7, &[]), now);
         assert_eq!(migration.path(pair(1)), pair(2));
@@ -157,6 +183,7 @@ mod tests {
         assert_eq!(sent(&mut migration, pair(1), stun(REQUEST, 9, &[]), now), pair(2));
         assert_eq!(migration.inbound(Some(pair(1)), pair(3), &stun(RESPONSE, 9, &[])), pair(3));
         assert_eq!(migration.inbound(Some(pair(1)), pair(2), &stun(RESPONSE, 9, &[])), pair(1));
+        migration.accepted(Some(pair(1)), pair(2), &stun(RESPONSE, 9, &[]), now);
         assert_eq!(migration.inbound(Some(pair(1)), pair(2), &stun(RESPONSE, 9, &[])), pair(2), "only once");
         // And back.
         migration.accepted(Some(pair(1)), pair(1), &stun(REQUEST, 10, &USE_CANDIDATE), now);
@@ -168,14 +195,43 @@ mod tests {
     fn without_a_nomination_only_silence_moves_it() {
         let start = Instant::now();
         let mut migration = Migration::default();
-        let answer = |n| stun(RESPONSE, n, &[]);
-        migration.accepted(Some(pair(1)), pair(2), &answer(1), start);
-        migration.accepted(Some(pair(1)), pair(1), &answer(2), start + SILENCE);
-        migration.accepted(Some(pair(1)), pair(2), &answer(3), start + SILENCE * 2);
-        assert_eq!(migration.path(pair(1)), pair(1));
+        let mut answer = |transaction, from, at| {
+            sent(&mut migration, from, stun(REQUEST, transaction, &[]), at);
+            migration.accepted(Some(pair(1)), from, &stun(RESPONSE, transaction, &[]), at);
+            migration.path(pair(1))
+        };
+        answer(1, pair(2), start);
+        answer(2, pair(1), start + SILENCE);
+        assert_eq!(answer(3, pair(2), start + SILENCE * 2), pair(1));
         migration.accepted(Some(pair(1)), pair(2), &stun(REQUEST, 4, &[]), start + SILENCE * 3);
         assert_eq!(migration.path(pair(1)), pair(1), "that it can send does not say that it can hear");
-        migration.accepted(Some(pair(1)), pair(2), &answer(5), start + SILENCE * 3);
+        sent(&mut migration, pair(2), stun(REQUEST, 5, &[]), start + SILENCE * 3);
+        migration.accepted(Some(pair(1)), pair(2), &stun(RESPONSE, 5, &[]), start + SILENCE * 3);
         assert_eq!(migration.path(pair(1)), pair(2));
+    }
+
+    #[test]
+    fn a_response_that_answers_no_check_moves_nothing() {
+        let start = Instant::now();
+        let mut migration = Migration::default();
+        let forged = |migration: &mut Migration, transaction, from, at| {
+            migration.accepted(Some(pair(1)), from, &stun(RESPONSE, transaction, &[]), at);
+            assert_eq!(migration.path(pair(1)), pair(1));
+        };
+        migration.accepted(Some(pair(1)), pair(1), &stun(REQUEST, 0, &[]), start);
+        let later = start + SILENCE * 2;
+        forged(&mut migration, 1, pair(2), later);
+        sent(&mut migration, pair(1), stun(REQUEST, 2, &[]), later);
+        forged(&mut migration, 2, pair(2), later);
+        sent(&mut migration, pair(2), stun(REQUEST, 3, &[]), later);
+        forged(&mut migration, 3, pair(2), later + CHECK_LIFETIME * 2);
+        for transaction in 0..=255 {
+            for _ in 0..3 {
+                sent(&mut migration, pair(2), stun(REQUEST, transaction, &[]), later);
+            }
+        }
+        assert_eq!(migration.checks.len(), MAX_CHECKS);
+        sent(&mut migration, pair(2), stun(REQUEST, 0, &[]), later + CHECK_LIFETIME * 2);
+        assert_eq!(migration.checks.len(), 1, "what is over is not kept");
     }
 }
