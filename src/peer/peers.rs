@@ -116,9 +116,11 @@ impl Peers {
             tasks: Mutex::new(Vec::new()),
         });
         let (directory, workers) = (peers.directory.clone(), peers.workers.clone());
+        let sessions = directory.clone();
+        let lives = move |session| sessions.find(session).is_some();
         let tasks = vec![
             tokio::spawn(keep_receiving(peers.clone())),
-            tokio::spawn(peers.port.tcp.clone().serve(move |frame| deliver(&directory, &workers, frame))),
+            tokio::spawn(peers.port.tcp.clone().serve(move |frame| deliver(&directory, &workers, frame), lives)),
             tokio::spawn(peers.addresses.clone().keep(peers.port.clone())),
         ];
         *peers.tasks.lock().unwrap_or_else(|e| e.into_inner()) = tasks;

@@ -10,7 +10,7 @@ mod half_open;
 use std::{
     collections::HashMap,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -28,7 +28,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use self::{connection::Connection, half_open::HalfOpen};
+use self::{
+    connection::Connection,
+    half_open::{HalfOpen, customer},
+};
 use super::{
     SessionId,
     port::{of_both_families, open},
@@ -39,6 +42,10 @@ use crate::stats::Counter;
 /// Connections that belong to sessions. With those of HTTP and the cameras they fit into the 1,024 descriptors that a
 /// process is given by default.
 const MAX_CONNECTIONS: usize = 400;
+/// Those of one address, or of one customer's IPv6 network: whoever has watched once could take every place otherwise.
+const MAX_PER_CUSTOMER: usize = 64;
+/// Those of one session. A browser opens one from each of its networks to each of our addresses, and again for a restart.
+const MAX_PER_SESSION: usize = 16;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 256;
 /// Frames that may wait for one viewer: 1.2 MB of media. More are dropped and counted.
@@ -57,6 +64,7 @@ const DRAIN: Duration = Duration::from_millis(500);
 struct Entry {
     /// Tells a connection from a later one of the same address.
     number: u64,
+    customer: IpAddr,
     session: Option<SessionId>,
     queue: mpsc::Sender<Bytes>,
     stop: CancellationToken,
@@ -107,14 +115,15 @@ impl Tcp {
         self.listener.local_addr()
     }
 
-    /// Takes connections and hands their frames to `take`, which tells the session that a frame is for. Ends with
-    /// [`shutdown`](Self::shutdown).
+    /// Takes connections and hands their frames to `take`, which tells the session that a frame is for; `lives` tells whether
+    /// that is not over. Ends with [`shutdown`](Self::shutdown).
     ///
     /// # Cancel safety
     /// Connections that are open live on.
-    pub(super) async fn serve<T>(self: Arc<Self>, take: T)
+    pub(super) async fn serve<T, L>(self: Arc<Self>, take: T, lives: L)
     where
         T: Fn(Received) -> Option<SessionId> + Clone + Send + Sync + 'static,
+        L: Fn(SessionId) -> bool + Clone + Send + Sync + 'static,
     {
         loop {
             let accepted = tokio::select! {
@@ -124,8 +133,8 @@ impl Tcp {
             match accepted {
                 Ok((stream, remote)) => {
                     let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-                    let (tcp, take) = (self.clone(), take.clone());
-                    self.tasks.spawn(async move { tcp.attend(stream, remote, take).await });
+                    let (tcp, take, lives) = (self.clone(), take.clone(), lives.clone());
+                    self.tasks.spawn(async move { tcp.attend(stream, remote, take, lives).await });
                 }
                 Err(error) => {
                     warn!(%error, "cannot take a WebRTC connection on TCP");
@@ -136,7 +145,13 @@ impl Tcp {
     }
 
     /// One connection from its beginning to its end.
-    async fn attend(&self, stream: TcpStream, remote: SocketAddr, take: impl Fn(Received) -> Option<SessionId>) {
+    async fn attend(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        take: impl Fn(Received) -> Option<SessionId>,
+        lives: impl Fn(SessionId) -> bool,
+    ) {
         let Some(place) = self.half_open.enter(remote.ip()) else { return self.refused.add(1) };
         if let Err(error) = prepare(&stream) {
             return debug!(%remote, %error, "cannot set up a WebRTC connection on TCP");
@@ -154,9 +169,9 @@ impl Tcp {
         // Before the frame is handed over: its answer comes at once.
         let session = take(first);
         drop(place);
-        match session {
-            Some(session) => {
-                self.assign(remote, number, session);
+        // A session that ended before it was assigned one does not close it.
+        match session.filter(|session| self.assign(remote, number, *session) && lives(*session)) {
+            Some(_) => {
                 if let Err(error) = connection.run(queue, stop, take).await {
                     debug!(%remote, %error, "a WebRTC connection on TCP broke");
                 }
@@ -168,21 +183,28 @@ impl Tcp {
 
     fn enter(&self, remote: SocketAddr) -> Option<(u64, mpsc::Receiver<Bytes>, CancellationToken)> {
         let mut connections = self.connections.write().unwrap_or_else(|e| e.into_inner());
-        if connections.len() >= MAX_CONNECTIONS {
+        let customer = customer(remote.ip());
+        let own = connections.values().filter(|entry| entry.customer == customer).count();
+        if connections.len() >= MAX_CONNECTIONS || own >= MAX_PER_CUSTOMER {
             return None;
         }
         let (queue, frames) = mpsc::channel(QUEUE);
         let stop = self.stop.child_token();
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        connections.insert(remote, Entry { number, session: None, queue, stop: stop.clone() });
+        connections.insert(remote, Entry { number, customer, session: None, queue, stop: stop.clone() });
         Some((number, frames, stop))
     }
 
-    fn assign(&self, remote: SocketAddr, number: u64, session: SessionId) {
+    /// False when the session has too many.
+    fn assign(&self, remote: SocketAddr, number: u64, session: SessionId) -> bool {
         let mut connections = self.connections.write().unwrap_or_else(|e| e.into_inner());
+        if connections.values().filter(|entry| entry.session == Some(session)).count() >= MAX_PER_SESSION {
+            return false;
+        }
         if let Some(entry) = connections.get_mut(&remote).filter(|entry| entry.number == number) {
             entry.session = Some(session);
         }
+        true
     }
 
     fn leave(&self, remote: SocketAddr, number: u64) {

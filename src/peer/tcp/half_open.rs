@@ -51,7 +51,8 @@ impl Drop for Place<'_> {
     }
 }
 
-fn customer(address: IpAddr) -> IpAddr {
+/// Whom an address belongs to, as far as can be told.
+pub(super) fn customer(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & (u128::MAX << (128 - IPV6_CUSTOMER))).into(),

@@ -23,14 +23,30 @@ fn framed(frame: &[u8]) -> Vec<u8> {
 
 /// A port whose every frame is for `session`, and what arrived.
 fn port(session: Option<SessionId>) -> (Arc<Tcp>, SocketAddr, mpsc::UnboundedReceiver<Received>) {
+    port_of(move || session, true)
+}
+
+fn port_of<S>(session: S, alive: bool) -> (Arc<Tcp>, SocketAddr, mpsc::UnboundedReceiver<Received>)
+where
+    S: Fn() -> Option<SessionId> + Clone + Send + Sync + 'static,
+{
     let tcp = Arc::new(Tcp::bind(([127, 0, 0, 1], 0).into()).unwrap());
     let address = tcp.local_address().unwrap();
     let (arrived, frames) = mpsc::unbounded_channel();
-    tokio::spawn(tcp.clone().serve(move |frame| {
+    let take = move |frame| {
         arrived.send(frame).unwrap();
-        session
-    }));
+        session()
+    };
+    tokio::spawn(tcp.clone().serve(take, move |_| alive));
     (tcp, address, frames)
+}
+
+/// A connection that has sent its first check, which has arrived.
+async fn connected(address: SocketAddr, frames: &mut mpsc::UnboundedReceiver<Received>) -> TcpStream {
+    let mut viewer = TcpStream::connect(address).await.unwrap();
+    viewer.write_all(&framed(&request())).await.unwrap();
+    frames.recv().await.unwrap();
+    viewer
 }
 
 async fn is_closed(stream: &mut TcpStream) -> bool {
@@ -82,6 +98,33 @@ async fn a_check_for_nobody_is_closed() {
     let mut stranger = TcpStream::connect(address).await.unwrap();
     stranger.write_all(&framed(&request())).await.unwrap();
     assert!(is_closed(&mut stranger).await);
+    assert_eq!((tcp.refused.total(), tcp.connections()), (1, 0));
+}
+
+#[tokio::test]
+async fn one_session_has_few_connections_and_one_address_not_all() {
+    let (tcp, address, mut frames) = port(Some(SessionId::random()));
+    let mut open = Vec::new();
+    for _ in 0..MAX_PER_SESSION {
+        open.push(connected(address, &mut frames).await);
+    }
+    assert!(is_closed(&mut connected(address, &mut frames).await).await);
+    assert_eq!((tcp.refused.total(), tcp.connections()), (1, MAX_PER_SESSION));
+
+    let (tcp, address, mut frames) = port_of(|| Some(SessionId::random()), true);
+    for _ in 0..MAX_PER_CUSTOMER {
+        open.push(connected(address, &mut frames).await);
+    }
+    let mut stranger = TcpStream::connect(address).await.unwrap();
+    stranger.write_all(&framed(&request())).await.unwrap();
+    assert!(is_closed(&mut stranger).await);
+    assert_eq!((tcp.refused.total(), tcp.connections()), (1, MAX_PER_CUSTOMER));
+}
+
+#[tokio::test]
+async fn a_session_that_ended_meanwhile_keeps_no_connection() {
+    let (tcp, address, mut frames) = port_of(|| Some(SessionId::random()), false);
+    assert!(is_closed(&mut connected(address, &mut frames).await).await);
     assert_eq!((tcp.refused.total(), tcp.connections()), (1, 0));
 }
 
