@@ -124,7 +124,8 @@ export class WhepSession extends EventTarget {
       await this.#exchange();
     } catch (error) {
       await this.#undoOffer();
-      if (error.status === 404) this.#lose('connection-lost');
+      // The session is over: one that ended otherwise than by its viewer's wish is 410.
+      if (error.status === 404 || error.status === 410) this.#lose('connection-lost');
     } finally {
       this.#isRestarting = false;
     }

@@ -99,3 +99,23 @@ async fn the_page_restarts_ice_as_soon_as_it_is_online_again() {
     browser.wait_decoded(30, LIMIT).await;
     assert_eq!(browser.eval("document.querySelector('[data-camera]').dataset.state").await, "playing");
 }
+
+/// A session that the gateway has ended, as for want of consent, cannot be restarted: only another one helps.
+#[tokio::test]
+async fn the_page_starts_over_when_its_session_is_gone() {
+    let camera = Camera::builder().start();
+    let gateway = gateway(&camera, "").await;
+    let browser = Browser::start().await;
+    for status in [404, 410] {
+        browser.open(&gateway.url("/watch/front")).await;
+        browser.wait_for("document.querySelector('[data-state=playing]')", LIMIT).await;
+        let gone = format!(
+            "{{ const fetch = window.fetch; window.fetch = async (url, init) => {{
+                if (init?.method === 'POST') window.__again = true;
+                return init?.method === 'PATCH' ? new Response('', {{ status: {status} }}) : fetch(url, init);
+            }}; }} window.dispatchEvent(new Event('online'))"
+        );
+        browser.eval(&gone).await;
+        browser.wait_for("window.__again && document.querySelector('[data-state=playing]')", LIMIT).await;
+    }
+}
