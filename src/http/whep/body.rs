@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::{
+    body::Body,
     extract::Request,
     http::{HeaderMap, header},
 };
@@ -26,12 +27,19 @@ pub(super) async fn read(request: Request, expected: &'static str) -> Result<Str
     if !found.as_deref().is_some_and(|found| found.eq_ignore_ascii_case(expected)) {
         return Err(Problem::wrong_content_type(expected, found.as_deref()));
     }
-    timeout(READ_DEADLINE, collect(request)).await.map_err(|_| Problem::too_slow())?
+    collect(request).await
 }
 
 /// Everything that comes, whatever it calls itself.
+///
+/// # Errors
+/// What is wrong with it, as a problem document.
 pub(super) async fn collect(request: Request) -> Result<String, Problem> {
-    let mut body = request.into_body().into_data_stream();
+    timeout(READ_DEADLINE, whole(request.into_body())).await.map_err(|_| Problem::too_slow())?
+}
+
+async fn whole(body: Body) -> Result<String, Problem> {
+    let mut body = body.into_data_stream();
     let mut text = Vec::new();
     let mut length = 0;
     while let Some(chunk) = body.next().await {
@@ -53,4 +61,29 @@ pub(super) async fn collect(request: Request) -> Result<String, Problem> {
 fn content_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::{http::StatusCode, response::IntoResponse};
+    use futures_util::stream;
+
+    use super::*;
+
+    /// A body that begins and never ends.
+    fn endless() -> Body {
+        let begin = stream::iter([Ok::<_, Infallible>(b"[".to_vec())]);
+        Body::from_stream(begin.chain(stream::pending()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_not_waited_for() {
+        let typed = Request::builder().header(header::CONTENT_TYPE, "application/json").body(endless());
+        let slow = read(typed.expect("a request"), "application/json").await.expect_err("it never ends");
+        assert_eq!(slow.into_response().status(), StatusCode::REQUEST_TIMEOUT);
+        let slow = collect(Request::new(endless())).await.expect_err("it never ends");
+        assert_eq!(slow.into_response().status(), StatusCode::REQUEST_TIMEOUT);
+    }
 }
