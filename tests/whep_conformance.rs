@@ -255,7 +255,7 @@ async fn closing_dtls_ends_the_session() {
 
 // --- 4.4 Termination
 
-/// 4.4 MUST: DELETE ends the session, ICE and DTLS with it, and what was its address is 404.
+/// 4.4 MUST: DELETE ends the session, ICE and DTLS with it, and what was its address is 404 when it was connected, else 410 with the reason.
 #[tokio::test]
 async fn a_delete_ends_the_session() {
     let (scene, viewer) = Scene::watched().await;
@@ -265,6 +265,19 @@ async fn a_delete_ends_the_session() {
     assert_eq!(http.delete(viewer.resource()).send().await.unwrap().status(), 404);
     assert_eq!(http.get(viewer.resource()).send().await.unwrap().status(), 404);
     viewer.wait_gone(LIMIT).await;
+    let offer = viewer.offer().to_owned();
+    let unconnected = scene.gateway.post_offer("front", offer).await;
+    let unconnected = scene.gateway.url(header(&unconnected, "location"));
+    assert_eq!(http.delete(&unconnected).send().await.unwrap().status(), 200);
+    assert!(scene.gateway.sessions().await.is_empty());
+    for method in [Method::GET, Method::DELETE] {
+        let over = http.request(method.clone(), &unconnected).send().await.unwrap();
+        assert_eq!(
+            (over.status().as_u16(), header(&over, "content-type")),
+            (410, "application/problem+json"),
+            "{method}"
+        );
+    }
 }
 
 /// 4.4 MUST: OPTIONS is answered for CORS, without authentication.

@@ -240,6 +240,9 @@ async fn a_session_that_never_connected_is_gone_with_a_reason() {
     assert!(problem["viewer_candidates"][0].as_str().unwrap().starts_with("udp host 127.0.0.1:"), "{problem}");
     assert!(problem["gateway_candidates"][0].as_str().unwrap().contains(gateway.webrtc_address()), "{problem}");
     assert_eq!(gateway.http().delete(&resource).send().await.unwrap().status(), 410);
+    let events = format!("{resource}/events");
+    assert_eq!(gateway.http().get(&events).send().await.unwrap().status(), 410);
+    assert_eq!(gateway.http().post(&events).send().await.unwrap().status(), 410);
     let watched = gateway.http().get(&watched).send().await.unwrap();
     assert_eq!(watched.status(), 404, "nothing is kept of a viewer that watched and left");
 }

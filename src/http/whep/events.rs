@@ -21,7 +21,11 @@ use serde_json::json;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{body, endpoint::ACCEPT_POST, session::known};
+use super::{
+    body,
+    endpoint::ACCEPT_POST,
+    session::{absent, known},
+};
 use crate::{
     http::{Context, cors, events, problem::Problem},
     hub::{CameraState, Status},
@@ -106,7 +110,7 @@ pub(super) async fn post(
     Path((name, session)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let status = known(&context, &name, &session).ok_or_else(Problem::unknown_session)?;
+    let status = known(&context, &name, &session).ok_or_else(|| absent(&context, &name, &session))?;
     let typed = request.headers().contains_key(header::CONTENT_TYPE);
     let text = if typed { body::read(request, JSON).await? } else { body::collect(request).await? };
     let wanted = wanted(&text).map_err(|reason| Problem::bad_events(&reason))?;
@@ -142,7 +146,7 @@ pub(super) async fn listen_to_all(
     Path((name, session)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let listener = Listener::new(&context, &name, &session, Kind::ALL.to_vec(), Arc::default());
-    let listener = listener.ok_or_else(Problem::unknown_session)?;
+    let listener = listener.ok_or_else(|| absent(&context, &name, &session))?;
     Ok(streams.open(listener.into_stream()))
 }
 

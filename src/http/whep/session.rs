@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     http::{Context, cors, problem::Problem},
-    peer::{IceFragment, IceUpdate, SessionStatus},
+    peer::{IceFragment, IceUpdate, IceUpdateError, SessionStatus},
 };
 
 /// `PATCH /whep/{camera}/{session}`: 204 for candidates, 200 with our side of it for a restart.
@@ -29,7 +29,12 @@ pub(super) async fn patch(
     let text = body::read(request, FRAGMENT).await?;
     let fragment: IceFragment = text.parse().map_err(|reason: String| Problem::bad_fragment(&reason))?;
     let update = context.peers.update_ice(&name, id, expected?, fragment).await;
-    match update.map_err(|error| Problem::ice_update(&error).about(&name))? {
+    let refused = |error| match error {
+        // It ended while the body arrived.
+        IceUpdateError::NoSuchSession => absent(&context, &name, &session),
+        error => Problem::ice_update(&error).about(&name),
+    };
+    match update.map_err(refused)? {
         IceUpdate::Added => Ok(StatusCode::NO_CONTENT.into_response()),
         IceUpdate::Restarted { generation, fragment } => {
             let tag = AppendHeaders(entity_tag(&generation).map(|tag| (header::ETAG, tag)));
@@ -67,7 +72,7 @@ pub(super) fn known(context: &Context, camera: &str, session: &str) -> Option<Ar
 }
 
 /// What is answered for a session that is not there: 410 with the reason where that is known, else 404.
-fn absent(context: &Context, camera: &str, session: &str) -> Problem {
+pub(super) fn absent(context: &Context, camera: &str, session: &str) -> Problem {
     let ended = session.parse().ok().and_then(|id| context.peers.end_of(camera, id));
     ended.map_or_else(Problem::unknown_session, |ended| Problem::ended(&ended))
 }
