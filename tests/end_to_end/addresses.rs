@@ -1,11 +1,9 @@
 //! Which addresses the gateway listens on and offers.
 
 use std::{
+    collections::HashSet,
     net::{Ipv6Addr, TcpListener},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -51,18 +49,20 @@ async fn every_address_means_both_families() {
     }
 }
 
-/// A STUN server (RFC 8489) that sees every client at 203.0.113.7, port 4567; it counts the requests and answers `delay`
-/// later.
-async fn stun_server(delay: Duration) -> (u16, Arc<AtomicUsize>) {
+/// Transaction IDs of the requests that a STUN server got, which is one for a request that was sent more than once.
+type Transactions = Arc<Mutex<HashSet<Vec<u8>>>>;
+
+/// A STUN server (RFC 8489) that sees every client at 203.0.113.7, port 4567, and answers `delay` later.
+async fn stun_server(delay: Duration) -> (u16, Transactions) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
     let port = socket.local_addr().expect("an address").port();
-    let requests = Arc::new(AtomicUsize::new(0));
-    let count = requests.clone();
+    let requests = Transactions::default();
+    let seen = requests.clone();
     tokio::spawn(async move {
         let mut buffer = [0; 1_500];
         while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
             assert!(length >= 20 && buffer.starts_with(&[0, 1]), "a Binding request");
-            count.fetch_add(1, Ordering::Relaxed);
+            seen.lock().unwrap().insert(buffer[8..20].to_vec());
             let mut response = vec![0x01, 0x01, 0, 12];
             response.extend_from_slice(&buffer[4..20]);
             // XOR-MAPPED-ADDRESS (section 14.2): family IPv4, port and address mixed with the magic cookie.
@@ -90,15 +90,19 @@ async fn what_a_stun_server_sees_is_offered_and_asked_for_once_for_all_viewers()
         .spawn()
         .await;
     let own_port = self::port(gateway.webrtc_address());
+    gateway.wait_log("203.0.113.7:4567", LIMIT).await;
+    let mut asked = Vec::new();
     for _ in 0..3 {
+        let before = requests.lock().unwrap().len();
         let viewer = Viewer::join(gateway.whep("front")).await;
+        asked.push(requests.lock().unwrap().len() - before);
         let expected = format!("203.0.113.7 4567 typ srflx raddr 127.0.0.1 rport {own_port}");
         let candidates = candidates(viewer.answer());
         assert!(candidates.iter().any(|candidate| candidate.contains(&expected)), "{candidates:?}");
         viewer.wait_packets(Kind::Video, 10, LIMIT).await;
     }
-    assert_eq!(requests.load(Ordering::Relaxed), 1);
-    gateway.wait_log("203.0.113.7:4567", LIMIT).await;
+    // The mapping is kept alive meanwhile, which is not for a viewer.
+    assert!(asked.contains(&0), "{asked:?}");
 }
 
 #[tokio::test]
@@ -107,12 +111,22 @@ async fn a_stun_server_that_does_not_answer_keeps_nobody_waiting_for_it() {
     let camera = Camera::builder().start();
     let servers =
         format!("ice_servers = [\"stun:{}\", \"stun:nowhere.invalid\"]", silent.local_addr().expect("an address"));
-    let gateway =
-        Gateway::builder(env!("CARGO_BIN_EXE_camgate")).webrtc(&servers).config(camera.toml("front")).spawn().await;
-    let viewer = Viewer::join(gateway.whep("front")).await;
-    viewer.wait_packets(Kind::Video, 10, LIMIT).await;
-    assert!(!viewer.answer().contains("srflx"), "{}", viewer.answer());
-    gateway.wait_log("no server of [webrtc] ice_servers answers over UDP", LIMIT).await;
+    let given_up = "no server of [webrtc] ice_servers answers over UDP";
+    let mut is_first = false;
+    // On a busy machine an offer may take as long as the gateway waits for the server, but hardly every time.
+    for _ in 0..5 {
+        let gateway =
+            Gateway::builder(env!("CARGO_BIN_EXE_camgate")).webrtc(&servers).config(camera.toml("front")).spawn().await;
+        let viewer = Viewer::join(gateway.whep("front")).await;
+        is_first |= gateway.find_log(given_up).is_none();
+        viewer.wait_packets(Kind::Video, 10, LIMIT).await;
+        assert!(!viewer.answer().contains("srflx"), "{}", viewer.answer());
+        gateway.wait_log(given_up, LIMIT).await;
+        if is_first {
+            break;
+        }
+    }
+    assert!(is_first, "every answer came after the gateway had given up the server");
 }
 
 #[tokio::test]
@@ -134,7 +148,7 @@ async fn ice_lite_answers_only_and_connects_all_the_same() {
     let browser = Browser::start().await;
     browser.open_bare(&gateway.whep("front"), LIMIT).await;
     browser.wait_decoded(15, LIMIT).await;
-    assert_eq!(requests.load(Ordering::Relaxed), 0);
+    assert!(requests.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
