@@ -91,7 +91,7 @@ pub(super) fn attributes<'a>(sdp: &'a str, name: &'a str) -> impl Iterator<Item 
 }
 
 /// Those of a viewer's candidates that are of use to us and that somebody honest has, beside `known` ones. Every pair of
-/// candidates is checked several times a second, so that what is left bounds how many packets they can make us send.
+/// candidates is checked again and again, so that what is left bounds how many packets they can make us send.
 pub(super) fn useful_candidates(candidates: &[String], known: usize) -> impl Iterator<Item = &str> {
     let useful = candidates.iter().map(String::as_str).filter(|candidate| is_useful(candidate));
     useful.take(MAX_CANDIDATES.saturating_sub(known))

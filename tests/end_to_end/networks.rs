@@ -9,8 +9,9 @@ use crate::{
     support::{
         browser::{Browser, SessionJoin},
         camera::Camera,
+        coturn,
         gateway::{Builder, Gateway},
-        network::{GATEWAY, GATEWAY_V6, Network, ROUTER, TURN, VIEWER, VIEWER_V6},
+        network::{GATEWAY, GATEWAY_ROUTER, GATEWAY_V6, Network, ROUTER, TURN, VIEWER, VIEWER_ROUTER, VIEWER_V6},
         viewer::{Kind, Viewer},
         wait,
     },
@@ -29,13 +30,23 @@ fn gateway_in(network: &Network, http: &str) -> Builder {
         .config(format!("[pipelines]\npath = [{:?}]", concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines")))
 }
 
+/// Lets the page take the answer this many milliseconds after it came.
+const SLOW_ANSWER: &str = "((delay) => {
+    const { setRemoteDescription } = RTCPeerConnection.prototype;
+    RTCPeerConnection.prototype.setRemoteDescription = async function (description) {
+        if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay));
+        return setRemoteDescription.call(this, description);
+    };
+})";
+
 /// Lets Chromium on the viewer's host watch by the page's session, and prints the row of the table.
-fn watch(network: &Network, name: &str, gateway: Builder) -> (SessionJoin, String) {
+fn watch(network: &Network, name: &str, gateway: Builder, answer_delay: Duration) -> (SessionJoin, String) {
     network.inside("viewer", async {
         let gateway = gateway.spawn().await;
         gateway.wait_camera("front", "live", LIMIT).await;
         let browser = Browser::start().await;
         browser.open(&gateway.url("/healthz")).await;
+        browser.eval(&format!("{SLOW_ANSWER}({})", answer_delay.as_millis())).await;
         let join = browser.join_session(&gateway.whep("front"), LIMIT).await;
         let ms = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), |time| format!("{time:.0} ms"));
         let way = join.path.clone().unwrap_or_else(|| "none".to_owned());
@@ -51,7 +62,11 @@ fn watch(network: &Network, name: &str, gateway: Builder) -> (SessionJoin, Strin
 
 /// The row connects, by this way.
 fn connects(network: &Network, name: &str, gateway: Builder, way: &str) {
-    let (join, log) = watch(network, name, gateway);
+    connects_slowly(network, name, gateway, way, Duration::ZERO);
+}
+
+fn connects_slowly(network: &Network, name: &str, gateway: Builder, way: &str, answer_delay: Duration) {
+    let (join, log) = watch(network, name, gateway, answer_delay);
     assert!(join.failure.is_none() && join.first_frame.is_some(), "{join:?}\n{log}");
     assert_eq!(join.path.as_deref(), Some(way), "{join:?}\n{log}");
 }
@@ -85,6 +100,74 @@ fn nothing_but_turn_over_tcp() {
     );
     let gateway = gateway_in(&network, GATEWAY).webrtc(&turn_server(&mut network, "?transport=tcp"));
     connects(&network, "UDP and the port blocked, TURN over TCP", gateway, "TURN over tcp, udp relay to host");
+}
+
+#[test]
+fn viewer_behind_a_symmetric_nat() {
+    let network = Network::new();
+    network.run("viewer", "ip -6 addr flush dev eth0");
+    network.rules(
+        "input meta l4proto udp drop
+         postrouting oifname gateway masquerade fully-random",
+    );
+    connects(&network, "viewer behind a symmetric NAT", gateway_in(&network, GATEWAY), "udp prflx to host");
+}
+
+/// Viewer and gateway each behind a router that lets answers in and nothing else, to whose `rules` this adds. The page alone
+/// is forwarded.
+fn both_behind_routers(rules: &str) -> Network {
+    let network = Network::new();
+    network.run("router", &format!("ip addr add {GATEWAY_ROUTER}/24 dev turn"));
+    network.run("viewer", "ip -6 addr flush dev eth0");
+    // What is dropped on input leaves no entry in the router's table, which would keep a mapping from getting its port.
+    network.rules(&format!(
+        "input meta l4proto udp drop
+         forward ct state established,related accept
+         forward iifname viewer oifname gateway tcp dport 8080 accept
+         forward iifname gateway oifname turn accept
+         {rules}
+         forward drop"
+    ));
+    network
+}
+
+fn symmetric_nats() -> Network {
+    both_behind_routers(&format!(
+        "forward iifname viewer oifname turn accept
+         postrouting iifname viewer oifname turn snat ip to {VIEWER_ROUTER} fully-random
+         postrouting iifname gateway oifname turn snat ip to {GATEWAY_ROUTER} fully-random"
+    ))
+}
+
+#[test]
+fn symmetric_nats_with_turn() {
+    let mut network = symmetric_nats();
+    let gateway = gateway_in(&network, GATEWAY).webrtc(&turn_server(&mut network, ""));
+    let way = "TURN over udp, udp relay to prflx";
+    connects(&network, "symmetric NATs on both sides, TURN", gateway, way);
+}
+
+/// The TURN server lets the gateway's checks through when the viewer has taken the answer, and they are all that tells the
+/// viewer which port the gateway has there.
+#[test]
+fn a_viewer_that_is_slow_to_take_the_answer_is_checked_until_then() {
+    let mut network = symmetric_nats();
+    let gateway = gateway_in(&network, GATEWAY).webrtc(&turn_server(&mut network, ""));
+    let way = "TURN over udp, udp relay to prflx";
+    let delay = Duration::from_secs(4);
+    connects_slowly(&network, "symmetric NATs on both sides, TURN, answer taken 4 s late", gateway, way, delay);
+}
+
+#[test]
+fn gateway_behind_a_carriers_nat() {
+    let mut network = both_behind_routers(&format!(
+        "forward iifname viewer oifname turn udp dport 3478 accept
+         postrouting iifname viewer oifname turn snat ip to {VIEWER_ROUTER}
+         postrouting iifname gateway oifname turn snat ip to {GATEWAY_ROUTER}"
+    ));
+    let gateway = gateway_in(&network, GATEWAY).webrtc(&turn_server(&mut network, ""));
+    let way = "TURN over udp, udp relay to srflx";
+    connects(&network, "gateway behind a carrier's NAT, the viewer's relay reaches it", gateway, way);
 }
 
 /// With the native viewer: Chromium gathers no IPv6 candidate in a namespace.
@@ -189,7 +272,7 @@ fn reason(rules: &str) -> String {
     let network = Network::new();
     network.run("viewer", "ip -6 addr flush dev eth0");
     network.rules(rules);
-    let (join, log) = watch(&network, "blocked", gateway_in(&network, GATEWAY));
+    let (join, log) = watch(&network, "blocked", gateway_in(&network, GATEWAY), Duration::ZERO);
     let failure = join.failure.unwrap_or_else(|| panic!("connected\n{log}"));
     assert_eq!(failure.code, "network-blocked", "{log}");
     let told = failure.detail.unwrap_or_default();
@@ -252,6 +335,7 @@ fn turn_server(network: &mut Network, transport: &str) -> String {
     let log = ["--log-file", "stdout", "--pidfile", "/dev/null", "--no-cli"];
     let args = ["-n", "-L", TURN, "-p", "3478", "-a", "-u", "user:secret", "-r", "test"];
     network.spawn("turn", "turnserver", &[&args[..], &log].concat());
+    network.inside("turn", coturn::wait_ready(format!("{TURN}:3478").parse().unwrap(), String::new));
     format!(
         "ice_servers = [{{ urls = [\"turn:{TURN}:3478{transport}\"], username = \"user\", credential = \"secret\" }}]"
     )

@@ -1,7 +1,7 @@
 //! coturn, the TURN server, on loopback.
 
 use std::fs::File;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,20 @@ use super::{process, wait};
 const START_LIMIT: Duration = Duration::from_secs(15);
 /// A STUN Binding request (RFC 8489): type, length, magic cookie, transaction.
 const BINDING_REQUEST: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xa4\x42camgate-test";
+
+/// Waits until the server at `address` answers, or panics with its `log`.
+pub async fn wait_ready(address: SocketAddr, log: impl Fn() -> String) {
+    let socket = tokio::net::UdpSocket::bind("0.0.0.0:0").await.expect("a port");
+    let end = Instant::now() + START_LIMIT;
+    let mut answer = [0; 1_500];
+    loop {
+        assert!(Instant::now() < end, "coturn does not answer at {address}: {}", log());
+        let _ = socket.send_to(&BINDING_REQUEST, address).await;
+        if tokio::time::timeout(wait::POLL, socket.recv(&mut answer)).await.is_ok_and(|read| read.is_ok()) {
+            return;
+        }
+    }
+}
 
 /// A running coturn. Dropping it ends it.
 pub struct Coturn {
@@ -47,22 +61,8 @@ impl Coturn {
             .spawn()
             .unwrap_or_else(|error| panic!("turnserver (Debian: coturn): {error}"));
         let coturn = Self { child, port, directory };
-        coturn.wait_ready().await;
+        wait_ready(([127, 0, 0, 1], port).into(), || coturn.log()).await;
         coturn
-    }
-
-    async fn wait_ready(&self) {
-        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-        let end = Instant::now() + START_LIMIT;
-        let mut answer = [0; 1_500];
-        loop {
-            assert!(Instant::now() < end, "coturn does not answer: {}", self.log());
-            // Refused until it listens.
-            let _ = socket.send_to(&BINDING_REQUEST, ("127.0.0.1", self.port)).await;
-            if tokio::time::timeout(wait::POLL, socket.recv(&mut answer)).await.is_ok_and(|read| read.is_ok()) {
-                return;
-            }
-        }
     }
 
     pub fn port(&self) -> u16 {

@@ -22,7 +22,9 @@ pub const TURN: &str = "203.0.113.2";
 /// The router as the viewer sees it.
 pub const ROUTER: &str = "192.168.7.1";
 /// The router as the TURN server sees it.
-pub const TURN_ROUTER: &str = "203.0.113.1";
+pub const VIEWER_ROUTER: &str = "203.0.113.1";
+/// The same where the gateway's router is another than the viewer's; it has to be added.
+pub const GATEWAY_ROUTER: &str = "203.0.113.3";
 pub const VIEWER_V6: &str = "2001:db8:1::2";
 pub const GATEWAY_V6: &str = "2001:db8:2::2";
 
@@ -81,12 +83,13 @@ impl Network {
         format!("{}-{host}", self.prefix)
     }
 
-    /// Adds to the router's rules: chains `forward`, `prerouting` and `postrouting`, one rule a line, its chain first. The
-    /// interfaces are named as the hosts.
+    /// Adds to the router's rules: chains `forward`, `input`, `prerouting` and `postrouting`, one rule a line, its chain
+    /// first. The interfaces are named as the hosts.
     pub fn rules(&self, rules: &str) {
         let mut script = String::from(
             "add table inet net\n\
              add chain inet net forward { type filter hook forward priority 0; }\n\
+             add chain inet net input { type filter hook input priority 0; }\n\
              add chain inet net prerouting { type nat hook prerouting priority -100; }\n\
              add chain inet net postrouting { type nat hook postrouting priority 100; }\n",
         );

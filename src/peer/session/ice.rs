@@ -26,7 +26,7 @@ use rtc::{
 use self::migration::Migration;
 use super::datagram::{is_stun_request, is_stun_response};
 use crate::peer::{
-    IceMode,
+    IceMode, Origin,
     diagnosis::Seen,
     engine::local_candidates,
     ice_description::{IceCredentials, useful_candidates},
@@ -39,6 +39,13 @@ const DISCONNECTED: Duration = Duration::from_secs(5);
 const FAILED: Duration = Duration::from_secs(10);
 /// Our own consent checks (RFC 7675 section 5.1: about every 5 s; more often finds a dead viewer sooner).
 const KEEPALIVE: Duration = Duration::from_secs(2);
+/// Rounds of checks at `rtc`'s pace (five a second) after candidates came; later ones are for what opens late: a TURN server
+/// lets nothing through to a viewer that has not taken the answer yet.
+const QUICK_ROUNDS: u32 = 8;
+/// Between later rounds. A check through a symmetric NAT is all that tells the viewer of its address, so that they go on.
+const SLOW_CHECKS: Duration = Duration::from_secs(1);
+/// Checks of a pair without an answer. At that pace they last until the session is given up.
+const MAX_CHECKS: u16 = 25;
 /// A session with a pair may be woken this much later, together with other timers: `rtc` would look five times a second.
 const LEEWAY: Duration = Duration::from_millis(250);
 
@@ -153,16 +160,15 @@ impl Ice {
 
     pub(super) fn on_timeout(&mut self, now: Instant) {
         for generation in [Some(&mut self.current), self.next.as_mut()].into_iter().flatten() {
-            // A check that cannot be made is one that fails.
-            let _ = generation.agent.handle_timeout(now);
+            generation.on_timeout(now);
         }
         self.settle();
     }
 
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
         let leeway = if self.path.is_some() { LEEWAY } else { Duration::ZERO };
-        let current = self.current.agent.poll_timeout().map(|at| at + leeway);
-        let next = self.next.as_mut().and_then(|next| next.agent.poll_timeout());
+        let current = self.current.poll_timeout().map(|at| at + leeway);
+        let next = self.next.as_mut().and_then(Generation::poll_timeout);
         [current, next].into_iter().flatten().min()
     }
 
@@ -202,6 +208,9 @@ struct Generation {
     ours: IceCredentials,
     theirs: IceCredentials,
     migration: Migration,
+    /// Rounds of checks since candidates came, and when the last was.
+    rounds: u32,
+    checked: Instant,
 }
 
 impl Generation {
@@ -218,13 +227,17 @@ impl Generation {
             disconnected_timeout: Some(DISCONNECTED),
             failed_timeout: Some(FAILED),
             keepalive_interval: Some(KEEPALIVE),
+            max_binding_requests: Some(MAX_CHECKS),
             ..AgentConfig::default()
         };
         let mut agent = Agent::new(now, Arc::new(config), provider)?;
-        for candidate in local_candidates(&offered)? {
+        // Checks leave from the base; those of what a router maps to it would be the same once more (RFC 8445 section 6.1.2.4).
+        let bases: Vec<_> =
+            offered.into_iter().filter(|candidate| !matches!(candidate.origin, Origin::Reflexive { .. })).collect();
+        for candidate in local_candidates(&bases)? {
             agent.add_local_candidate(candidate)?;
         }
-        let mut generation = Self { agent, ours, theirs, migration: Migration::default() };
+        let mut generation = Self { agent, ours, theirs, migration: Migration::default(), rounds: 0, checked: now };
         generation.add_candidates(&candidates);
         let IceCredentials { ufrag, pwd } = generation.theirs.clone();
         // The viewer offers, so that it controls.
@@ -238,7 +251,24 @@ impl Generation {
         for candidate in useful.filter_map(|candidate| unmarshal_candidate(candidate).ok()) {
             // WHEP section 4.5.2: what cannot be used is left out without a word.
             let _ = self.agent.add_remote_candidate(candidate);
+            self.rounds = 0;
         }
+    }
+
+    fn on_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_some_and(|due| due <= now) {
+            self.rounds = self.rounds.saturating_add(1);
+            self.checked = now;
+            // A check that cannot be made is one that fails.
+            let _ = self.agent.handle_timeout(now);
+        }
+    }
+
+    /// When to look at the agent again.
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        let slow = self.rounds >= QUICK_ROUNDS && self.selected().is_none();
+        let due = self.agent.poll_timeout()?;
+        Some(if slow { due.max(self.checked + SLOW_CHECKS) } else { due })
     }
 
     /// Returns whether the message was for this generation.
@@ -255,7 +285,7 @@ impl Generation {
         let read =
             |agent: &mut Agent, transport, message| agent.handle_read(TaggedBytesMut { now, transport, message });
         let accepted = read(&mut self.agent, seen_as, message.clone()).is_ok();
-        let _ = self.agent.handle_timeout(now);
+        self.on_timeout(now);
         if !accepted {
             return false;
         }
