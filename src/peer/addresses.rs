@@ -109,7 +109,9 @@ impl Addresses {
         let (mut bases, mut hosts) = (Vec::new(), Gathered::default());
         loop {
             let now: Vec<_> = self.hosts(&interfaces()).bases().collect();
-            let (look_up, ask) = (due(looked_up, LOOKUP_INTERVAL), bases != now || due(asked, REFRESH));
+            // The router may be starting, as after a power cut.
+            let ask_again = if servers.are_silent() { POLL } else { REFRESH };
+            let (look_up, ask) = (due(looked_up, LOOKUP_INTERVAL), bases != now || due(asked, ask_again));
             bases = now;
             let looking_up = async {
                 if look_up {

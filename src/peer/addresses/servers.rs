@@ -32,6 +32,11 @@ impl Servers {
         &self.addresses
     }
 
+    /// Whether nobody answered when they were last asked.
+    pub(super) fn are_silent(&self) -> bool {
+        self.silent
+    }
+
     /// Looks the servers' names up where that is due, also after a round without an answer.
     pub(super) async fn look_up(&mut self, servers: &[IceServerConfig]) {
         if !self.silent && self.looked_up.is_some_and(|last| last.elapsed() < LOOKUP_INTERVAL) {
