@@ -46,7 +46,8 @@ pub(super) const ICE: IceMode = IceMode::Full;
 /// What coturn's documentation recommends: a viewer may reload the page for a day before it asks again.
 pub(super) const TURN_LIFETIME: Duration = Duration::from_secs(86_400);
 
-/// About 200 MB of session memory (at most 450 kB each): more than a household needs, less than a Raspberry Pi has.
+/// About 200 MB of session memory (at most 450 kB each; a viewer on TCP that does not read adds up to 1.2 MB): more than a
+/// household needs, less than a Raspberry Pi has.
 pub(super) const MAX_SESSIONS: usize = 500;
 
 /// Beside config.toml first, so that a user's pipeline replaces a packaged one of the same name.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Candidate, transport::Remote};
+use super::{Candidate, Origin, transport::Remote};
 use crate::media::CameraName;
 
 /// Candidates of one side that are told; more help nobody.
@@ -84,9 +84,13 @@ pub(super) fn why(seen: &Seen, ours: &[Candidate], theirs: &[String]) -> String 
     format!("{nothing}: is port {port} open for UDP or TCP, and is {} reachable from the viewer?", list(&mine))
 }
 
-/// Our candidates for a person: each is offered on both transports.
+/// Our candidates for a person: each is offered on both transports, but what a STUN server saw is true of UDP only.
 pub(super) fn gateway_candidates(ours: &[Candidate]) -> Vec<String> {
-    ours.iter().take(MAX_TOLD).map(|candidate| format!("udp and tcp {candidate}")).collect()
+    let told = ours.iter().take(MAX_TOLD).map(|candidate| match candidate.origin {
+        Origin::Reflexive { .. } => format!("udp {candidate}"),
+        _ => format!("udp and tcp {candidate}"),
+    });
+    told.collect()
 }
 
 /// The viewer's candidates for a person: transport, type, address.
@@ -94,9 +98,10 @@ pub(super) fn viewer_candidates(theirs: &[String]) -> Vec<String> {
     let told = theirs.iter().filter_map(|candidate| {
         let words: Vec<&str> = candidate.split_ascii_whitespace().collect();
         let [transport, _priority, address, port, "typ", kind] = words.get(2..8)? else { return None };
+        let port: u16 = port.parse().ok()?;
         let address = address.parse().map_or_else(
             |_| format!("{}:{port}", if address.ends_with(".local") { "a hidden address" } else { "a name" }),
-            |ip| port.parse().map_or_else(|_| address.to_string(), |port| SocketAddr::new(ip, port).to_string()),
+            |ip| SocketAddr::new(ip, port).to_string(),
         );
         let plain = |word: &str| word.chars().filter(char::is_ascii_alphanumeric).take(8).collect::<String>();
         Some(format!("{} {} {address}", plain(transport).to_lowercase(), plain(kind)))
@@ -108,9 +113,10 @@ fn addresses(theirs: &[String]) -> Vec<IpAddr> {
     theirs.iter().filter_map(|candidate| candidate.split_ascii_whitespace().nth(4)?.parse().ok()).collect()
 }
 
-/// Docker's default bridges live in 172.16.0.0/12; no other machine can reach them.
+/// Docker's default pools of this range begin with 172.17.0.0/16, and no other machine can reach them; 172.16.0.0/16 is a
+/// network of people's own.
 fn is_container(ip: &IpAddr) -> bool {
-    matches!(ip, IpAddr::V4(v4) if v4.octets()[0] == 172 && (16..32).contains(&v4.octets()[1]))
+    matches!(ip, IpAddr::V4(v4) if v4.octets()[0] == 172 && (17..32).contains(&v4.octets()[1]))
 }
 
 fn list(addresses: &[IpAddr]) -> String {
@@ -126,7 +132,7 @@ fn list(addresses: &[IpAddr]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::{Origin, Transport};
+    use crate::peer::Transport;
 
     fn ours(address: &str) -> Vec<Candidate> {
         vec![Candidate { address: address.parse().expect("an address"), origin: Origin::Listen }]
@@ -151,6 +157,8 @@ mod tests {
         assert!(sentence.contains("172.17.0.2") && sentence.contains("`advertise`"), "{sentence}");
         let sentence = why(&Seen::default(), &ours("192.168.1.5:8189"), &theirs("172.18.0.3"));
         assert!(sentence.contains("it offered only 172.18.0.3"), "{sentence}");
+        let sentence = why(&Seen::default(), &ours("172.16.0.5:8189"), &theirs("172.16.0.9"));
+        assert!(sentence.contains("is port 8189 open") && !sentence.contains("container"), "{sentence}");
     }
 
     #[test]
@@ -171,6 +179,14 @@ mod tests {
     fn candidates_are_told_by_type_and_names_are_not() {
         let offered = ["192.0.2.7".to_owned(), "abcd-1.local".to_owned()].map(|address| theirs(&address).remove(0));
         assert_eq!(viewer_candidates(&offered), ["udp host 192.0.2.7:5000", "udp host a hidden address:5000"]);
-        assert!(viewer_candidates(&["nonsense".to_owned()]).is_empty());
+        let port = theirs("abcd-1.local").remove(0).replace("5000", &"5".repeat(60));
+        assert!(viewer_candidates(&["nonsense".to_owned(), port]).is_empty());
+        let base: SocketAddr = ([192, 168, 1, 5], 8189).into();
+        let seen = Candidate {
+            address: ([203, 0, 113, 7], 8189).into(),
+            origin: Origin::Reflexive { base, server: ([198, 51, 100, 20], 3478).into() },
+        };
+        let told = gateway_candidates(&[ours("192.168.1.5:8189").remove(0), seen]);
+        assert!(told[0].starts_with("udp and tcp 192.168.1.5") && told[1].starts_with("udp 203.0.113.7"), "{told:?}");
     }
 }

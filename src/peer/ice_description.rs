@@ -4,10 +4,12 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 /// Remote candidates that are used. A laptop with every kind of network and two TURN servers has about a dozen.
 const MAX_CANDIDATES: usize = 20;
+/// Longest candidate that is kept, in bytes. With a name of 253 and every extension in use one has about 450.
+const MAX_CANDIDATE: usize = 512;
 /// Shortest and longest user name fragment (RFC 8839 section 5.4).
-const UFRAG: std::ops::RangeInclusive<usize> = 4..=256;
+pub(super) const UFRAG: std::ops::RangeInclusive<usize> = 4..=256;
 /// Shortest and longest password (RFC 8839 section 5.4).
-const PWD: std::ops::RangeInclusive<usize> = 22..=256;
+pub(super) const PWD: std::ops::RangeInclusive<usize> = 22..=256;
 
 /// One side's ICE user name fragment and password; they change together, with every restart.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,7 +76,8 @@ impl FromStr for IceFragment {
             (Some(_), None) => return Err("it has a=ice-ufrag without a=ice-pwd".to_owned()),
             (None, Some(_)) => return Err("it has a=ice-pwd without a=ice-ufrag".to_owned()),
         };
-        let candidates = attributes(text, "candidate").map(str::to_owned).collect();
+        let candidates =
+            attributes(text, "candidate").filter(|value| is_candidate_length(value)).map(str::to_owned).collect();
         Ok(Self { credentials, candidates })
     }
 }
@@ -82,6 +85,11 @@ impl FromStr for IceFragment {
 /// RFC 8839 section 5.1. Padding is not allowed there, but some clients use all of base64.
 fn is_ice_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=')
+}
+
+/// What is longer is no candidate of a browser's, and would be kept, logged and told as it came.
+pub(super) fn is_candidate_length(candidate: &str) -> bool {
+    candidate.len() <= MAX_CANDIDATE
 }
 
 /// The values of the attributes of that name, wherever they stand.
@@ -153,6 +161,15 @@ mod tests {
         assert!(!format!("{fragment:?}").contains("P2uY"));
         let bare: IceFragment = "a=candidate:1 1 udp 1 192.0.2.1 6 typ host".parse().expect("a fragment");
         assert_eq!((bare.credentials, bare.candidates.len()), (None, 1));
+    }
+
+    #[test]
+    fn a_candidate_without_end_is_passed_over() {
+        let good = "1 1 udp 2122260223 192.0.2.1 61764 typ host";
+        let long = format!("{good} generation {}", "0".repeat(MAX_CANDIDATE));
+        let fragment: IceFragment =
+            format!("a=candidate:{long}\r\na=candidate:{good}\r\n").parse().expect("a fragment");
+        assert_eq!(fragment.candidates, [good]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
     addresses::Addresses,
     directory::{Directory, Route},
     engine::{Blueprint, Engine},
-    ice_description::{IceCredentials, IceFragment},
+    ice_description::{IceCredentials, IceFragment, is_candidate_length},
     ice_update::{Change, Expected, IceUpdate, IceUpdateError},
     negotiation::{self, Negotiated, Refusal},
     port::Port,
@@ -251,7 +251,8 @@ impl Peers {
     /// [`IceUpdateError::NoSuchSession`].
     pub async fn add_candidate(&self, camera: &str, id: SessionId, candidate: &str) -> Result<(), IceUpdateError> {
         let value = candidate.trim_start_matches("a=").trim_start_matches("candidate:");
-        let fragment = IceFragment { credentials: None, candidates: vec![value.to_owned()] };
+        let candidates = Some(value).filter(|value| is_candidate_length(value)).map(str::to_owned);
+        let fragment = IceFragment { credentials: None, candidates: candidates.into_iter().collect() };
         self.update_ice(camera, id, Expected::Any, fragment).await.map(drop)
     }
 

@@ -5,9 +5,8 @@ use std::io::Cursor;
 use rtc::sdp::{MediaDescription, SessionDescription};
 
 use super::Refusal;
+use crate::peer::ice_description::{PWD, UFRAG, is_candidate_length};
 
-/// Longest ICE user name fragment (RFC 8839 section 5.4).
-const MAX_UFRAG: usize = 256;
 /// Media sections that are answered. A meeting's page reuses a connection for dozens; a viewer has two or three.
 const MAX_SECTIONS: usize = 64;
 
@@ -42,8 +41,13 @@ impl Offer {
                 )));
             }
         }
-        if offer.values("ice-ufrag").any(|ufrag| ufrag.len() > MAX_UFRAG) {
-            return Err(malformed("its a=ice-ufrag is longer than 256 characters"));
+        for (attribute, length) in [("ice-ufrag", UFRAG), ("ice-pwd", PWD)] {
+            if offer.values(attribute).any(|value| !length.contains(&value.len())) {
+                let (shortest, longest) = (length.start(), length.end());
+                return Err(Refusal::Malformed(format!(
+                    "its a={attribute} does not have {shortest} to {longest} characters"
+                )));
+            }
         }
         let mids: Vec<_> = offer.sections().iter().filter_map(mid).collect();
         if mids.len() < offer.sections().len() {
@@ -97,7 +101,8 @@ impl Offer {
         let sections = [Some(index), tagged].into_iter().flatten();
         let attributes = sections.flat_map(|index| &self.sections()[index].attributes);
         let candidates = attributes.filter(|attribute| attribute.is_ice_candidate());
-        candidates.filter_map(|candidate| candidate.value.clone()).collect()
+        let values = candidates.filter_map(|candidate| candidate.value.as_deref());
+        values.filter(|value| is_candidate_length(value)).map(str::to_owned).collect()
     }
 
     /// Why no section wants to receive.

@@ -127,9 +127,23 @@ fn what_is_no_offer_of_a_viewer_is_refused_in_words() {
 }
 
 #[test]
-fn a_user_name_that_fills_a_datagram_is_refused() {
-    let long = HEAD.replace("a=ice-ufrag:abcd", &format!("a=ice-ufrag:{}", "a".repeat(300)));
-    assert!(check(&format!("{long}{CHROMIUM_VIDEO}")).is_err());
+fn ice_credentials_of_a_strange_length_are_refused() {
+    for (name, range, lengths) in [("ice-ufrag", "4 to 256", [3, 257]), ("ice-pwd", "22 to 256", [21, 257])] {
+        let line = HEAD.lines().find(|line| line.starts_with(&format!("a={name}:"))).expect("it has one");
+        for length in lengths {
+            let strange = HEAD.replace(line, &format!("a={name}:{}", "a".repeat(length)));
+            let refusal = check(&format!("{strange}{CHROMIUM_VIDEO}")).expect_err(name).to_string();
+            assert!(refusal.contains(&format!("a={name}")) && refusal.contains(range), "{refusal}");
+        }
+    }
+}
+
+#[test]
+fn a_candidate_without_end_is_passed_over() {
+    let good = "1 1 udp 2122260223 192.0.2.1 61764 typ host";
+    let long = format!("{good} generation {}", "0".repeat(60_000));
+    let offer = format!("{HEAD}{CHROMIUM_VIDEO}a=candidate:{long}\r\na=candidate:{good}\r\n");
+    assert_eq!(Offer::parse(&offer).expect("an offer").candidates(0), [good]);
 }
 
 #[test]
