@@ -109,12 +109,22 @@ impl Directory {
         self.lock().ended.iter().rev().find(|(id, _)| *id == session).map(|(_, ended)| ended.clone())
     }
 
-    /// One more user name fragment that leads to a session.
+    /// One more user name fragment that leads to a session. Its viewer restarts ICE and begins with addresses anew: those of
+    /// before are forgotten, but for the one in use.
     pub(super) fn add_ufrag(&self, session: SessionId, ufrag: String) {
         let tables = &mut *self.lock();
         if let Some(entry) = tables.sessions.get_mut(&session) {
             tables.by_ufrag.insert(ufrag.clone(), session);
             entry.ufrags.push(ufrag);
+            let used = entry.status.remote();
+            let (kept, gone) =
+                std::mem::take(&mut entry.addresses).into_iter().partition(|address| Some(*address) == used);
+            entry.addresses = kept;
+            for address in VecDeque::into_iter(gone) {
+                if tables.by_address.get(&address) == Some(&entry.route) {
+                    tables.by_address.remove(&address);
+                }
+            }
         }
     }
 
@@ -201,8 +211,11 @@ impl Tables {
             }
             entry.last_new = Some(now);
             entry.addresses.push_back(remote);
+            // Whoever moves keeps what it has: media goes there until there is something better.
+            let used = entry.status.remote();
             if full
-                && let Some(oldest) = entry.addresses.pop_front()
+                && let Some(oldest) = entry.addresses.iter().position(|address| Some(*address) != used)
+                && let Some(oldest) = entry.addresses.remove(oldest)
                 && self.by_address.get(&oldest) == Some(&route)
             {
                 self.by_address.remove(&oldest);
@@ -345,6 +358,42 @@ mod tests {
         assert_eq!(directory.route(addr(2_000), &request("ufrag0:theirs"), later), Some(routes[0]));
         assert_eq!(directory.lock().by_address.len(), MAX_ADDRESSES);
         assert_eq!(directory.route(addr(1), &[22], later), None, "the oldest made room");
+    }
+
+    #[test]
+    fn the_address_in_use_makes_no_room() {
+        let (directory, routes) = directory(1);
+        let now = Instant::now();
+        directory.route(addr(1), &request("ufrag0:theirs"), now);
+        directory.lock().sessions[&routes[0].session].status.set_remote(addr(1));
+        for n in 2..100 {
+            let later = now + ADDRESS_INTERVAL * n;
+            let port = n.try_into().expect("a port");
+            assert_eq!(directory.route(addr(port), &request("ufrag0:theirs"), later), Some(routes[0]));
+        }
+        assert_eq!(directory.route(addr(1), &[22], now), Some(routes[0]));
+        assert_eq!(directory.route(addr(2), &[22], now), None, "it was the oldest that nobody uses");
+        assert_eq!(directory.lock().by_address.len(), MAX_ADDRESSES);
+    }
+
+    #[test]
+    fn a_restart_begins_with_addresses_anew() {
+        let (directory, routes) = directory(2);
+        let now = Instant::now();
+        for port in 1..=100 {
+            directory.route(addr(port), &request("ufrag0:theirs"), now);
+        }
+        directory.route(addr(2), &request("ufrag1:theirs"), now);
+        directory.lock().sessions[&routes[0].session].status.set_remote(addr(1));
+        directory.add_ufrag(routes[0].session, "again".to_owned());
+        assert_eq!(directory.route(addr(1), &[22], now), Some(routes[0]), "media goes on");
+        assert_eq!(directory.route(addr(2), &[22], now), Some(routes[1]), "another's stays another's");
+        assert_eq!(directory.route(addr(3), &[22], now), None);
+        for port in 200..200 + MAX_ADDRESSES - 1 {
+            let port = port.try_into().expect("a port");
+            assert_eq!(directory.route(addr(port), &request("again:theirs"), now), Some(routes[0]));
+        }
+        assert_eq!(directory.route(addr(300), &request("again:theirs"), now), None);
     }
 
     #[test]

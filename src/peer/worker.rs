@@ -320,9 +320,10 @@ fn contained<T>(happen: impl FnOnce() -> T) -> Option<T> {
 
 /// Lets a session on TCP know whether its viewer keeps up. On UDP a viewer tells by its reports.
 fn heed_congestion(session: &mut Session, port: &Port) {
-    if let Some(Remote { transport: Transport::Tcp, address }) = session.remote() {
-        session.set_congested(port.tcp.is_congested(address));
-    }
+    session.set_congested(match session.remote() {
+        Some(Remote { transport: Transport::Tcp, address }) => port.tcp.is_congested(address),
+        _ => false,
+    });
 }
 
 /// Sends everything a session has to say, over UDP in trains.

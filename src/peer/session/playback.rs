@@ -224,9 +224,10 @@ impl Playback {
         [Some(self.next_report), self.next_burst(), entry].into_iter().flatten().min()
     }
 
-    /// When the next part of a burst may leave.
+    /// When the next part of a burst may leave. While the way to the viewer is full there is nothing to wake for: the next
+    /// unit or report finds out that it is free again.
     pub(super) fn next_burst(&self) -> Option<Instant> {
-        (!self.waiting.is_empty()).then(|| self.pacer.next())
+        (!self.waiting.is_empty() && !self.congested).then(|| self.pacer.next())
     }
 
     /// Sends again what the viewer missed; what is no longer known it will not get.
