@@ -177,7 +177,7 @@ impl Addresses {
         }
         servers.look_up(&self.config.ice_servers).await;
         let before = self.reflexive.mappings();
-        let round = self.reflexive.ask(socket, bases, servers.addresses()).await;
+        let (round, heard) = self.reflexive.ask(socket, bases, servers.addresses()).await;
         servers.note(round);
         for Mapping { base, mapped, server, .. } in self.reflexive.mappings() {
             if before.iter().any(|old| (old.base, old.server, old.mapped) == (base, server, mapped)) {
@@ -189,7 +189,7 @@ impl Addresses {
                 info!(%base, %mapped, %server, "viewers outside see another address, which is offered, too");
             }
         }
-        servers.note_mappings(&self.reflexive.mappings());
+        servers.note_mappings(&heard);
     }
 }
 

@@ -74,8 +74,14 @@ impl Reflexive {
         self.mappings.read().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
-    /// Asks every server from every address of its family. Ends when all have answered or after three seconds.
-    pub(super) async fn ask(&self, socket: &Socket, bases: &[SocketAddr], servers: &[SocketAddr]) -> Round {
+    /// Asks every server from every address of its family; tells what was heard. Ends when all have answered or after three
+    /// seconds.
+    pub(super) async fn ask(
+        &self,
+        socket: &Socket,
+        bases: &[SocketAddr],
+        servers: &[SocketAddr],
+    ) -> (Round, Vec<Mapping>) {
         let pairs = bases.iter().flat_map(|base| servers.iter().map(|server| (*base, *server)));
         let pairs = pairs.filter(|(base, server)| base.is_ipv4() == server.is_ipv4()).take(MAX_QUESTIONS);
         let questions: Vec<_> = pairs.map(|(base, server)| self.question(socket, base, server)).collect();
@@ -84,14 +90,14 @@ impl Reflexive {
         let round = Round { asked, answered: answers.len() };
         let mut mappings = self.mappings.write().unwrap_or_else(|e| e.into_inner());
         mappings.retain(|known| bases.contains(&known.base) && known.heard.elapsed() < LIFETIME);
-        for answer in answers {
+        for answer in &answers {
             let same = |known: &&mut Mapping| (known.base, known.server) == (answer.base, answer.server);
             match mappings.iter_mut().find(same) {
-                Some(known) => *known = answer,
-                None => mappings.push(answer),
+                Some(known) => *known = answer.clone(),
+                None => mappings.push(answer.clone()),
             }
         }
-        round
+        (round, answers)
     }
 
     /// Takes a datagram that answers a question. Whether it was one.
@@ -207,7 +213,8 @@ mod tests {
 
         async fn ask(&self, servers: &[SocketAddr]) -> (Round, Vec<String>) {
             let base = self.socket.local_address();
-            let round = self.reflexive.ask(&self.socket, &[base], servers).await;
+            let (round, heard) = self.reflexive.ask(&self.socket, &[base], servers).await;
+            assert_eq!(heard.len(), round.answered);
             let mappings = self.reflexive.mappings();
             assert!(mappings.iter().all(|mapping| mapping.base == base));
             (round, mappings.iter().map(|mapping| mapping.mapped.to_string()).collect())

@@ -80,8 +80,12 @@ impl Servers {
         }
     }
 
-    /// Two servers that see different ports of one address of ours tell that viewers will see yet others.
+    /// Two servers that see different ports of one address of ours tell that viewers will see yet others. `mappings` are those
+    /// of one round: a router that has got another address differs from what it said before.
     pub(super) fn note_mappings(&mut self, mappings: &[Mapping]) {
+        if mappings.len() < 2 {
+            return;
+        }
         let differ =
             |a: &Mapping, b: &Mapping| a.base == b.base && a.server.ip() != b.server.ip() && a.mapped != b.mapped;
         let symmetric = mappings.iter().any(|a| mappings.iter().any(|b| differ(a, b)));
