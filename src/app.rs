@@ -7,13 +7,14 @@ use std::{
 };
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     sync::oneshot,
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     config::Config,
@@ -27,6 +28,9 @@ use crate::{
     },
 };
 
+/// Descriptors for a full house: 400 viewers on TCP and 128 connections that may become some, 512 of HTTP with 256
+/// WebSockets beside them, cameras and devices. Processes are given 1,024 by default.
+const DESCRIPTORS: u64 = 8_192;
 /// Before a camera's source that panicked is started again.
 const RESTART: Duration = Duration::from_secs(10);
 
@@ -103,6 +107,7 @@ impl App {
     /// # Errors
     /// A port that cannot be opened.
     pub fn build(config: Config) -> anyhow::Result<Self> {
+        raise_descriptor_limit();
         let start_deadline = config.http.start_deadline;
         let server = Server::bind(&config.http)?;
         let workers = available_parallelism().map_or(1, usize::from);
@@ -169,6 +174,20 @@ impl App {
         }
         serving.abort();
         broken
+    }
+}
+
+/// Lets this process have [`DESCRIPTORS`], or as many as the system allows it; it goes on with what it has otherwise.
+fn raise_descriptor_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(DESCRIPTORS, |maximum| maximum.min(DESCRIPTORS));
+    // `None` is no limit.
+    if current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }) {
+        Ok(()) => debug!(before = current, now = wanted, "raised the limit of open descriptors"),
+        Err(error) => debug!(%error, limit = current, "cannot raise the limit of open descriptors"),
     }
 }
 

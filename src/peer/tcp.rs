@@ -39,8 +39,8 @@ use super::{
 };
 use crate::stats::Counter;
 
-/// Connections that belong to sessions. With those of HTTP and the cameras they fit into the 1,024 descriptors that a
-/// process is given by default.
+/// Connections that belong to sessions. They leave most of the 1,024 descriptors that a process has at least to HTTP and the
+/// cameras; `app.rs` asks for as many as all of them together can take.
 const MAX_CONNECTIONS: usize = 400;
 /// Those of one address, or of one customer's IPv6 network: whoever has watched once could take every place otherwise.
 const MAX_PER_CUSTOMER: usize = 64;

@@ -65,6 +65,16 @@ async fn sessions_leave_no_thread_and_no_descriptor() {
 }
 
 #[tokio::test]
+async fn it_may_open_as_many_descriptors_as_its_viewers_need() {
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).descriptors(256).spawn().await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.pid())).expect("limits");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("one of descriptors");
+    let (soft, hard) = line.trim().split_once(' ').expect("two limits");
+    let hard = hard.split_whitespace().next().and_then(|hard| hard.parse().ok()).unwrap_or(u64::MAX);
+    assert_eq!(soft.parse(), Ok(hard.min(8_192)), "{line}");
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_stops_the_start_with_code_1() {
     let first = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).spawn().await;
     let taken = first.http_address().to_owned();

@@ -41,6 +41,13 @@ impl Builder {
         self
     }
 
+    /// Starts it with this limit of open descriptors, which it may raise.
+    pub fn descriptors(mut self, soft: u32) -> Self {
+        let script = format!("ulimit -S -n {soft} && exec \"$0\" \"$@\"");
+        self.before = vec!["sh".into(), "-c".into(), script];
+        self
+    }
+
     /// Appends to config.toml, after `[http]` and `[webrtc]`: cameras and other tables. Several
     /// calls add up.
     pub fn config(mut self, toml: impl AsRef<str>) -> Self {
