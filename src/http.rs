@@ -126,12 +126,15 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn router(context: Context, rate_limit: RateLimit, streams: events::Streams) -> Router {
     let limits = Arc::new(rate::Limits::new(rate_limit));
+    let door = signalling::Door::new(limits.clone());
+    let (streaming, sockets) = (streams.places().clone(), door.places().clone());
+    let bounds = metrics::Bounds { limits: limits.clone(), streams: streaming, sockets };
     let open = Router::new()
-        .merge(whep::routes().layer(middleware::from_fn_with_state(limits.clone(), rate::limit)))
+        .merge(whep::routes().layer(middleware::from_fn_with_state(limits, rate::limit)))
         .route("/api/v1/cameras", get(api::cameras))
         .route("/api/v1/sessions", get(api::sessions))
         .route("/api/v1/events", get(camera_events::stream))
-        .route("/api/ws", get(signalling::upgrade).layer(Extension(signalling::Door::new(limits))))
+        .route("/api/ws", get(signalling::upgrade).layer(Extension(door)))
         .layer(Extension(streams))
         .layer(middleware::map_response(cors::expose));
     Router::new()
@@ -141,7 +144,7 @@ fn router(context: Context, rate_limit: RateLimit, streams: events::Streams) -> 
         .route("/assets/{file}", get(page::asset))
         .route("/healthz", get(health::process))
         .route("/readyz", get(health::cameras))
-        .route("/metrics", get(metrics::scrape))
+        .route("/metrics", get(metrics::scrape).layer(Extension(bounds)))
         .fallback(problem::no_such_page)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

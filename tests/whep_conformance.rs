@@ -667,4 +667,7 @@ async fn the_rate_of_requests_is_limited() {
         assert_eq!(header(&refused, "content-type"), "application/problem+json");
     }
     assert_eq!(gateway.get("/healthz").await.unwrap().status(), 200, "the rest is not limited");
+    let metrics = gateway.get("/metrics").await.unwrap().text().await.unwrap();
+    let refused = metrics.lines().find_map(|line| line.strip_prefix("camgate_refused_requests_total "));
+    assert!(refused.unwrap().parse::<u64>().unwrap() >= 3, "{metrics}");
 }

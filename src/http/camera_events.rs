@@ -29,6 +29,7 @@ use super::{
     Context,
     api::CameraView,
     events::{Streams, event},
+    rate::Client,
 };
 use crate::hub::Status;
 
@@ -43,12 +44,17 @@ const VOLATILE: [&str; 4] = ["/retry_in_seconds", "/video/fps", "/video/bitrate_
 /// By how many milliseconds the lag of sound must change to be news.
 const LAG_STEP: f64 = 50.0;
 
-pub(super) async fn stream(State(context): State<Context>, Extension(streams): Extension<Streams>) -> Response {
+pub(super) async fn stream(
+    State(context): State<Context>,
+    Extension(streams): Extension<Streams>,
+    Extension(client): Extension<Client>,
+) -> Response {
     let watcher = Watcher { context, told: None, changes: Vec::new(), pending: VecDeque::new() };
-    streams.open(stream::unfold(watcher, |mut watcher| async {
+    let events = stream::unfold(watcher, |mut watcher| async {
         let event = watcher.next().await;
         Some((event, watcher))
-    }))
+    });
+    streams.open(client, events)
 }
 
 /// What one listener has been told.

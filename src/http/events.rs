@@ -1,6 +1,7 @@
-//! Streams of server-sent events (WHATWG HTML section 9.2): bounded in number, and over when the program ends.
+//! Streams of server-sent events (WHATWG HTML section 9.2): bounded in number, and over
+//! when the program ends.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     http::{HeaderName, header},
@@ -10,13 +11,18 @@ use axum::{
     },
 };
 use futures_util::{Stream, StreamExt};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::problem::Problem;
+use super::{
+    places::{NoPlace, Places},
+    problem::Problem,
+    rate::Client,
+};
 
 /// Streams at one time. Each holds one of the server's connections.
-pub(super) const MAX_STREAMS: usize = 256;
+const MAX_STREAMS: usize = 256;
+/// Streams of one address at one time. A browser has one for all its pages, and one for each session at most.
+const STREAMS_EACH: usize = 32;
 /// Between two comments, which keep proxies from closing a silent connection (most do after 60 s) and show us a dead one.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// nginx collects an answer before it passes it on, unless told otherwise.
@@ -26,20 +32,23 @@ const UNBUFFERED: [(HeaderName, &str); 2] =
 /// Places for streams.
 #[derive(Clone)]
 pub(super) struct Streams {
-    places: Arc<Semaphore>,
+    places: Places,
     stop: CancellationToken,
 }
 
 impl Streams {
     /// Streams that end with `stop`.
     pub(super) fn new(stop: CancellationToken) -> Self {
-        Self { places: Arc::new(Semaphore::new(MAX_STREAMS)), stop }
+        Self { places: Places::new(MAX_STREAMS, STREAMS_EACH), stop }
     }
 
-    /// Answers with `events`, for as long as they come and somebody listens; with 503 when all places are taken.
-    pub(super) fn open(&self, events: impl Stream<Item = Event> + Send + 'static) -> Response {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            return Problem::no_stream(MAX_STREAMS).into_response();
+    /// Answers with `events`, for as long as they come and somebody listens; with 503 when all places are taken, with 429
+    /// when this client has its share of them.
+    pub(super) fn open(&self, client: Client, events: impl Stream<Item = Event> + Send + 'static) -> Response {
+        let place = match self.places.take(client) {
+            Ok(place) => place,
+            Err(NoPlace::Full) => return Problem::no_stream(MAX_STREAMS).into_response(),
+            Err(NoPlace::Enough) => return Problem::too_many_streams(STREAMS_EACH).into_response(),
         };
         let kept = events.map(move |event| {
             let _held = &place;
@@ -48,9 +57,35 @@ impl Streams {
         let sse = Sse::new(kept.take_until(self.stop.clone().cancelled_owned()));
         (UNBUFFERED, sse.keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response()
     }
+
+    /// Where streams are counted.
+    pub(super) fn places(&self) -> &Places {
+        &self.places
+    }
 }
 
 /// An event of that name whose data is one line of JSON.
 pub(super) fn event(name: &str, data: &serde_json::Value) -> Event {
     Event::default().event(name).data(data.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_address_leaves_places_for_others() {
+        let streams = Streams::new(CancellationToken::new());
+        let open = |address: [u8; 4]| streams.open(Client(address.into()), stream::pending());
+        let held: Vec<_> = (0..STREAMS_EACH).map(|_| open([192, 0, 2, 1])).collect();
+        assert!(held.iter().all(|response| response.status() == 200));
+        let refused = open([192, 0, 2, 1]);
+        assert_eq!(refused.status(), 429);
+        assert!(refused.headers().contains_key(header::RETRY_AFTER));
+        assert_eq!(open([192, 0, 2, 2]).status(), 200);
+        drop(held);
+        assert_eq!(open([192, 0, 2, 1]).status(), 200, "places are free again");
+    }
 }

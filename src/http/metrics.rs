@@ -1,6 +1,9 @@
 //! `GET /metrics`: counters and states in the OpenMetrics text format that Prometheus reads.
 
+use std::sync::Arc;
+
 use axum::{
+    Extension,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -11,7 +14,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::Context;
+use super::{Context, places::Places, rate::Limits};
 use crate::{hub::CameraState, peer::Phase};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -21,11 +24,20 @@ struct OfCamera {
     camera: String,
 }
 
+/// What bounds clients, and counts those that it refuses.
+#[derive(Clone)]
+pub(super) struct Bounds {
+    pub(super) limits: Arc<Limits>,
+    pub(super) streams: Places,
+    pub(super) sockets: Places,
+}
+
 /// Reads everything at the moment it is asked; nothing is kept between scrapes.
-pub(super) async fn scrape(State(context): State<Context>) -> Response {
+pub(super) async fn scrape(State(context): State<Context>, Extension(bounds): Extension<Bounds>) -> Response {
     let mut registry = Registry::with_prefix("camgate");
     cameras(&context, &mut registry);
     viewers(&context, &mut registry);
+    requests(&bounds, &mut registry);
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
@@ -61,6 +73,25 @@ fn cameras(context: &Context, registry: &mut Registry) {
     registry.register("camera_live", "Whether media flows", live);
     registry.register("camera_viewers", "Viewers now", viewers);
     registry.register("camera_b_frames", "Whether it sends B-frames, which browsers cannot show", b_frames);
+}
+
+fn requests(bounds: &Bounds, registry: &mut Registry) {
+    let Bounds { limits, streams, sockets } = bounds;
+    let mut gauge = |name: &str, help: &str, value: usize| {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        registry.register(name, help, gauge);
+    };
+    gauge("event_streams", "Streams of server-sent events that are open", streams.taken());
+    gauge("signalling_sockets", "WebSockets of /api/ws that are open", sockets.taken());
+    let mut counter = |name: &str, help: &str, value: u64| {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(value);
+        registry.register(name, help, counter);
+    };
+    counter("refused_requests", "Requests beyond [http] rate_limit_per_second", limits.refused());
+    counter("refused_event_streams", "Event streams that there was no place for", streams.refused());
+    counter("refused_signalling_sockets", "WebSockets of /api/ws that there was no place for", sockets.refused());
 }
 
 fn viewers(context: &Context, registry: &mut Registry) {

@@ -3,10 +3,13 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use super::rate::{Client, network};
+use super::rate::Client;
 
 /// A number of places; clones share them.
 #[derive(Clone, Debug)]
@@ -14,6 +17,7 @@ pub(super) struct Places {
     all: usize,
     each: usize,
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    refused: Arc<AtomicU64>,
 }
 
 /// A place that is taken, until it is dropped.
@@ -36,15 +40,30 @@ impl Places {
     /// `all` places, at most `each` of them for one IPv4 address or IPv6 network of 64 bits. This machine may have all: it
     /// may be a reverse proxy with many viewers behind it.
     pub(super) fn new(all: usize, each: usize) -> Self {
-        Self { all, each, taken: Arc::default() }
+        Self { all, each, taken: Arc::default(), refused: Arc::default() }
     }
 
     /// Takes a place.
     ///
     /// # Errors
     /// [`NoPlace`].
-    pub(super) fn take(&self, Client(address): Client) -> Result<Place, NoPlace> {
-        let customer = network(address.to_canonical());
+    pub(super) fn take(&self, client: Client) -> Result<Place, NoPlace> {
+        self.find(client.customer()).inspect_err(|_| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// Places that are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.lock().values().sum()
+    }
+
+    /// How often there was no place.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn find(&self, customer: IpAddr) -> Result<Place, NoPlace> {
         let mut taken = self.lock();
         if taken.values().sum::<usize>() >= self.all {
             return Err(NoPlace::Full);
@@ -98,10 +117,13 @@ mod tests {
 
     #[test]
     fn a_proxy_on_this_machine_may_have_all() {
-        let places = Places::new(3, 1);
-        let taken: Vec<_> = (0..4).map(|_| places.take(client("::ffff:127.0.0.1"))).collect();
-        assert_eq!(taken.iter().filter(|place| place.is_ok()).count(), 3);
-        drop(taken);
-        assert!(places.lock().is_empty(), "nothing is kept of who left");
+        for address in ["127.0.0.1", "::ffff:127.0.0.1", "::1"] {
+            let places = Places::new(3, 1);
+            let taken: Vec<_> = (0..4).map(|_| places.take(client(address))).collect();
+            assert_eq!(taken.iter().filter(|place| place.is_ok()).count(), 3, "{address}");
+            assert_eq!((places.taken(), places.refused()), (3, 1));
+            drop(taken);
+            assert!(places.lock().is_empty(), "nothing is kept of who left");
+        }
     }
 }

@@ -161,6 +161,13 @@ impl Problem {
         problem
     }
 
+    pub(super) fn too_many_streams(limit: usize) -> Self {
+        let detail = format!("Your address has {limit} event streams open already, which is all that one may have.");
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "full", "No place for another stream", detail);
+        problem.retry_after = Some(FULL);
+        problem
+    }
+
     pub(super) fn too_many_requests(wait: Duration) -> Self {
         let detail = "Too many requests have come from this address; [http] rate_limit_per_second allows no more.";
         let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limit", "Too many requests", detail);

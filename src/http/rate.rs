@@ -4,7 +4,10 @@
 use std::{
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,11 +34,23 @@ const MAX_ADDRESSES: usize = 10_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Client(pub(super) IpAddr);
 
+impl Client {
+    /// What one customer has: an IPv4 address, or an IPv6 network (RFC 6177: at least 64 bits of it are theirs to choose).
+    /// This machine is itself.
+    pub(super) fn customer(self) -> IpAddr {
+        match self.0.to_canonical() {
+            IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+            address => address,
+        }
+    }
+}
+
 /// Counts requests by address.
 pub(super) struct Limits {
     clock: DefaultClock,
     others: DefaultKeyedRateLimiter<IpAddr>,
     loopback: DefaultKeyedRateLimiter<IpAddr>,
+    refused: AtomicU64,
 }
 
 impl Limits {
@@ -48,19 +63,25 @@ impl Limits {
             clock: DefaultClock::default(),
             others: RateLimiter::keyed(quota(1)),
             loopback: RateLimiter::keyed(quota(LOOPBACK_FACTOR)),
+            refused: AtomicU64::new(0),
         }
     }
 
     /// # Errors
     /// How long to wait.
     pub(super) fn check(&self, address: IpAddr) -> Result<(), Duration> {
-        let address = address.to_canonical();
-        let (limiter, key) = if address.is_loopback() {
-            (&self.loopback, address)
-        } else {
-            (&self.others, self.known(network(address)))
-        };
-        limiter.check_key(&key).map_err(|not_until| not_until.wait_time_from(self.clock.now()))
+        let customer = Client(address).customer();
+        let (limiter, key) =
+            if customer.is_loopback() { (&self.loopback, customer) } else { (&self.others, self.known(customer)) };
+        limiter.check_key(&key).map_err(|not_until| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            not_until.wait_time_from(self.clock.now())
+        })
+    }
+
+    /// Requests that came too soon.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     fn known(&self, address: IpAddr) -> IpAddr {
@@ -69,14 +90,6 @@ impl Limits {
         }
         self.others.retain_recent();
         if self.others.len() < MAX_ADDRESSES { address } else { Ipv6Addr::UNSPECIFIED.into() }
-    }
-}
-
-/// What one customer has: an IPv4 address, or an IPv6 network (RFC 6177: at least 64 bits of it are theirs to choose).
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
     }
 }
 

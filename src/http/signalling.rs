@@ -65,6 +65,11 @@ impl Door {
     pub(super) fn new(limits: Arc<Limits>) -> Self {
         Self { places: Places::new(MAX_SOCKETS, SOCKETS_EACH), limits }
     }
+
+    /// Where sockets are counted.
+    pub(super) fn places(&self) -> &Places {
+        &self.places
+    }
 }
 
 /// `GET /api/ws?src={camera}`: 101, or a problem document. That there is no such camera is told over the socket, where the

@@ -44,6 +44,9 @@ async fn listeners_do_not_hold_up_the_end_and_are_bounded() {
     let one_more = gateway.get("/api/v1/events").await.unwrap();
     assert_eq!(one_more.status(), 503);
     assert!(one_more.headers().contains_key("retry-after"));
+    let metrics = gateway.get("/metrics").await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("camgate_event_streams 256"), "{metrics}");
+    assert!(metrics.contains("camgate_refused_event_streams_total 1"), "{metrics}");
     drop(events.split_off(200));
     let free = || async { gateway.get("/api/v1/events").await.unwrap().status().as_u16() };
     crate::support::wait::until_value("places are free again", LIMIT, free, |status| *status == 200).await;

@@ -27,7 +27,7 @@ use super::{
     session::{absent, known},
 };
 use crate::{
-    http::{Context, cors, events, problem::Problem},
+    http::{Context, cors, events, problem::Problem, rate::Client},
     hub::{CameraState, Status},
     peer::{Ending, SessionId, SessionStatus},
 };
@@ -143,11 +143,12 @@ fn wanted(text: &str) -> Result<Vec<Kind>, String> {
 pub(super) async fn listen_to_all(
     State(context): State<Context>,
     Extension(streams): Extension<events::Streams>,
+    Extension(client): Extension<Client>,
     Path((name, session)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let listener = Listener::new(&context, &name, &session, Kind::ALL.to_vec(), Arc::default());
     let listener = listener.ok_or_else(|| absent(&context, &name, &session))?;
-    Ok(streams.open(listener.into_stream()))
+    Ok(streams.open(client, listener.into_stream()))
 }
 
 /// `GET /whep/{camera}/{session}/events/{stream}`.
@@ -155,6 +156,7 @@ pub(super) async fn listen(
     State(context): State<Context>,
     Extension(registry): Extension<Registry>,
     Extension(streams): Extension<events::Streams>,
+    Extension(client): Extension<Client>,
     Path((name, session, stream)): Path<(String, String, String)>,
 ) -> Result<Response, Problem> {
     let (wanted, told, ended) = {
@@ -165,7 +167,7 @@ pub(super) async fn listen(
         (entry.wanted.clone(), entry.told.clone(), entry.ended.clone())
     };
     let listener = Listener::new(&context, &name, &session, wanted, told).ok_or_else(Problem::unknown_stream)?;
-    Ok(streams.open(listener.into_stream().take_until(ended.cancelled_owned())))
+    Ok(streams.open(client, listener.into_stream().take_until(ended.cancelled_owned())))
 }
 
 /// `DELETE /whep/{camera}/{session}/events/{stream}`: 200; what has not been delivered is dropped.
