@@ -29,6 +29,9 @@ const MAX_CHECKS: usize = 512;
 /// An answer later than this is none: `rtc` forgets its own checks after 4 s, the directory after 5 s.
 const CHECK_LIFETIME: Duration = Duration::from_secs(5);
 
+/// Addresses that are remembered for an answer: more than a viewer can have candidates.
+const MAX_PROVEN: usize = 64;
+
 /// A check of the agent's that is not answered yet.
 #[derive(Debug)]
 struct Check {
@@ -50,6 +53,8 @@ pub(super) struct Migration {
     nomination: Option<(TransportContext, BytesMut)>,
     /// The agent's checks, oldest first.
     checks: VecDeque<Check>,
+    /// Where checks were answered from.
+    proven: VecDeque<Remote>,
 }
 
 impl Migration {
@@ -95,6 +100,9 @@ impl Migration {
         }
         let answered = self.answered(from, message).and_then(|index| self.checks.remove(index));
         let answer = answered.is_some_and(|check| now.saturating_duration_since(check.at) <= CHECK_LIFETIME);
+        if answer {
+            self.note_proven(Remote::of(&from));
+        }
         if let Some(selected) = selected {
             if from == self.path(selected) {
                 self.heard = Some(now);
@@ -114,7 +122,8 @@ impl Migration {
     }
 
     /// Sends what the agent has for its selected pair to where the viewer is now, and follows it when the agent answers a
-    /// nomination: that is how to learn that it was authentic and that the pair works both ways.
+    /// nomination: that is how to learn that it was authentic. That the viewer is there an answer to a check has to say: it
+    /// could give a nomination from elsewhere the transaction of a plain check, which the agent answers in any case.
     pub(super) fn outbound(&mut self, selected: Option<TransportContext>, out: &mut TaggedBytesMut) {
         if !is_stun_response(&out.message) {
             let to = self.to.filter(|_| Some(out.transport) == selected);
@@ -122,9 +131,20 @@ impl Migration {
             self.note_check(out, to.is_some());
         } else if let Some(selected) = selected {
             let answered = transaction(&out.message);
-            if let Some((by, _)) = self.nomination.take_if(|(_, nomination)| transaction(nomination) == answered) {
+            if let Some((by, _)) = self.nomination.take_if(|(_, nomination)| transaction(nomination) == answered)
+                && (by == selected || self.proven.contains(&Remote::of(&by)))
+            {
                 self.move_to(selected, by, out.now);
             }
+        }
+    }
+
+    fn note_proven(&mut self, remote: Remote) {
+        if !self.proven.contains(&remote) {
+            if self.proven.len() >= MAX_PROVEN {
+                self.proven.pop_front();
+            }
+            self.proven.push_back(remote);
         }
     }
 
@@ -208,6 +228,24 @@ mod tests {
         sent(&mut migration, pair(2), stun(REQUEST, 5, &[]), start + SILENCE * 3);
         migration.accepted(Some(pair(1)), pair(2), &stun(RESPONSE, 5, &[]), start + SILENCE * 3);
         assert_eq!(migration.path(pair(1)), pair(2));
+    }
+
+    #[test]
+    fn a_nomination_from_where_no_check_was_answered_moves_nothing() {
+        let now = Instant::now();
+        let mut migration = Migration::default();
+        let nominate = |migration: &mut Migration, transaction| {
+            migration.accepted(Some(pair(1)), pair(2), &stun(REQUEST, transaction, &USE_CANDIDATE), now);
+            // The answer to a plain check of that transaction.
+            sent(migration, pair(2), stun(RESPONSE, transaction, &[]), now);
+            migration.path(pair(1))
+        };
+        assert_eq!(nominate(&mut migration, 7), pair(1));
+        migration.accepted(Some(pair(1)), pair(2), &stun(RESPONSE, 8, &[]), now);
+        assert_eq!(nominate(&mut migration, 9), pair(1));
+        sent(&mut migration, pair(2), stun(REQUEST, 10, &[]), now);
+        migration.accepted(Some(pair(1)), pair(2), &stun(RESPONSE, 10, &[]), now);
+        assert_eq!(nominate(&mut migration, 11), pair(2));
     }
 
     #[test]
