@@ -170,7 +170,8 @@ fn gateway_behind_a_carriers_nat() {
     connects(&network, "gateway behind a carrier's NAT, the viewer's relay reaches it", gateway, way);
 }
 
-/// With the native viewer: Chromium gathers no IPv6 candidate in a namespace.
+/// With the native viewer: Chromium that hides its addresses, as it does by default, finds no candidate here; one that does
+/// not, does.
 #[test]
 fn ipv6_only() {
     let network = Network::new();

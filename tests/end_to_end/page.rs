@@ -8,6 +8,7 @@ use crate::{
         browser::Browser,
         camera::{Audio, Camera},
         gateway::Gateway,
+        wait::until,
     },
 };
 
@@ -20,8 +21,11 @@ async fn the_grid_shows_every_camera() {
     browser.open(&gateway.url("/")).await;
     for name in ["front", "back"] {
         browser.wait_for(&format!("document.querySelector('[data-camera={name}][data-state=playing]')"), LIMIT).await;
-        let picture = browser.picture_of(&format!("[data-camera={name}] video")).await.expect("a video element");
-        assert!(picture.shows_something() && picture.muted, "{name}: {picture:?}");
+        // Frames are decoded a moment before the first one is shown.
+        let video = format!("[data-camera={name}] video");
+        let shown = || async { browser.picture_of(&video).await.filter(|picture| picture.shows_something()) };
+        let picture = until("a picture in the tile", LIMIT, shown).await;
+        assert!(picture.muted, "{name}: {picture:?}");
     }
     let errors = browser.console_errors().await;
     assert!(errors.is_empty(), "{errors:?}");
