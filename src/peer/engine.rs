@@ -35,10 +35,11 @@ use rtc::{
 use super::{
     Candidate, IceMode, Origin,
     feedback::{Inbox, Listener},
-    negotiation::{Choice, Codec, Frame},
+    negotiation::{Choice, Codec, Frame, TRANSPORT_CC_FEEDBACK},
     session::Terms,
     transport::Transport,
 };
+use crate::media::AudioCodec;
 
 /// Behind every interceptor that webrtc-rs may add: closest to the application.
 const LISTENER: Slot = Slot::SenderReport;
@@ -109,14 +110,13 @@ pub(super) fn build(
     let (choice, ours) = (&blueprint.choice, &blueprint.terms.ours);
     let mut media = MediaEngine::default();
     if let Some(video) = &choice.video {
-        media.register_codec(parameters(video, MIME_TYPE_H264), RtpCodecKind::Video)?;
+        media.register_codec(video_parameters(choice, video), RtpCodecKind::Video)?;
         if let Some(payload_type) = choice.rtx {
             media.register_codec(rtx(payload_type, video.payload_type), RtpCodecKind::Video)?;
         }
     }
     if let Some((audio, codec)) = &choice.audio {
-        let mime_type = format!("audio/{}", codec.encoding_name());
-        media.register_codec(parameters(audio, &mime_type), RtpCodecKind::Audio)?;
+        media.register_codec(audio_parameters(choice, audio, *codec), RtpCodecKind::Audio)?;
     }
     let profile = match protection {
         Protection::Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
@@ -146,11 +146,11 @@ pub(super) fn build(
         .build(now)?;
     if let Some(video) = &choice.video {
         let rtx = choice.rtx.map(|_| RTCRtpRtxParameters { ssrc: blueprint.rtx_ssrc });
-        let codec = parameters(video, MIME_TYPE_H264).rtp_codec;
+        let codec = video_parameters(choice, video).rtp_codec;
         connection.add_track(track(blueprint, RtpCodecKind::Video, blueprint.video_ssrc, rtx, codec))?;
     }
     if let Some((audio, codec)) = &choice.audio {
-        let codec = parameters(audio, &format!("audio/{}", codec.encoding_name())).rtp_codec;
+        let codec = audio_parameters(choice, audio, *codec).rtp_codec;
         connection.add_track(track(blueprint, RtpCodecKind::Audio, blueprint.audio_ssrc, None, codec))?;
     }
     connection.set_remote_description(now, RTCSessionDescription::offer(blueprint.offer.clone())?)?;
@@ -221,17 +221,32 @@ fn track(
     MediaStreamTrack::new(blueprint.stream_id.clone(), id.clone(), id, kind, vec![encoding])
 }
 
-fn parameters(codec: &Codec, mime_type: &str) -> RTCRtpCodecParameters {
-    let video = mime_type == MIME_TYPE_H264;
-    let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() };
-    let rtcp_feedback =
-        if video { vec![feedback("nack", ""), feedback("nack", "pli"), feedback("ccm", "fir")] } else { Vec::new() };
+fn video_parameters(choice: &Choice, codec: &Codec) -> RTCRtpCodecParameters {
+    let repair = [("nack", ""), ("nack", "pli"), ("ccm", "fir")];
+    parameters(codec, MIME_TYPE_H264.to_owned(), &repair, choice.video_extensions.transport_cc.is_some())
+}
+
+fn audio_parameters(choice: &Choice, codec: &Codec, audio: AudioCodec) -> RTCRtpCodecParameters {
+    let mime_type = format!("audio/{}", audio.encoding_name());
+    parameters(codec, mime_type, &[], choice.audio_extensions.transport_cc.is_some())
+}
+
+fn parameters(
+    codec: &Codec,
+    mime_type: String,
+    feedback: &[(&str, &str)],
+    transport_cc: bool,
+) -> RTCRtpCodecParameters {
+    let transport_cc = transport_cc.then_some((TRANSPORT_CC_FEEDBACK, ""));
+    let rtcp_feedback = feedback.iter().copied().chain(transport_cc);
     let rtp_codec = RTCRtpCodec {
-        mime_type: mime_type.to_owned(),
+        mime_type,
         clock_rate: codec.clock_rate,
         channels: codec.channels,
         sdp_fmtp_line: codec.fmtp.clone(),
-        rtcp_feedback,
+        rtcp_feedback: rtcp_feedback
+            .map(|(typ, parameter)| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() })
+            .collect(),
     };
     RTCRtpCodecParameters { rtp_codec, payload_type: codec.payload_type }
 }

@@ -3,11 +3,16 @@
 
 mod answer;
 mod codec;
+mod extensions;
 mod offer;
 
 use thiserror::Error;
 
-pub(super) use self::{answer::Frame, codec::Codec};
+pub(super) use self::{
+    answer::Frame,
+    codec::Codec,
+    extensions::{Extensions, TRANSPORT_CC_FEEDBACK},
+};
 use self::{
     answer::reduced,
     codec::{best_h264, codecs, fits, retransmission},
@@ -51,6 +56,8 @@ pub(super) struct Choice {
     /// Payload type of retransmissions (RFC 4588), when the viewer takes them.
     pub(super) rtx: Option<u8>,
     pub(super) audio: Option<(Codec, AudioCodec)>,
+    pub(super) video_extensions: Extensions,
+    pub(super) audio_extensions: Extensions,
 }
 
 /// What an offer and a camera agree on.
@@ -118,17 +125,21 @@ pub(super) fn negotiate(offer: &str, formats: &Formats) -> Result<Negotiated, Re
     }
     let apart = video.as_ref().is_some_and(|(video, _)| offer.bundle(*video).is_none());
     let deaf = formats.audio.is_some() && audio.is_none() && offer.wanted("audio").next().is_some();
-    let sent: Vec<_> = [video.as_ref().map(|(index, _)| *index), audio.as_ref().map(|(index, _)| *index)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let extensions =
+        |index: usize, codec: &Codec| (index, Extensions::of(&offer.sections()[index], codec.payload_type));
+    let sent_video = video.as_ref().map(|(index, codec)| extensions(*index, codec));
+    let sent_audio = audio.as_ref().map(|(index, (codec, _))| extensions(*index, codec));
+    choice.video_extensions = sent_video.map(|(_, extensions)| extensions).unwrap_or_default();
+    choice.audio_extensions = sent_audio.map(|(_, extensions)| extensions).unwrap_or_default();
+    let used: Vec<_> = sent_video.into_iter().chain(sent_audio).collect();
+    let sent: Vec<_> = used.iter().map(|(index, _)| *index).collect();
     choice.video = video.map(|(_, codec)| codec);
     choice.audio = audio.map(|(_, audio)| audio);
     Ok(Negotiated {
         choice,
         offer: reduced(&offer, &sent),
         candidates: sent.first().map(|index| offer.candidates(*index)).unwrap_or_default(),
-        frame: Frame::new(&offer, &sent),
+        frame: Frame::new(&offer, &used),
         note: (apart && deaf).then_some(
             "without sound: the offer wants it on a transport of its own (it has no a=group:BUNDLE), and there is one only",
         ),

@@ -162,8 +162,31 @@ fn describes_media(section: &Section<'_>, offered: &Section<'_>, is_bundled: boo
         let (_, kind) = line.split_once(' ').expect("a payload type and a kind");
         assert!(feedback.contains(&line) || feedback.contains(&&*format!("* {kind}")), "a=rtcp-fb:{line}");
     }
-    let extensions = offered.all("extmap");
-    assert!(section.all("extmap").iter().all(|extension| extensions.contains(extension)));
+    extends(section, offered);
+}
+
+/// RFC 8285 sections 4.2, 5 and 6: an answer uses an offered id for what it was offered for, in the one-byte form, and turns
+/// its direction round. Transport-wide numbers and the feedback on them are of no use without each other.
+fn extends(section: &Section<'_>, offered: &Section<'_>) {
+    let turned: Vec<_> = offered
+        .about("extmap")
+        .into_iter()
+        .map(|(id, uri)| (id.replace("/recvonly", "/sendonly"), uri))
+        .filter(|(id, _)| id.trim_end_matches("/sendonly").parse().is_ok_and(|id| (1..=14).contains(&id)))
+        .collect();
+    let used = section.about("extmap");
+    assert!(used.iter().all(|extension| turned.contains(extension)), "{used:?}");
+    let has = |extensions: &[(String, String)], name: &str| extensions.iter().any(|(_, uri)| uri.contains(name));
+    let formats: Vec<_> = section.formats.iter().map(|format| format!("{format} transport-cc")).collect();
+    let has_feedback = |section: &Section<'_>| {
+        let feedback = section.all("rtcp-fb");
+        feedback.contains(&"* transport-cc") || formats.iter().any(|format| feedback.contains(&&**format))
+    };
+    let both = has(&turned, "transport-wide-cc") && has_feedback(offered) && section.has("sendonly");
+    assert_eq!((has(&used, "transport-wide-cc"), has_feedback(section)), (both, both), "{used:?}");
+    for name in ["playout-delay", "abs-capture-time"] {
+        assert_eq!(has(&used, name), has(&turned, name) && section.has("sendonly"), "{used:?}");
+    }
 }
 
 /// One stream: the same id in every `a=msid`, one CNAME, and SSRCs that are used once.

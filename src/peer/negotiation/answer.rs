@@ -16,6 +16,7 @@ use rtc::{
 
 use super::{
     codec::about,
+    extensions::Extensions,
     offer::{Offer, mid},
 };
 
@@ -33,8 +34,8 @@ const END_OF_CANDIDATES: &str = "end-of-candidates";
 /// What becomes of an offered section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// Sent in.
-    Sent,
+    /// Sent in, with these header extensions (values of `a=extmap`).
+    Sent(Vec<String>),
     /// Kept without media, because it describes the transport of the others: where they are `bundle-only` they have none
     /// of their own (RFC 8843 section 7.3.1), and Chromium with `max-bundle` refuses an answer without it.
     Kept,
@@ -51,13 +52,14 @@ pub(in crate::peer) struct Frame {
 }
 
 impl Frame {
-    /// `sent` are the sections that are sent in, at least one, all on one transport; the first counts for it.
-    pub(super) fn new(offer: &Offer, sent: &[usize]) -> Self {
-        let bundle = sent.first().and_then(|index| offer.bundle(*index));
+    /// `sent` are the sections that are sent in, at least one, all on one transport, and the header extensions that are
+    /// used there; the first counts for the transport.
+    pub(super) fn new(offer: &Offer, sent: &[(usize, Extensions)]) -> Self {
+        let bundle = sent.first().and_then(|(index, _)| offer.bundle(*index));
         let tagged = bundle.as_ref().and_then(|bundle| bundle.first()).copied();
         let verdict = |(index, media): (usize, &MediaDescription)| {
-            if sent.contains(&index) {
-                Verdict::Sent
+            if let Some((_, extensions)) = sent.iter().find(|(sent, _)| *sent == index) {
+                Verdict::Sent(extensions.answer(media))
             } else if tagged == Some(index) && is_rtp(media) && media.media_name.port.value != 0 {
                 Verdict::Kept
             } else {
@@ -65,7 +67,7 @@ impl Frame {
             }
         };
         let verdicts = offer.sections().iter().enumerate().map(verdict);
-        let offered = sent.first().and_then(|index| offer.transport("ice-options", *index)).unwrap_or_default();
+        let offered = sent.first().and_then(|(index, _)| offer.transport("ice-options", *index)).unwrap_or_default();
         let is_offered = |option: &&str| offered.split([' ', ',']).any(|offered| offered == *option);
         Self {
             sections: offer.sections().iter().map(refused).zip(verdicts).collect(),
@@ -91,9 +93,13 @@ impl Frame {
         candidates.push(Attribute::new(END_OF_CANDIDATES.to_owned(), None));
         for (refused, verdict) in &self.sections {
             let mut media = match verdict {
-                Verdict::Sent => {
+                Verdict::Sent(extensions) => {
                     let own = ours.iter().find(|media| mid(media) == mid(refused));
-                    own.cloned().ok_or_else(|| Error::Other(format!("no answer to section {:?}", mid(refused))))?
+                    let own = own.ok_or_else(|| Error::Other(format!("no answer to section {:?}", mid(refused))))?;
+                    let add = |media: MediaDescription, value: &String| {
+                        media.with_value_attribute("extmap".to_owned(), value.clone())
+                    };
+                    extensions.iter().fold(own.clone(), add)
                 }
                 Verdict::Kept | Verdict::Rejected => silent(refused.clone(), ours.first()),
             };

@@ -1,6 +1,6 @@
 //! Offers, shortened to what matters, and what is chosen from them.
 
-use super::*;
+use super::{extensions::Extensions, *};
 use crate::media::{AudioFormat, VideoFormat};
 
 const HEAD: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=fingerprint:sha-256 00:11\r\n\
@@ -151,4 +151,27 @@ fn nonsense_in_codec_lines_is_passed_over() {
     let video = "m=video 9 UDP/TLS/RTP/SAVPF 300 x 97 98 99\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=recvonly\r\na=rtpmap:97\r\n\
         a=rtpmap:98 H264/many\r\na=rtpmap:99 H264/90000\r\na=fmtp:99 profile-level-id=zz;packetization-mode\r\n";
     assert_eq!(video_payload_type(&format!("{HEAD}{video}"), HIGH), Some(99));
+}
+
+#[test]
+fn header_extensions_are_used_as_far_as_the_viewer_offers_them() {
+    let twcc = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+    let playout = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
+    let capture = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
+    let used = |lines: &str| {
+        let offer = format!("{HEAD}{CHROMIUM_VIDEO}{lines}{CHROMIUM_AUDIO}");
+        let choice = chosen(&offer, &formats(Some(CONSTRAINED_BASELINE), Some(AudioCodec::Opus)));
+        assert_eq!(choice.audio_extensions, Extensions::default(), "offered for the picture only");
+        let Extensions { transport_cc, abs_capture_time, playout_delay } = choice.video_extensions;
+        [transport_cc, abs_capture_time, playout_delay]
+    };
+    let answered = "a=rtcp-fb:108 transport-cc\r\n";
+    let offered = format!("a=extmap:4 {twcc}\r\na=extmap:12 {capture}\r\na=extmap:6/recvonly {playout}\r\n");
+    assert_eq!(used(&format!("{offered}{answered}")), [Some(4), Some(12), Some(6)]);
+    assert_eq!(used(&format!("{offered}a=rtcp-fb:* transport-cc\r\n")), [Some(4), Some(12), Some(6)]);
+    assert_eq!(used(&format!("{offered}a=rtcp-fb:102 transport-cc\r\n")), [None, Some(12), Some(6)], "another codec");
+    for line in ["extmap:15", "extmap:0", "extmap:x", "extmap:4/sendonly", "extmap:4/inactive", "x:4"] {
+        assert_eq!(used(&format!("a={line} {twcc}\r\n{answered}")), [None, None, None], "{line}");
+    }
+    assert_eq!(used(answered), [None, None, None]);
 }
