@@ -5,6 +5,7 @@
 //! directory tells which datagram belongs to which session.
 
 mod addresses;
+mod batch;
 mod candidates;
 mod config;
 mod diagnosis;
@@ -23,10 +24,10 @@ mod port;
 mod repairs;
 mod session;
 mod socket;
+mod srtp;
 mod status;
 mod survey;
 mod tcp;
-mod train;
 mod transport;
 mod worker;
 

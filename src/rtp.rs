@@ -1,8 +1,10 @@
-//! RTP on this side of encryption: packing access units into payloads once per camera, and the timelines that
-//! RTP timestamps run on.
+//! RTP on this side of encryption: packing access units into payloads once per camera, the headers that differ per
+//! viewer, and the timelines that RTP timestamps run on.
 
+mod header;
 mod packetizer;
 mod timeline;
 
+pub use header::{HEADER, Header};
 pub use packetizer::{MAX_PAYLOAD, pack_audio, pack_h264};
 pub use timeline::{Continuity, Timeline};

@@ -90,12 +90,13 @@ pub(super) struct Blueprint {
     /// Credentials of both sides and candidates, up to the first restart.
     pub(super) terms: Terms,
     pub(super) stream_id: String,
+    /// No two of the three are the same.
     pub(super) video_ssrc: u32,
     pub(super) rtx_ssrc: u32,
     pub(super) audio_ssrc: u32,
 }
 
-/// A connection that has answered `blueprint.offer`, and its answer. It hears and says nothing before
+/// A connection that has answered `blueprint.offer`, and its answer. `provider` does its cryptography. It hears and says nothing before
 /// `session::tunnel` has been opened.
 ///
 /// # Errors
@@ -104,6 +105,7 @@ pub(super) fn build(
     engine: &Engine,
     blueprint: &Blueprint,
     protection: Protection,
+    provider: Arc<dyn RTCCryptoProvider>,
     inbox: Inbox,
     now: Instant,
 ) -> Result<(RTCPeerConnection, String), Error> {
@@ -131,7 +133,7 @@ pub(super) fn build(
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_include_loopback_candidate(true)
         .with_srtp_protection_profiles(vec![profile])
-        .with_crypto_provider(engine.provider.clone())
+        .with_crypto_provider(provider)
         // The viewer is watched by `session::ice`, beside the connection.
         .with_ice_timeouts(Some(Duration::ZERO), Some(Duration::ZERO), Some(Duration::ZERO))
         .with_ice_credentials(ours.ufrag.clone(), ours.pwd.clone())

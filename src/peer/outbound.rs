@@ -1,56 +1,88 @@
-//! One RTP stream to one viewer: numbers packets, remembers them for retransmission, reports on itself.
+//! One RTP stream to one viewer: numbers packets, writes them, remembers them for retransmission, reports on itself.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
-use rtc::{
-    rtcp::sender_report::SenderReport,
-    rtp::{Packet, header::Header},
-};
+use rtc::{crypto::CryptoError, rtcp::sender_report::SenderReport};
 
-use super::history::History;
+use super::{
+    batch::Batch,
+    history::History,
+    srtp::{Place, Protector},
+};
 use crate::{
     hub::Unit,
     media::{Kind, NtpTime},
-    rtp::Timeline,
+    rtp::{self, Timeline},
 };
 
 /// A stream that has been silent this long says nothing about time any more.
 const SILENT: Duration = Duration::from_secs(5);
 
-/// Where retransmissions go (RFC 4588, SSRC multiplexing).
+/// Where packets of one SSRC are numbered, once and for all: see [`srtp`](super::srtp) for what hangs on it.
 #[derive(Debug)]
-struct Retransmission {
+struct Numbers {
     ssrc: u32,
     payload_type: u8,
-    next: u16,
+    /// Rollover counter and sequence number of the next packet, in 48 bits.
+    next: u64,
 }
 
 /// One stream.
 #[derive(Debug)]
 pub(super) struct Outbound {
-    ssrc: u32,
-    payload_type: u8,
-    next: u16,
+    numbers: Numbers,
     pub(super) timeline: Timeline,
     history: History,
-    retransmission: Option<Retransmission>,
+    /// Where retransmissions go (RFC 4588, SSRC multiplexing).
+    retransmission: Option<Numbers>,
     packets: u32,
     octets: u32,
     newest: Option<(i64, Instant)>,
 }
 
+/// A unit that has got its numbers, and how much of it is sent.
+#[derive(Debug)]
+pub(super) struct Departing {
+    unit: Arc<Unit>,
+    timestamp: u32,
+    first: u64,
+    sent: usize,
+}
+
+impl Departing {
+    /// Whether all of it is on its way.
+    pub(super) fn is_done(&self) -> bool {
+        self.sent == self.unit.payloads.len()
+    }
+}
+
+impl Numbers {
+    fn new(ssrc: u32, payload_type: u8) -> Self {
+        // Random (RFC 3550 section 5.1), in the lower half: an SRTP receiver that misses the first packets must not take a
+        // wrap for the start (RFC 3711 section 3.3.1).
+        Self { ssrc, payload_type, next: u64::from(rand::random::<u16>() >> 1) }
+    }
+
+    fn take(&mut self, count: usize) -> u64 {
+        let first = self.next;
+        self.next += count as u64;
+        first
+    }
+
+    /// The index of a packet that was sent, by the 16 bits of it that a viewer knows.
+    fn index_of(&self, sequence_number: u16) -> Option<u64> {
+        let back = (self.next as u16).wrapping_sub(sequence_number);
+        self.next.checked_sub(u64::from(back)).filter(|_| back != 0)
+    }
+}
+
 impl Outbound {
     pub(super) fn new(ssrc: u32, payload_type: u8, timeline: Timeline) -> Self {
         Self {
-            ssrc,
-            payload_type,
-            // Random (RFC 3550 section 5.1), in the lower half: an SRTP receiver that misses the first packets must not
-            // take a wrap for the start (RFC 3711 section 3.3.1).
-            next: rand::random::<u16>() >> 1,
+            numbers: Numbers::new(ssrc, payload_type),
             timeline,
             history: History::default(),
             retransmission: None,
@@ -61,12 +93,12 @@ impl Outbound {
     }
 
     pub(super) fn with_retransmission(mut self, ssrc: u32, payload_type: u8) -> Self {
-        self.retransmission = Some(Retransmission { ssrc, payload_type, next: rand::random::<u16>() >> 1 });
+        self.retransmission = Some(Numbers::new(ssrc, payload_type));
         self
     }
 
     pub(super) fn ssrc(&self) -> u32 {
-        self.ssrc
+        self.numbers.ssrc
     }
 
     /// Whether nothing was sent yet.
@@ -74,40 +106,68 @@ impl Outbound {
         self.newest.is_none()
     }
 
-    /// The packets of `unit`. A picture's last one is marked (RFC 6184 section 5.1); sound has a marker only at the start
-    /// of a talkspurt (RFC 3551 section 4.1), which is not known here, and is not retransmitted.
-    pub(super) fn packets(&mut self, unit: &Arc<Unit>, timestamp: u32) -> impl Iterator<Item = Packet> + use<> {
-        let video = unit.kind == Kind::Video;
-        let first = self.next;
-        let count = unit.payloads.len();
-        self.next = first.wrapping_add(count as u16);
-        self.packets = self.packets.wrapping_add(count as u32);
-        self.octets = self.octets.wrapping_add(unit.bytes as u32);
+    /// Gives `unit` its numbers. It is to be sent whole and before the next: a gap would look like loss.
+    pub(super) fn depart(&mut self, unit: Arc<Unit>, timestamp: u32) -> Departing {
+        let first = self.numbers.take(unit.payloads.len());
         self.newest = Some((unit.ticks, unit.captured));
-        if video {
-            self.history.push(first, timestamp, unit.clone());
+        if unit.kind == Kind::Video {
+            self.history.push(first as u16, timestamp, unit.clone());
         }
-        let (ssrc, payload_type, unit) = (self.ssrc, self.payload_type, unit.clone());
-        (0..count).map(move |index| {
-            let sequence_number = first.wrapping_add(index as u16);
-            let marker = video && index + 1 == count;
-            packet(ssrc, payload_type, sequence_number, timestamp, marker, unit.payloads[index].clone())
-        })
+        Departing { unit, timestamp, first, sent: 0 }
     }
 
-    /// A packet the viewer missed, as a retransmission where that was negotiated, else as it was.
-    pub(super) fn again(&mut self, sequence_number: u16) -> Option<Packet> {
-        let again = self.history.find(sequence_number)?;
-        let Some(rtx) = &mut self.retransmission else {
-            let (ssrc, payload_type) = (self.ssrc, self.payload_type);
-            return Some(packet(ssrc, payload_type, sequence_number, again.timestamp, again.marker, again.payload));
-        };
-        let mut payload = BytesMut::with_capacity(2 + again.payload.len());
-        payload.put_u16(sequence_number);
-        payload.put_slice(&again.payload);
-        let number = rtx.next;
-        rtx.next = number.wrapping_add(1);
-        Some(packet(rtx.ssrc, rtx.payload_type, number, again.timestamp, again.marker, payload.freeze()))
+    /// Writes what is left of a unit, for as long as `may` takes the next packet's bytes.
+    ///
+    /// # Errors
+    /// Those of [`Protector::protect`]; the stream is of no use any more then.
+    pub(super) fn send(
+        &mut self,
+        departing: &mut Departing,
+        mut may: impl FnMut(usize) -> bool,
+        protector: &mut Protector,
+        out: &mut Batch,
+    ) -> Result<(), CryptoError> {
+        let unit = &departing.unit;
+        while let Some(payload) = unit.payloads.get(departing.sent)
+            && may(payload.len())
+        {
+            let index = departing.first + departing.sent as u64;
+            departing.sent += 1;
+            // A picture's last packet is marked (RFC 6184 section 5.1); sound has a marker only at the start of a talkspurt
+            // (RFC 3551 section 4.1), which is not known here.
+            let marker = unit.kind == Kind::Video && departing.sent == unit.payloads.len();
+            write(&self.numbers, index, departing.timestamp, marker, &[payload], protector, out)?;
+            self.packets = self.packets.wrapping_add(1);
+            self.octets = self.octets.wrapping_add(payload.len() as u32);
+        }
+        Ok(())
+    }
+
+    /// Writes a packet that the viewer missed, as a retransmission where that was negotiated, else as it was. Returns
+    /// whether it is still known.
+    ///
+    /// # Errors
+    /// Those of [`Protector::protect`]; the stream is of no use any more then.
+    pub(super) fn again(
+        &mut self,
+        sequence_number: u16,
+        protector: &mut Protector,
+        out: &mut Batch,
+    ) -> Result<bool, CryptoError> {
+        let Some(again) = self.history.find(sequence_number) else { return Ok(false) };
+        let Some(index) = self.numbers.index_of(sequence_number) else { return Ok(false) };
+        match &mut self.retransmission {
+            Some(rtx) => {
+                // RFC 4588 section 4: the original sequence number stands before the payload.
+                let payload: [&[u8]; 2] = [&sequence_number.to_be_bytes(), &again.payload];
+                let index = rtx.take(1);
+                write(rtx, index, again.timestamp, again.marker, &payload, protector, out)?;
+            }
+            None => {
+                write(&self.numbers, index, again.timestamp, again.marker, &[&again.payload], protector, out)?;
+            }
+        }
+        Ok(true)
     }
 
     /// What the stream's clock shows at this moment (RFC 3550 section 6.4.1): with the other stream's report it lets the
@@ -116,7 +176,7 @@ impl Outbound {
         let (ticks, captured) = self.newest?;
         let since = now.saturating_duration_since(captured);
         (since < SILENT).then(|| SenderReport {
-            ssrc: self.ssrc,
+            ssrc: self.numbers.ssrc,
             ntp_time: NtpTime::from_system(wall).0,
             rtp_time: self.timeline.wrap(ticks + self.timeline.rate().ticks(since)),
             packet_count: self.packets,
@@ -126,15 +186,40 @@ impl Outbound {
     }
 }
 
-fn packet(ssrc: u32, payload_type: u8, sequence_number: u16, timestamp: u32, marker: bool, payload: Bytes) -> Packet {
-    let header = Header { version: 2, marker, payload_type, sequence_number, timestamp, ssrc, ..Header::default() };
-    Packet { header, payload }
+fn write(
+    numbers: &Numbers,
+    index: u64,
+    timestamp: u32,
+    marker: bool,
+    payload: &[&[u8]],
+    protector: &mut Protector,
+    out: &mut Batch,
+) -> Result<(), CryptoError> {
+    let &Numbers { ssrc, payload_type, .. } = numbers;
+    let header = rtp::Header { marker, payload_type, sequence_number: index as u16, timestamp, ssrc };
+    out.add(|buffer| {
+        let start = buffer.len();
+        header.write(buffer);
+        payload.iter().for_each(|part| buffer.extend_from_slice(part));
+        protector.protect(buffer, Place { start, header: rtp::HEADER, ssrc, index })
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
-    use crate::media::ClockRate;
+    use crate::{
+        media::ClockRate,
+        peer::{
+            engine::Protection,
+            srtp::tests::{libsrtp, protector},
+        },
+    };
+
+    const SSRC: u32 = 0xc0ff_ee00;
+    const RTX: u32 = 8;
 
     fn unit(ticks: i64, captured: Instant) -> Arc<Unit> {
         let payloads = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
@@ -142,45 +227,86 @@ mod tests {
     }
 
     fn stream() -> Outbound {
-        Outbound::new(7, 102, Timeline::new(ClockRate::VIDEO, 1_000))
+        Outbound::new(SSRC, 102, Timeline::new(ClockRate::VIDEO, 1_000))
+    }
+
+    fn send(stream: &mut Outbound, unit: Arc<Unit>, timestamp: u32, protector: &mut Protector, out: &mut Batch) {
+        let mut departing = stream.depart(unit, timestamp);
+        stream.send(&mut departing, |_| true, protector, out).expect("protected");
+        assert!(departing.is_done());
+    }
+
+    fn number(packet: &[u8]) -> u16 {
+        u16::from_be_bytes([packet[2], packet[3]])
     }
 
     #[test]
     fn numbers_without_a_gap_and_marks_the_last_packet() {
-        let mut stream = stream();
+        let (mut stream, mut protector, mut out) = (stream(), protector(Protection::Gcm), Batch::default());
         let now = Instant::now();
-        let mut packets: Vec<_> = stream.packets(&unit(0, now), 5).collect();
-        packets.extend(stream.packets(&unit(1, now), 6));
-        assert!(packets.windows(2).all(|p| p[1].header.sequence_number == p[0].header.sequence_number.wrapping_add(1)));
-        let marks: Vec<_> = packets.iter().map(|packet| packet.header.marker).collect();
-        assert_eq!(marks, [false, true, false, true]);
+        send(&mut stream, unit(0, now), 5, &mut protector, &mut out);
+        send(&mut stream, unit(1, now), 6, &mut protector, &mut out);
+        let packets: Vec<_> = out.packets().collect();
+        assert!(packets.windows(2).all(|two| number(two[1]) == number(two[0]).wrapping_add(1)));
+        let marks: Vec<_> = packets.iter().map(|packet| packet[1] >> 7).collect();
+        assert_eq!(marks, [0, 1, 0, 1]);
     }
 
     #[test]
-    fn retransmits_under_its_own_ssrc_with_the_original_number_in_front() {
-        let mut stream = stream().with_retransmission(8, 103);
-        let sent: Vec<_> = stream.packets(&unit(0, Instant::now()), 5).collect();
-        let lost = sent[1].header.sequence_number;
-        let again = stream.again(lost).expect("just sent");
-        assert_eq!((again.header.ssrc, again.header.payload_type, again.header.version), (8, 103, 2));
-        assert_eq!(again.payload[..2], lost.to_be_bytes());
-        assert_eq!(&again.payload[2..], b"two");
-        assert!(stream.again(lost.wrapping_add(1)).is_none());
+    fn a_unit_goes_on_where_it_stopped() {
+        let (mut stream, mut protector, mut out) = (stream(), protector(Protection::Gcm), Batch::default());
+        let mut departing = stream.depart(unit(0, Instant::now()), 5);
+        let mut places = 1;
+        let may = |_| std::mem::take(&mut places) > 0;
+        stream.send(&mut departing, may, &mut protector, &mut out).expect("protected");
+        assert_eq!((departing.is_done(), out.len()), (false, 1));
+        stream.send(&mut departing, |_| true, &mut protector, &mut out).expect("protected");
+        assert_eq!((departing.is_done(), out.len()), (true, 2));
+        let packets: Vec<_> = out.packets().collect();
+        assert_eq!(number(packets[1]), number(packets[0]).wrapping_add(1));
     }
 
     #[test]
     fn repeats_as_it_was_without_rtx() {
-        let mut stream = stream();
-        let sent: Vec<_> = stream.packets(&unit(0, Instant::now()), 5).collect();
-        assert_eq!(stream.again(sent[0].header.sequence_number).as_ref(), Some(&sent[0]));
+        let (mut stream, mut protector, mut out) = (stream(), protector(Protection::Gcm), Batch::default());
+        send(&mut stream, unit(0, Instant::now()), 5, &mut protector, &mut out);
+        let lost = number(out.packets().next().expect("two were sent"));
+        assert_eq!(stream.again(lost, &mut protector, &mut out), Ok(true));
+        assert_eq!(stream.again(lost.wrapping_add(2), &mut protector, &mut out), Ok(false));
+        let packets: Vec<_> = out.packets().collect();
+        assert_eq!((packets.len(), packets[2]), (3, packets[0]));
+    }
+
+    #[test]
+    fn another_implementation_decrypts_across_the_rollover_and_what_is_sent_again() {
+        for protection in [Protection::Gcm, Protection::CmHmacSha1] {
+            let (mut protector, mut out) = (protector(protection), Batch::default());
+            let mut stream = stream().with_retransmission(RTX, 103);
+            let rtx = stream.retransmission.as_mut().expect("just set");
+            (stream.numbers.next, rtx.next) = (65_533, 65_535);
+            for frame in 0..3 {
+                send(&mut stream, unit(frame, Instant::now()), 5, &mut protector, &mut out);
+            }
+            // Numbers before and after the rollover, in packets before and after the rollover of their own stream.
+            for lost in [65_534, 1] {
+                assert_eq!(stream.again(lost, &mut protector, &mut out), Ok(true));
+            }
+            let media = libsrtp(protection, SSRC, out.packets());
+            let numbers: Vec<_> = media.iter().map(|packet| number(packet)).collect();
+            assert_eq!(numbers, [65_533, 65_534, 65_535, 0, 1, 2], "{protection:?}");
+            assert!(media.iter().zip([b"one", b"two"].iter().cycle()).all(|(packet, text)| packet[12..] == text[..]));
+            let again = libsrtp(protection, RTX, out.packets());
+            let told: Vec<_> = again.iter().map(|packet| (number(packet), packet[1] & 0x7f, &packet[12..])).collect();
+            assert_eq!(told, [(65_535, 103, &b"\xff\xfetwo"[..]), (0, 103, b"\0\x01one")], "{protection:?}");
+        }
     }
 
     #[test]
     fn reports_the_clock_at_now() {
-        let mut stream = stream();
+        let (mut stream, mut protector, mut out) = (stream(), protector(Protection::Gcm), Batch::default());
         let captured = Instant::now();
         assert!(stream.report(captured, SystemTime::UNIX_EPOCH).is_none());
-        let _ = stream.packets(&unit(90_000, captured), 91_000).count();
+        send(&mut stream, unit(90_000, captured), 91_000, &mut protector, &mut out);
         let report = stream.report(captured + Duration::from_millis(100), SystemTime::UNIX_EPOCH).expect("fresh");
         assert_eq!(report.rtp_time, 1_000 + 90_000 + 9_000);
         assert_eq!((report.packet_count, report.octet_count), (2, 6));

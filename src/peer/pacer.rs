@@ -1,8 +1,9 @@
-//! Spreads a burst (the cached GOP for a newcomer) so that it does not overflow the viewer's socket buffer.
+//! Spreads what is more than a few packets (a large keyframe, the cached GOP for a newcomer) so that it overflows neither
+//! the viewer's socket buffer nor a queue on the way.
 
 use std::time::{Duration, Instant};
 
-/// How often a burst goes on.
+/// How often a burst goes on. A picture of 300 kB leaves within 24 ms.
 const TICK: Duration = Duration::from_millis(4);
 /// What a burst may send per tick, in bytes: 100 Mbit/s. Linux gives a browser's UDP socket a buffer of 208 kB of
 /// kernel memory, which about 90 packets fill; a burst of 2 MB at once lost a sixth of itself in it (Chromium, loopback).
@@ -28,8 +29,7 @@ impl Pacer {
         }
     }
 
-    /// Whether another unit of `bytes` may leave now. A unit larger than a tick's budget goes whole: it is one picture,
-    /// and half of it shows nothing.
+    /// Whether another packet of `bytes` may leave now.
     pub(super) fn take(&mut self, bytes: usize) -> bool {
         let may = self.budget > 0;
         self.budget = self.budget.saturating_sub(bytes);

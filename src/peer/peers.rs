@@ -172,6 +172,7 @@ impl Peers {
         let (offered, own) = self.addresses.gather();
         let theirs = IceCredentials::of(&offer)
             .ok_or_else(|| Refusal::Malformed("it has no a=ice-ufrag with an a=ice-pwd".to_owned()))?;
+        let [video_ssrc, rtx_ssrc, audio_ssrc] = ssrcs();
         let blueprint = Blueprint {
             offer,
             choice,
@@ -179,9 +180,9 @@ impl Peers {
             ice: self.config.ice,
             terms: Terms { ours: credentials(), theirs, offered, candidates },
             stream_id: format!("camgate-{}", camera.name()),
-            video_ssrc: rand::random(),
-            rtx_ssrc: rand::random(),
-            audio_ssrc: rand::random(),
+            video_ssrc,
+            rtx_ssrc,
+            audio_ssrc,
         };
         let ufrag = blueprint.terms.ours.ufrag.clone();
         let viewing = camera.view();
@@ -303,6 +304,13 @@ fn credentials() -> IceCredentials {
     let mut rng = rand::rng();
     // RFC 8445 section 5.3 asks for 24 and 128 bits of randomness at least; a character here has almost 6.
     IceCredentials { ufrag: Alphanumeric.sample_string(&mut rng, 16), pwd: Alphanumeric.sample_string(&mut rng, 32) }
+}
+
+/// Random ones (RFC 3550 section 8.1), no two the same: they keep the packets of one key apart.
+fn ssrcs<const N: usize>() -> [u32; N] {
+    let start: u32 = rand::random();
+    let step = rand::random_range(1..=u32::MAX / N as u32);
+    std::array::from_fn(|index| start.wrapping_add(step.wrapping_mul(index as u32)))
 }
 
 /// Reads the port for as long as the program runs, whatever a datagram may provoke.

@@ -2,6 +2,7 @@
 
 mod datagram;
 mod end;
+mod handshake;
 mod ice;
 mod playback;
 mod trickle;
@@ -15,13 +16,16 @@ use std::{
 
 use bytes::BytesMut;
 use rtc::{
+    crypto::CryptoError,
     peer_connection::{
-        RTCPeerConnection, event::RTCPeerConnectionEvent, state::RTCPeerConnectionState,
-        transport::RTCDtlsTransportState,
+        event::RTCPeerConnectionEvent,
+        message::{RTCMessage, TaggedRTCMessage},
+        state::RTCPeerConnectionState,
     },
     sansio::Protocol,
     shared::{TaggedBytesMut, TransportContext, error::Error},
 };
+use tracing::error;
 
 pub(super) use self::{
     datagram::{Outgoing, Transaction, transaction},
@@ -30,43 +34,41 @@ pub(super) use self::{
 };
 use self::{
     datagram::{is_dtls, is_stun},
+    handshake::{Connection, Hello},
     ice::Ice,
     playback::Playback,
 };
 use super::{
     Candidate, Phase, SessionStatus,
+    batch::Batch,
     candidates::local_address,
-    dtls::HelloReader,
-    engine::{self, Blueprint, Engine, Protection},
+    engine::{Blueprint, Engine, Protection},
     feedback::{Feedback, Inbox, round_trip},
     socket::Received,
     transport::Remote,
 };
 use crate::{
     hub::{Camera, Listening, Unit, Viewing},
-    media::Kind,
+    media::{AudioCodec, Kind},
 };
 
 /// A viewer that has not connected by then never will: ICE checks of every browser have ended (Chromium after 15 s).
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 /// A viewer reports under one SSRC or, with several streams, a few.
 const MAX_REPORTERS: usize = 8;
-/// Datagrams of a handshake that wait for ICE and for the ClientHello to be whole. One has two with a post-quantum key
-/// share, and is repeated until it is answered.
-const MAX_HELD: usize = 8;
-
 /// One viewer.
 pub(super) struct Session {
     pub(super) status: Arc<SessionStatus>,
     engine: Engine,
-    blueprint: Blueprint,
-    connection: RTCPeerConnection,
+    connection: Connection,
     ice: Ice,
     /// The answer, for what a restart says again of it.
     answer: String,
     inbox: Inbox,
     playback: Playback,
     viewing: Viewing,
+    /// The codec of its sound.
+    audio: Option<AudioCodec>,
     /// Held by a session that was promised sound.
     _listening: Option<Listening>,
     own: Vec<IpAddr>,
@@ -83,20 +85,6 @@ pub(super) struct Session {
     end: Option<End>,
 }
 
-/// What is known of the viewer's SRTP profiles.
-#[derive(Debug)]
-enum Hello {
-    /// Its ClientHello has not come whole, or ICE has no pair yet. What has come waits.
-    Awaited {
-        reader: HelloReader,
-        /// Whether it does AES-GCM, once that is known.
-        gcm: Option<bool>,
-        held: Vec<BytesMut>,
-    },
-    /// The connection fits the viewer.
-    Settled,
-}
-
 impl Session {
     /// Answers `blueprint.offer`. `own` are the addresses of this machine that may be set as a datagram's sender.
     ///
@@ -111,27 +99,27 @@ impl Session {
         now: Instant,
     ) -> Result<(Self, String), Error> {
         let inbox = Inbox::default();
-        let (connection, answer) = connect(&engine, &blueprint, Protection::Gcm, inbox.clone(), now)?;
+        let (connection, answer) = Connection::open(&engine, &blueprint, Protection::Gcm, inbox.clone(), now)?;
         let offered = blueprint.terms.offered.clone();
         let ice = Ice::new(engine.provider(), blueprint.ice, blueprint.terms.clone(), now)?;
         let playback = Playback::new(&blueprint, status.clone(), now);
-        let hello = Hello::Awaited { reader: HelloReader::default(), gcm: None, held: Vec::new() };
-        let listening = blueprint.choice.audio.as_ref().map(|_| viewing.camera().listen());
+        let audio = blueprint.choice.audio.as_ref().map(|(_, codec)| *codec);
+        let listening = audio.map(|_| viewing.camera().listen());
         let session = Self {
             status,
             engine,
-            blueprint,
             connection,
             ice,
             answer: answer.clone(),
-            inbox,
+            inbox: inbox.clone(),
             playback,
             viewing,
+            audio,
             _listening: listening,
             own,
             offered,
             opened: now,
-            hello,
+            hello: Hello::new(blueprint, inbox),
             handshake: false,
             remote: None,
             reporters: Vec::new(),
@@ -165,11 +153,11 @@ impl Session {
         self.end.get_or_insert(end);
         self.status.set_phase(Phase::Closed);
         // The connection goes away whatever it says.
-        let _ = self.connection.close();
+        let _ = self.connection.rtc.close();
     }
 
-    /// A datagram for this session.
-    pub(super) fn on_datagram(&mut self, datagram: Received, wall: SystemTime) {
+    /// A datagram for this session. Media that it calls for is written to `out`.
+    pub(super) fn on_datagram(&mut self, datagram: Received, wall: SystemTime, out: &mut Batch) {
         let now = datagram.at;
         if !self.is_wanted(&datagram.data) {
             return;
@@ -192,20 +180,43 @@ impl Session {
         } else if self.ice.path().is_some() {
             self.read(datagram.data, now);
         }
-        self.after_input(now, wall);
+        self.after_input(now, wall, out);
     }
 
-    /// A unit of its camera.
-    pub(super) fn on_unit(&mut self, now: Instant, unit: &Arc<Unit>) {
+    /// A unit of its camera, of which `out` gets what the viewer is sent now.
+    pub(super) fn on_unit(&mut self, now: Instant, unit: &Arc<Unit>, out: &mut Batch) {
         let mute = unit.kind == Kind::Audio && self.audio_changed();
         if self.status.phase() == Phase::Connected && self.end.is_none() && !mute {
-            self.playback.on_unit(&mut self.connection, now, unit, self.viewing.camera());
+            let played = self.playback.on_unit(now, unit, self.viewing.camera(), out);
+            self.check(played);
+        }
+    }
+
+    /// Media that cannot be protected is not sent, and nothing after it either.
+    fn check(&mut self, played: Result<(), CryptoError>) {
+        if let Err(error) = played {
+            error!(camera = %self.status.camera, session = ?self.status.id, %error, "cannot protect media");
+            self.close(End::Broken);
         }
     }
 
     /// When a burst that is under way goes on.
     pub(super) fn next_burst(&self) -> Option<Instant> {
         self.playback.next_burst()
+    }
+
+    /// Where the media goes that was written for it, and from which address of ours.
+    pub(super) fn media_path(&mut self) -> Option<(Option<IpAddr>, Remote)> {
+        let path = self.ice.path()?;
+        let remote = Remote::of(&path);
+        self.note_remote(remote);
+        Some((self.source(&path), remote))
+    }
+
+    /// The address of ours to send from, where it may be set.
+    fn source(&self, path: &TransportContext) -> Option<IpAddr> {
+        let source = path.local_addr.ip();
+        self.own.contains(&source).then_some(source)
     }
 
     /// Notes where media goes.
@@ -233,12 +244,14 @@ impl Session {
     }
 
     /// Something that [`poll_timeout`](Self::poll_timeout) named is due.
-    pub(super) fn on_timeout(&mut self, now: Instant, wall: SystemTime) {
+    pub(super) fn on_timeout(&mut self, now: Instant, wall: SystemTime, out: &mut Batch) {
         // A failing timer of one handler is logged by rtc; the connection's state tells whether it matters.
-        let _ = self.connection.handle_timeout(now);
+        let _ = self.connection.rtc.handle_timeout(now);
         self.ice.on_timeout(now);
         if self.status.phase() == Phase::Connected {
-            self.playback.on_timeout(&mut self.connection, now, wall, self.viewing.camera());
+            let played = self.playback.on_timeout(now, self.viewing.camera(), out);
+            self.check(played);
+            self.report(now, wall);
         } else if now >= self.opened + CONNECT_DEADLINE && self.end.is_none() {
             self.close(End::NeverConnected);
         }
@@ -248,7 +261,7 @@ impl Session {
         if self.end.is_none() && self.audio_changed() {
             self.close(End::FormatChanged);
         }
-        self.after_input(now, wall);
+        self.after_input(now, wall, out);
     }
 
     /// When [`on_timeout`](Self::on_timeout) is due next.
@@ -258,16 +271,15 @@ impl Session {
             Phase::New | Phase::Connecting => Some(self.opened + CONNECT_DEADLINE),
             Phase::Closed => None,
         };
-        [self.connection.poll_timeout(), self.ice.poll_timeout(), own].into_iter().flatten().min()
+        [self.connection.rtc.poll_timeout(), self.ice.poll_timeout(), own].into_iter().flatten().min()
     }
 
-    /// The next datagram to send. To be called until there is none.
+    /// The next datagram to send that is not media. To be called until there is none.
     pub(super) fn poll_transmit(&mut self) -> Option<Outgoing> {
         let out = self.ice.poll_transmit().or_else(|| self.poll_connection())?;
         self.status.packets_sent.add(1);
         self.status.bytes_sent.add(out.message.len() as u64);
-        let source = out.transport.local_addr.ip();
-        let source = self.own.contains(&source).then_some(source);
+        let source = self.source(&out.transport);
         let remote = Remote::of(&out.transport);
         if !is_stun(&out.message) {
             self.note_remote(remote);
@@ -277,7 +289,7 @@ impl Session {
 
     /// What the connection sends, on its way to the viewer.
     fn poll_connection(&mut self) -> Option<TaggedBytesMut> {
-        while let Some(out) = self.connection.poll_write() {
+        while let Some(out) = self.connection.rtc.poll_write() {
             // Its own ICE has nobody to talk to.
             if !is_stun(&out.message)
                 && let Some(transport) = self.ice.path()
@@ -291,15 +303,26 @@ impl Session {
     fn read(&mut self, message: BytesMut, now: Instant) {
         let transport = tunnel::transport();
         // What does not parse or decrypt is the sender's fault and no reason to end the session.
-        let _ = self.connection.handle_read(TaggedBytesMut { now, transport, message });
-        let _ = self.connection.handle_timeout(now);
+        let _ = self.connection.rtc.handle_read(TaggedBytesMut { now, transport, message });
+        let _ = self.connection.rtc.handle_timeout(now);
         // Nothing that viewers send is media we want; an unread queue would grow.
-        while self.connection.poll_read().is_some() {}
+        while self.connection.rtc.poll_read().is_some() {}
     }
 
-    fn after_input(&mut self, now: Instant, wall: SystemTime) {
+    /// Sender reports, when they are due.
+    fn report(&mut self, now: Instant, wall: SystemTime) {
+        let reports = self.playback.reports(now, wall).into_iter();
+        let packets: Vec<Box<dyn rtc::rtcp::Packet>> = reports.map(|report| Box::new(report) as _).collect();
+        if !packets.is_empty() {
+            let message = RTCMessage::RtcpPacket(String::new(), packets);
+            // It fails only before the DTLS handshake, and nothing is sent before.
+            let _ = self.connection.rtc.handle_write(TaggedRTCMessage { now, message });
+        }
+    }
+
+    fn after_input(&mut self, now: Instant, wall: SystemTime, out: &mut Batch) {
         self.release_handshake(now);
-        while let Some(event) = self.connection.poll_event() {
+        while let Some(event) = self.connection.rtc.poll_event() {
             if let RTCPeerConnectionEvent::OnConnectionStateChangeEvent(state) = event {
                 self.on_state(state, now);
             }
@@ -308,7 +331,7 @@ impl Session {
             self.give_up();
         }
         for feedback in self.inbox.take() {
-            self.on_feedback(feedback, now, wall);
+            self.on_feedback(feedback, now, wall, out);
         }
     }
 
@@ -316,7 +339,7 @@ impl Session {
         match state {
             RTCPeerConnectionState::Connected if self.end.is_none() => {
                 self.status.set_phase(Phase::Connected);
-                self.playback.start(now);
+                self.on_connected(now);
             }
             RTCPeerConnectionState::Closed if self.end.is_none() => self.close(End::ViewerLeft),
             RTCPeerConnectionState::Failed if self.end.is_none() => self.give_up(),
@@ -329,10 +352,11 @@ impl Session {
         self.close(if connected { End::ConsentLost } else { End::NeverConnected });
     }
 
-    fn on_feedback(&mut self, feedback: Feedback, now: Instant, wall: SystemTime) {
+    fn on_feedback(&mut self, feedback: Feedback, now: Instant, wall: SystemTime, out: &mut Batch) {
         match feedback {
             Feedback::Lost { ssrc, sequence_numbers } => {
-                self.playback.retransmit(&mut self.connection, now, ssrc, &sequence_numbers);
+                let played = self.playback.retransmit(now, ssrc, &sequence_numbers, out);
+                self.check(played);
             }
             Feedback::KeyframeWanted => {
                 self.status.plis.add(1);
@@ -349,64 +373,8 @@ impl Session {
         }
     }
 
-    /// Whether the viewer closed DTLS. `rtc` notes that on the transport only: the connection goes on as "connected".
-    fn said_goodbye(&mut self) -> bool {
-        let Some(sender) = self.connection.get_senders().next() else { return false };
-        let sender = self.connection.rtp_sender(sender);
-        let state = sender.and_then(|sender| sender.transport().map(|transport| transport.state()));
-        state == Some(RTCDtlsTransportState::Closed)
-    }
-
     fn audio_changed(&self) -> bool {
-        let negotiated = self.blueprint.choice.audio.as_ref().map(|(_, codec)| *codec);
         let now = self.camera().formats().audio.map(|format| format.codec);
-        matches!((negotiated, now), (Some(negotiated), Some(now)) if negotiated != now)
+        matches!((self.audio, now), (Some(negotiated), Some(now)) if negotiated != now)
     }
-
-    /// DTLS: waits until it is known which SRTP profile the viewer does and where it is.
-    fn on_handshake(&mut self, datagram: BytesMut, now: Instant) {
-        if let Hello::Awaited { reader, gcm, held } = &mut self.hello {
-            *gcm = gcm.or_else(|| reader.read(&datagram));
-            if held.len() < MAX_HELD {
-                held.push(datagram);
-            }
-            return self.release_handshake(now);
-        }
-        self.read(datagram, now);
-        if self.end.is_none() && self.said_goodbye() {
-            self.close(End::ViewerLeft);
-        }
-    }
-
-    /// Lets the handshake begin once it can, after starting over with AES-CM-HMAC-SHA1 for a viewer that cannot do AES-GCM.
-    fn release_handshake(&mut self, now: Instant) {
-        let Hello::Awaited { gcm: Some(gcm), .. } = self.hello else { return };
-        if self.ice.path().is_none() {
-            return;
-        }
-        let Hello::Awaited { held, .. } = std::mem::replace(&mut self.hello, Hello::Settled) else { return };
-        if !gcm {
-            match connect(&self.engine, &self.blueprint, Protection::CmHmacSha1, self.inbox.clone(), now) {
-                Ok((connection, _same_answer)) => self.connection = connection,
-                Err(_) => return self.close(End::NeverConnected),
-            }
-        }
-        for datagram in held {
-            self.read(datagram, now);
-        }
-    }
-}
-
-/// A connection that has answered, with its end of the tunnel open.
-fn connect(
-    engine: &Engine,
-    blueprint: &Blueprint,
-    protection: Protection,
-    inbox: Inbox,
-    now: Instant,
-) -> Result<(RTCPeerConnection, String), Error> {
-    let (mut connection, answer) = engine::build(engine, blueprint, protection, inbox, now)?;
-    let Terms { ours, theirs, .. } = &blueprint.terms;
-    tunnel::open(&mut connection, ours, theirs, engine.provider().crypto(), now)?;
-    Ok((connection, answer))
 }

@@ -14,8 +14,8 @@ use tokio::{io::Interest, net::UdpSocket};
 use tracing::info;
 
 use super::{
+    batch::{Batch, Train},
     port::{of_both_families, open},
-    train::Train,
     transport::{Remote, Transport},
 };
 use crate::stats::Counter;
@@ -92,25 +92,35 @@ impl Socket {
     }
 
     /// How many datagrams may leave in one train now.
-    pub(super) fn max_segments(&self) -> usize {
+    fn max_segments(&self) -> usize {
         self.trains.read().unwrap_or_else(|e| e.into_inner()).state.max_gso_segments()
     }
 
-    /// Sends a train, or drops and counts what the kernel has no room for: waiting would hold up every other viewer,
-    /// and what a viewer misses it asks for again.
-    pub(super) fn send(&self, train: &Train, now: Instant) {
-        if train.count > 1 {
-            match self.send_train(train) {
-                Ok(()) => return,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return self.refused.add(train.count as u64),
-                Err(_) => self.train_failed(now),
+    /// Sends a batch, from `source` where that may be set, or drops and counts what the kernel has no room for: waiting
+    /// would hold up every other viewer, and what a viewer misses it asks for again.
+    pub(super) fn send(&self, batch: &Batch, source: Option<IpAddr>, destination: SocketAddr, now: Instant) {
+        for train in batch.trains(self.max_segments()) {
+            if train.count > 1 {
+                match self.send_train(train, source, destination) {
+                    Ok(()) => continue,
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                        self.refused.add(train.count as u64);
+                        continue;
+                    }
+                    Err(_) => self.train_failed(now),
+                }
+            }
+            for datagram in train.bytes.chunks(train.segment.max(1)) {
+                self.send_datagram(source, destination, datagram);
             }
         }
-        for datagram in train.bytes.chunks(train.segment.max(1)) {
-            let transmit = self.transmit(train.source, train.destination, datagram, None);
-            if self.singles.try_send((&self.io).into(), &transmit).is_err() {
-                self.refused.add(1);
-            }
+    }
+
+    /// Sends one datagram, or drops and counts it.
+    pub(super) fn send_datagram(&self, source: Option<IpAddr>, destination: SocketAddr, datagram: &[u8]) {
+        let transmit = self.transmit(source, destination, datagram, None);
+        if self.singles.try_send((&self.io).into(), &transmit).is_err() {
+            self.refused.add(1);
         }
     }
 
@@ -123,8 +133,8 @@ impl Socket {
         self.singles.try_send((&self.io).into(), &transmit)
     }
 
-    fn send_train(&self, train: &Train) -> io::Result<()> {
-        let transmit = self.transmit(train.source, train.destination, &train.bytes, Some(train.segment));
+    fn send_train(&self, train: Train<'_>, source: Option<IpAddr>, destination: SocketAddr) -> io::Result<()> {
+        let transmit = self.transmit(source, destination, train.bytes, Some(train.segment));
         let trains = self.trains.read().unwrap_or_else(|e| e.into_inner());
         trains.state.try_send((&self.io).into(), &transmit)
     }

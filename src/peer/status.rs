@@ -135,6 +135,13 @@ impl SessionStatus {
         }
     }
 
+    /// Counts RTP packets that are sent now, and their bytes.
+    pub(super) fn note_media(&self, packets: usize, bytes: usize) {
+        self.packets_sent.add(packets as u64);
+        self.rtp_packets_sent.add(packets as u64);
+        self.bytes_sent.add(bytes as u64);
+    }
+
     /// How far it has come.
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Relaxed) {

@@ -10,17 +10,18 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use super::{
     Phase, SessionId,
+    batch::Batch,
     directory::{Directory, Route},
     ice_update::{Change, IceUpdate, IceUpdateError},
     port::Port,
     session::{End, Outgoing, Session},
     socket::Received,
-    train::Train,
     transport::{Remote, Transport},
 };
 use crate::{
@@ -99,7 +100,7 @@ pub(super) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let worker = Worker {
         index,
-        train: Train::new(port.udp.max_segments()),
+        batch: Batch::default(),
         port,
         directory,
         mailbox,
@@ -128,7 +129,7 @@ struct Worker {
     sessions: HashMap<SessionId, Timed>,
     /// By the camera's id.
     feeds: HashMap<u64, Feed>,
-    train: Train,
+    batch: Batch,
     load: Arc<AtomicUsize>,
 }
 
@@ -174,7 +175,7 @@ impl Worker {
                 }
                 _ = datagrams.recv_many(&mut datagram_batch, BATCH) => {
                     for (id, datagram) in datagram_batch.drain(..) {
-                        self.with(id, |session| session.on_datagram(datagram, SystemTime::now()));
+                        self.with(id, |session, out| session.on_datagram(datagram, SystemTime::now(), out));
                     }
                 }
                 () = tokio::time::sleep_until(wake.into()) => {}
@@ -209,8 +210,8 @@ impl Worker {
             let session = &mut timed.session;
             let happened = contained(|| {
                 heed_congestion(session, &self.port);
-                session.on_unit(now, &delivery.unit);
-                transmit(session, self.index, now, &mut self.train, &self.port, &self.directory);
+                session.on_unit(now, &delivery.unit, &mut self.batch);
+                transmit(session, self.index, now, &mut self.batch, &self.port, &self.directory);
                 session.next_burst()
             });
             match happened {
@@ -227,19 +228,19 @@ impl Worker {
         let due = |timed: &Timed| timed.deadline.is_some_and(|deadline| deadline <= now);
         let ids: Vec<_> = self.sessions.iter().filter(|(_, timed)| due(timed)).map(|(id, _)| *id).collect();
         for id in ids {
-            self.with(id, |session| session.on_timeout(now, SystemTime::now()));
+            self.with(id, |session, out| session.on_timeout(now, SystemTime::now(), out));
         }
     }
 
     /// Lets something happen to a session, sends what it caused, and removes it if that was its end.
-    fn with(&mut self, id: SessionId, happen: impl FnOnce(&mut Session)) {
+    fn with(&mut self, id: SessionId, happen: impl FnOnce(&mut Session, &mut Batch)) {
         let Some(timed) = self.sessions.get_mut(&id) else { return };
         let session = &mut timed.session;
         let before = session.status.phase();
         let happened = contained(|| {
             heed_congestion(session, &self.port);
-            happen(session);
-            transmit(session, self.index, Instant::now(), &mut self.train, &self.port, &self.directory);
+            happen(session, &mut self.batch);
+            transmit(session, self.index, Instant::now(), &mut self.batch, &self.port, &self.directory);
             session.poll_timeout()
         });
         let Some(deadline) = happened else { return self.remove(id, End::Broken) };
@@ -260,7 +261,7 @@ impl Worker {
     fn update_ice(&mut self, id: SessionId, change: Change) -> Result<IceUpdate, IceUpdateError> {
         let mut result = Err(IceUpdateError::NoSuchSession);
         let directory = self.directory.clone();
-        self.with(id, |session| {
+        self.with(id, |session, _| {
             result = session.update_ice(change, Instant::now());
             if let Ok(IceUpdate::Restarted { generation, .. }) = &result {
                 directory.add_ufrag(id, generation.clone());
@@ -271,7 +272,7 @@ impl Worker {
     }
 
     fn close(&mut self, id: SessionId, end: End) {
-        self.with(id, |session| session.close(end));
+        self.with(id, |session, _| session.close(end));
     }
 
     fn remove(&mut self, id: SessionId, end: End) {
@@ -280,7 +281,8 @@ impl Worker {
         let Some(timed) = self.sessions.remove(&id) else { return };
         timed.session.status.set_ended(end.ending());
         self.load.fetch_sub(1, Ordering::Relaxed);
-        self.train.clear();
+        // A session that broke may have left half of what it had to say.
+        self.batch.clear();
         let camera = timed.session.camera().clone();
         match timed.session.ended(end) {
             Some(ended) => {
@@ -326,26 +328,28 @@ fn heed_congestion(session: &mut Session, port: &Port) {
     });
 }
 
-/// Sends everything a session has to say, over UDP in trains.
-fn transmit(session: &mut Session, worker: usize, now: Instant, train: &mut Train, port: &Port, directory: &Directory) {
-    let route = Route { worker, session: session.status.id };
-    train.clear();
-    train.set_limit(port.udp.max_segments());
-    while let Some(Outgoing { source, remote, data }) = session.poll_transmit() {
-        if remote.transport == Transport::Tcp {
-            port.tcp.send(remote.address, data.freeze());
-            continue;
+/// Sends everything a session has to say: its media, over UDP in trains, and what else there is.
+fn transmit(session: &mut Session, worker: usize, now: Instant, batch: &mut Batch, port: &Port, directory: &Directory) {
+    if !batch.is_empty() {
+        if let Some((source, remote)) = session.media_path() {
+            session.status.note_media(batch.len(), batch.bytes());
+            match remote.transport {
+                Transport::Udp => port.udp.send(batch, source, remote.address, now),
+                Transport::Tcp => {
+                    batch.packets().for_each(|packet| port.tcp.send(remote.address, Bytes::copy_from_slice(packet)));
+                }
+            }
         }
-        directory.note_sent(route, &data, now);
-        if !train.couple(source, remote.address, &data) {
-            port.udp.send(train, now);
-            train.clear();
-            train.set_limit(port.udp.max_segments());
-            train.couple(source, remote.address, &data);
-        }
+        batch.clear();
     }
-    if !train.is_empty() {
-        port.udp.send(train, now);
-        train.clear();
+    let route = Route { worker, session: session.status.id };
+    while let Some(Outgoing { source, remote, data }) = session.poll_transmit() {
+        match remote.transport {
+            Transport::Udp => {
+                directory.note_sent(route, &data, now);
+                port.udp.send_datagram(source, remote.address, &data);
+            }
+            Transport::Tcp => port.tcp.send(remote.address, data.freeze()),
+        }
     }
 }

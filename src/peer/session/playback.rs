@@ -6,19 +6,20 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use rtc::{
-    peer_connection::{
-        RTCPeerConnection,
-        message::{RTCMessage, TaggedRTCMessage},
-    },
-    rtp::Packet,
-    sansio::Protocol,
-};
+use rtc::{crypto::CryptoError, rtcp::sender_report::SenderReport};
 
 use crate::{
     hub::{Camera, Unit},
     media::{ClockRate, Kind},
-    peer::{SessionStatus, engine::Blueprint, outbound::Outbound, pacer::Pacer, repairs::Repairs},
+    peer::{
+        SessionStatus,
+        batch::Batch,
+        engine::Blueprint,
+        outbound::{Departing, Outbound},
+        pacer::Pacer,
+        repairs::Repairs,
+        srtp::Protector,
+    },
     rtp::Timeline,
 };
 
@@ -49,19 +50,22 @@ enum Entry {
     Done,
 }
 
-/// A unit that waits for its turn in a burst.
+/// A picture that waits for its turn.
 #[derive(Debug)]
 struct Waiting {
     unit: Arc<Unit>,
     timestamp: u32,
 }
 
-/// One viewer's playback.
-#[derive(Debug)]
+/// One viewer's playback. All of its media is written to a [`Batch`] on the way to the viewer.
 pub(super) struct Playback {
     status: Arc<SessionStatus>,
+    /// The session's keys, once the handshake has made them.
+    protector: Option<Protector>,
     video: Option<Outbound>,
     audio: Option<Outbound>,
+    /// The picture that is on its way.
+    departing: Option<Departing>,
     waiting: VecDeque<Waiting>,
     /// Whether the way to the viewer is full: pictures wait meanwhile.
     congested: bool,
@@ -94,8 +98,10 @@ impl Playback {
         });
         Self {
             status,
+            protector: None,
             video,
             audio,
+            departing: None,
             waiting: VecDeque::new(),
             congested: false,
             pacer: Pacer::new(now),
@@ -110,9 +116,15 @@ impl Playback {
     }
 
     /// The connection is there: begins, after [`START_DELAY`], with what the camera has cached.
-    pub(super) fn start(&mut self, now: Instant) {
+    pub(super) fn start(&mut self, now: Instant, protector: Protector) {
+        self.protector = Some(protector);
         self.next_report = now + START_DELAY;
         self.entry = Entry::At(now + START_DELAY);
+    }
+
+    /// Whether it ever began.
+    pub(super) fn is_started(&self) -> bool {
+        self.protector.is_some()
     }
 
     /// Pictures wait while the way to the viewer is full; a keyframe makes those before it superfluous.
@@ -121,7 +133,7 @@ impl Playback {
     }
 
     /// Everything from the last keyframe on, on this viewer's timeline.
-    fn enter(&mut self, connection: &mut RTCPeerConnection, now: Instant, camera: &Camera) {
+    fn enter(&mut self, now: Instant, camera: &Camera, out: &mut Batch) -> Result<(), CryptoError> {
         let join = camera.join();
         self.entry = Entry::Done;
         self.next = join.next;
@@ -129,7 +141,7 @@ impl Playback {
         let (Some(video), Some(last)) = (&mut self.video, join.gop.last()) else {
             self.awaiting_keyframe = true;
             camera.request_keyframe();
-            return;
+            return Ok(());
         };
         let span = Pacer::span(join.gop.iter().map(|unit| unit.bytes).sum());
         let timestamps = video.timeline.squeezed(last.ticks, join.gop.len(), span);
@@ -137,46 +149,53 @@ impl Playback {
             join.gop.iter().cloned().zip(timestamps).map(|(unit, timestamp)| Waiting { unit, timestamp }).collect();
         self.awaiting_keyframe = false;
         self.last_keyframe = Some(now);
-        self.send_waiting(connection, now);
+        self.send_waiting(now, out)
     }
 
+    /// A unit of the camera.
+    ///
+    /// # Errors
+    /// Those of [`Protector::protect`]; the session is over then. So with the other functions.
     pub(super) fn on_unit(
         &mut self,
-        connection: &mut RTCPeerConnection,
         now: Instant,
         unit: &Arc<Unit>,
         camera: &Camera,
-    ) {
+        out: &mut Batch,
+    ) -> Result<(), CryptoError> {
         if unit.number < self.next {
-            return;
+            return Ok(());
         }
         match self.entry {
-            Entry::At(_) => return,
+            Entry::At(_) => return Ok(()),
             // The cache holds this unit, so the burst ends with it and not with one that was sent already.
-            Entry::WithNextPicture if unit.kind == Kind::Video => return self.enter(connection, now, camera),
+            Entry::WithNextPicture if unit.kind == Kind::Video => return self.enter(now, camera, out),
             Entry::WithNextPicture | Entry::Done => {}
         }
         self.next = unit.number + 1;
         match unit.kind {
-            Kind::Audio => {
-                if let Some(audio) = &mut self.audio {
-                    if audio.is_fresh() {
-                        // A browser needs reports of both streams before it plays them in step.
-                        self.next_report = now;
-                    }
-                    let timestamp = audio.timeline.live(unit.ticks);
-                    send_all(connection, now, &self.status, audio.packets(unit, timestamp));
-                }
-            }
-            Kind::Video => self.on_picture(connection, now, unit),
+            Kind::Audio => self.on_sound(now, unit, out),
+            Kind::Video => self.on_picture(now, unit, out),
         }
     }
 
-    fn on_picture(&mut self, connection: &mut RTCPeerConnection, now: Instant, unit: &Arc<Unit>) {
-        let Some(video) = &mut self.video else { return };
+    /// Sound never waits: there is little of it, and a gap is heard.
+    fn on_sound(&mut self, now: Instant, unit: &Arc<Unit>, out: &mut Batch) -> Result<(), CryptoError> {
+        let (Some(audio), Some(protector)) = (&mut self.audio, &mut self.protector) else { return Ok(()) };
+        if audio.is_fresh() {
+            // A browser needs reports of both streams before it plays them in step.
+            self.next_report = now;
+        }
+        let timestamp = audio.timeline.live(unit.ticks);
+        let mut departing = audio.depart(unit.clone(), timestamp);
+        audio.send(&mut departing, |_| true, protector, out)
+    }
+
+    fn on_picture(&mut self, now: Instant, unit: &Arc<Unit>, out: &mut Batch) -> Result<(), CryptoError> {
+        let Some(video) = &mut self.video else { return Ok(()) };
         if self.awaiting_keyframe && !unit.keyframe {
             self.status.skipped_units.add(1);
-            return;
+            return Ok(());
         }
         if unit.keyframe {
             // Whoever waits for a picture need not be sent the old ones first.
@@ -185,38 +204,32 @@ impl Playback {
             self.awaiting_keyframe = false;
             self.last_keyframe = Some(now);
         }
-        let timestamp = video.timeline.live(unit.ticks);
-        if self.waiting.is_empty() && !self.congested {
-            send_all(connection, now, &self.status, video.packets(unit, timestamp));
-        } else if self.waiting.len() < MAX_WAITING {
-            self.waiting.push_back(Waiting { unit: unit.clone(), timestamp });
-        } else {
+        if self.waiting.len() >= MAX_WAITING {
             self.status.skipped_units.add(self.waiting.len() as u64 + 1);
             self.waiting.clear();
             self.awaiting_keyframe = true;
+            return Ok(());
         }
+        let timestamp = video.timeline.live(unit.ticks);
+        self.waiting.push_back(Waiting { unit: unit.clone(), timestamp });
+        self.send_waiting(now, out)
     }
 
-    pub(super) fn on_timeout(
-        &mut self,
-        connection: &mut RTCPeerConnection,
-        now: Instant,
-        wall: SystemTime,
-        camera: &Camera,
-    ) {
+    pub(super) fn on_timeout(&mut self, now: Instant, camera: &Camera, out: &mut Batch) -> Result<(), CryptoError> {
         if matches!(self.entry, Entry::At(at) if now >= at) {
-            self.enter(connection, now, camera);
+            self.enter(now, camera, out)?;
         }
-        self.send_waiting(connection, now);
-        if now >= self.next_report {
-            self.next_report = now + REPORT_INTERVAL;
-            let streams = [&self.video, &self.audio].into_iter().flatten();
-            let reports = streams.filter_map(|stream| stream.report(now, wall));
-            let packets: Vec<Box<dyn rtc::rtcp::Packet>> = reports.map(|report| Box::new(report) as _).collect();
-            if !packets.is_empty() {
-                write(connection, now, RTCMessage::RtcpPacket(String::new(), packets));
-            }
+        self.send_waiting(now, out)
+    }
+
+    /// Sender reports of both streams, when they are due.
+    pub(super) fn reports(&mut self, now: Instant, wall: SystemTime) -> Vec<SenderReport> {
+        if now < self.next_report {
+            return Vec::new();
         }
+        self.next_report = now + REPORT_INTERVAL;
+        let streams = [&self.video, &self.audio].into_iter().flatten();
+        streams.filter_map(|stream| stream.report(now, wall)).collect()
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -227,17 +240,26 @@ impl Playback {
     /// When the next part of a burst may leave. While the way to the viewer is full there is nothing to wake for: the next
     /// unit or report finds out that it is free again.
     pub(super) fn next_burst(&self) -> Option<Instant> {
-        (!self.waiting.is_empty() && !self.congested).then(|| self.pacer.next())
+        (self.is_sending() && !self.congested).then(|| self.pacer.next())
     }
 
     /// Sends again what the viewer missed; what is no longer known it will not get.
-    pub(super) fn retransmit(&mut self, connection: &mut RTCPeerConnection, now: Instant, ssrc: u32, numbers: &[u16]) {
+    pub(super) fn retransmit(
+        &mut self,
+        now: Instant,
+        ssrc: u32,
+        numbers: &[u16],
+        out: &mut Batch,
+    ) -> Result<(), CryptoError> {
         self.status.nacks.add(numbers.len() as u64);
-        let Some(video) = self.video.as_mut().filter(|video| video.ssrc() == ssrc) else { return };
-        let granted = self.repairs.grant(now, self.status.rtt(), numbers);
-        let packets: Vec<_> = granted.into_iter().filter_map(|number| video.again(number)).collect();
-        self.status.retransmissions.add(packets.len() as u64);
-        send_all(connection, now, &self.status, packets.into_iter());
+        let video = self.video.as_mut().filter(|video| video.ssrc() == ssrc);
+        let (Some(video), Some(protector)) = (video, &mut self.protector) else { return Ok(()) };
+        for number in self.repairs.grant(now, self.status.rtt(), numbers) {
+            if video.again(number, protector, out)? {
+                self.status.retransmissions.add(1);
+            }
+        }
+        Ok(())
     }
 
     /// The viewer's decoder is lost: ask the source where it can make a keyframe, else play it the cached GOP, unless the
@@ -245,7 +267,7 @@ impl Playback {
     pub(super) fn on_keyframe_request(&mut self, now: Instant, camera: &Camera) {
         let since = self.last_keyframe.map(|last| now.saturating_duration_since(last));
         let recently = since.is_some_and(|since| since < self.replay_interval);
-        let busy = self.entry != Entry::Done || !self.waiting.is_empty();
+        let busy = self.entry != Entry::Done || self.is_sending();
         if recently || busy || self.video.is_none() || camera.request_keyframe() {
             return;
         }
@@ -264,39 +286,30 @@ impl Playback {
         self.video.as_ref().is_some_and(|video| video.ssrc() == ssrc)
     }
 
-    fn send_waiting(&mut self, connection: &mut RTCPeerConnection, now: Instant) {
+    /// Whether pictures wait for their turn.
+    fn is_sending(&self) -> bool {
+        self.departing.is_some() || !self.waiting.is_empty()
+    }
+
+    /// Sends as much of what waits as may leave at once. A picture that is begun is ended before the next, and also when a
+    /// keyframe has made it superfluous: its numbers are taken.
+    fn send_waiting(&mut self, now: Instant, out: &mut Batch) -> Result<(), CryptoError> {
         self.pacer.refill(now);
-        if self.congested {
-            return;
+        let (Some(video), Some(protector)) = (&mut self.video, &mut self.protector) else { return Ok(()) };
+        while !self.congested {
+            if self.departing.is_none() {
+                let next = self.waiting.pop_front();
+                self.departing = next.map(|Waiting { unit, timestamp }| video.depart(unit, timestamp));
+            }
+            let Some(departing) = &mut self.departing else { break };
+            video.send(departing, |bytes| self.pacer.take(bytes), protector, out)?;
+            if !departing.is_done() {
+                break;
+            }
+            self.departing = None;
         }
-        let Some(video) = &mut self.video else { return };
-        while let Some(front) = self.waiting.front()
-            && self.pacer.take(front.unit.bytes)
-            && let Some(Waiting { unit, timestamp }) = self.waiting.pop_front()
-        {
-            send_all(connection, now, &self.status, video.packets(&unit, timestamp));
-        }
+        Ok(())
     }
-}
-
-fn send_all(
-    connection: &mut RTCPeerConnection,
-    now: Instant,
-    status: &SessionStatus,
-    packets: impl Iterator<Item = Packet>,
-) {
-    let mut count = 0;
-    for packet in packets {
-        // The name of the track is not looked at on the way out.
-        write(connection, now, RTCMessage::RtpPacket(String::new(), packet));
-        count += 1;
-    }
-    status.rtp_packets_sent.add(count);
-}
-
-fn write(connection: &mut RTCPeerConnection, now: Instant, message: RTCMessage) {
-    // It fails only before the DTLS handshake, and nothing is sent before.
-    let _ = connection.handle_write(TaggedRTCMessage { now, message });
 }
 
 #[cfg(test)]
@@ -319,8 +332,10 @@ mod tests {
         };
         let mut playback = Playback {
             status: Arc::new(status),
+            protector: None,
             video: None,
             audio: None,
+            departing: None,
             waiting: [Waiting { unit: Arc::new(unit), timestamp: 0 }].into(),
             congested: false,
             pacer: Pacer::new(now),

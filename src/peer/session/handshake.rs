@@ -1,0 +1,131 @@
+//! The DTLS handshake: which SRTP profile the viewer does decides what connection answers it, and its end gives the keys.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::BytesMut;
+use rtc::{
+    peer_connection::{RTCPeerConnection, transport::RTCDtlsTransportState},
+    shared::error::Error,
+};
+
+use super::{End, Session, Terms, tunnel};
+use crate::peer::{
+    dtls::HelloReader,
+    engine::{self, Blueprint, Engine, Protection},
+    feedback::Inbox,
+    srtp::{KeyTap, Protector},
+};
+
+/// Datagrams of a handshake that wait for ICE and for the ClientHello to be whole. One has two with a post-quantum key
+/// share, and is repeated until it is answered.
+const MAX_HELD: usize = 8;
+
+/// What is known of the viewer's SRTP profiles.
+pub(super) enum Hello {
+    /// Its ClientHello has not come whole, or ICE has no pair yet.
+    Awaited(Box<Awaited>),
+    /// The connection fits the viewer.
+    Settled,
+}
+
+/// What has come of a ClientHello, and what another connection would be made of.
+pub(super) struct Awaited {
+    pub(super) blueprint: Blueprint,
+    pub(super) inbox: Inbox,
+    reader: HelloReader,
+    /// Whether it does AES-GCM, once that is known.
+    gcm: Option<bool>,
+    held: Vec<BytesMut>,
+}
+
+impl Hello {
+    pub(super) fn new(blueprint: Blueprint, inbox: Inbox) -> Self {
+        let (reader, gcm, held) = (HelloReader::default(), None, Vec::new());
+        Self::Awaited(Box::new(Awaited { blueprint, inbox, reader, gcm, held }))
+    }
+}
+
+/// A connection and where its keys come from.
+pub(super) struct Connection {
+    pub(super) rtc: RTCPeerConnection,
+    protection: Protection,
+    tap: Arc<KeyTap>,
+}
+
+impl Connection {
+    /// One that has answered, with its end of the tunnel open, and its answer.
+    ///
+    /// # Errors
+    /// What webrtc-rs finds wrong with the offer.
+    pub(super) fn open(
+        engine: &Engine,
+        blueprint: &Blueprint,
+        protection: Protection,
+        inbox: Inbox,
+        now: Instant,
+    ) -> Result<(Self, String), Error> {
+        let tap = Arc::new(KeyTap::new(engine.provider()));
+        let (mut rtc, answer) = engine::build(engine, blueprint, protection, tap.clone(), inbox, now)?;
+        let Terms { ours, theirs, .. } = &blueprint.terms;
+        tunnel::open(&mut rtc, ours, theirs, engine.provider().crypto(), now)?;
+        Ok((Self { rtc, protection, tap }, answer))
+    }
+
+    /// What protects the media, once, when the handshake is through.
+    fn protector(&self, engine: &Engine) -> Option<Protector> {
+        let key = self.tap.take()?;
+        Protector::new(self.protection, &key, engine.provider().crypto()).ok()
+    }
+
+    /// Whether the viewer closed DTLS. `rtc` notes that on the transport only: the connection goes on as "connected".
+    fn said_goodbye(&mut self) -> bool {
+        let Some(sender) = self.rtc.get_senders().next() else { return false };
+        let sender = self.rtc.rtp_sender(sender);
+        let state = sender.and_then(|sender| sender.transport().map(|transport| transport.state()));
+        state == Some(RTCDtlsTransportState::Closed)
+    }
+}
+
+impl Session {
+    /// DTLS: waits until it is known which SRTP profile the viewer does and where it is.
+    pub(super) fn on_handshake(&mut self, datagram: BytesMut, now: Instant) {
+        if let Hello::Awaited(awaited) = &mut self.hello {
+            awaited.gcm = awaited.gcm.or_else(|| awaited.reader.read(&datagram));
+            if awaited.held.len() < MAX_HELD {
+                awaited.held.push(datagram);
+            }
+            return self.release_handshake(now);
+        }
+        self.read(datagram, now);
+        if self.end.is_none() && self.connection.said_goodbye() {
+            self.close(End::ViewerLeft);
+        }
+    }
+
+    /// Lets the handshake begin once it can, after starting over with AES-CM-HMAC-SHA1 for a viewer that cannot do AES-GCM.
+    pub(super) fn release_handshake(&mut self, now: Instant) {
+        let Hello::Awaited(awaited) = &self.hello else { return };
+        let (Some(gcm), Some(_)) = (awaited.gcm, self.ice.path()) else { return };
+        let Hello::Awaited(awaited) = std::mem::replace(&mut self.hello, Hello::Settled) else { return };
+        let Awaited { blueprint, inbox, held, .. } = *awaited;
+        if !gcm {
+            match Connection::open(&self.engine, &blueprint, Protection::CmHmacSha1, inbox, now) {
+                Ok((connection, _same_answer)) => self.connection = connection,
+                Err(_) => return self.close(End::NeverConnected),
+            }
+        }
+        for datagram in held {
+            self.read(datagram, now);
+        }
+    }
+
+    /// The handshake is through: media begins.
+    pub(super) fn on_connected(&mut self, now: Instant) {
+        match self.connection.protector(&self.engine) {
+            Some(protector) => self.playback.start(now, protector),
+            // Connected a second time; or there are no keys, without which nothing may be sent.
+            None if self.playback.is_started() => {}
+            None => self.close(End::Broken),
+        }
+    }
+}
