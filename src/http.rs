@@ -10,7 +10,6 @@ mod health;
 mod join;
 mod metrics;
 mod page;
-mod places;
 mod problem;
 mod rate;
 mod serve;
@@ -27,8 +26,9 @@ use std::{
 use axum::{Extension, Router, extract::DefaultBodyLimit, middleware, routing::get};
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 pub use config::{Config, RateLimit};
 
@@ -36,6 +36,8 @@ use crate::{hub::Hub, peer::Peers};
 
 /// Largest body of a request in bytes. A browser's offer has 3 to 8 kB, one with every codec and 30 candidates 20 kB.
 const MAX_BODY: usize = 64 * 1024;
+/// For sockets to be closed in, when the program ends.
+const GOODBYE: Duration = Duration::from_millis(500);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1_024;
 
@@ -91,12 +93,18 @@ impl Server {
     /// Answers requests until `stop` completes and the requests under way are answered, which takes at most a second.
     pub async fn serve(self, context: Context, stop: impl Future<Output = ()> + Send + 'static) {
         let stopping = CancellationToken::new();
-        let router = router(context, self.rate_limit, events::Streams::new(stopping.clone()));
-        let stop = async move {
+        let limits = Arc::new(rate::Limits::new(self.rate_limit));
+        let streams = events::Streams::new(stopping.clone());
+        let door = signalling::Door::new(limits.clone(), stopping.clone());
+        let router = router(context, limits, streams, door.clone());
+        let stop = async {
             stop.await;
             stopping.cancel();
         };
         serve::serve(self.listener, router, stop).await;
+        if timeout(GOODBYE, door.closed()).await.is_err() {
+            debug!("signalling sockets did not take their goodbye in time");
+        }
     }
 }
 
@@ -124,9 +132,7 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-fn router(context: Context, rate_limit: RateLimit, streams: events::Streams) -> Router {
-    let limits = Arc::new(rate::Limits::new(rate_limit));
-    let door = signalling::Door::new(limits.clone());
+fn router(context: Context, limits: Arc<rate::Limits>, streams: events::Streams, door: signalling::Door) -> Router {
     let (streaming, sockets) = (streams.places().clone(), door.places().clone());
     let bounds = metrics::Bounds { limits: limits.clone(), streams: streaming, sockets };
     let open = Router::new()

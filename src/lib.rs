@@ -35,8 +35,8 @@
 //! main   -> app, config, play, shutdown
 //! app    -> everything below it
 //! config -> the Config types of source, peer, http
-//! http   -> peer, hub, media, stats
-//! peer   -> rtp, hub, media, stats
+//! http   -> peer, hub, media, places, stats
+//! peer   -> rtp, hub, media, places, stats
 //! source -> hub (supervisor and feed only), media, stats
 //! hub    -> rtp, media, stats
 //! rtp    -> media
@@ -50,6 +50,7 @@ pub mod http;
 pub mod hub;
 pub mod media;
 pub mod peer;
+pub mod places;
 pub mod play;
 pub mod rtp;
 pub mod shutdown;

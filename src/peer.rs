@@ -34,7 +34,7 @@ mod worker;
 pub use candidates::{Candidate, Gathered, LeftOut, Origin, Reason};
 pub use config::*;
 pub use diagnosis::Ended;
-pub use ice_description::{IceCredentials, IceFragment};
+pub use ice_description::{IceCredentials, IceFragment, MAX_CANDIDATE};
 pub use ice_update::{Expected, IceUpdate, IceUpdateError};
 pub use negotiation::Refusal;
 pub use peers::{Answer, Drops, OpenError, Peers};

@@ -13,11 +13,8 @@ use axum::{
 use futures_util::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    places::{NoPlace, Places},
-    problem::Problem,
-    rate::Client,
-};
+use super::{problem::Problem, rate::Client};
+use crate::places::Places;
 
 /// Streams at one time. Each holds one of the server's connections.
 const MAX_STREAMS: usize = 256;
@@ -39,16 +36,15 @@ pub(super) struct Streams {
 impl Streams {
     /// Streams that end with `stop`.
     pub(super) fn new(stop: CancellationToken) -> Self {
-        Self { places: Places::new(MAX_STREAMS, STREAMS_EACH), stop }
+        Self { places: Places::behind_proxy(MAX_STREAMS, STREAMS_EACH), stop }
     }
 
     /// Answers with `events`, for as long as they come and somebody listens; with 503 when all places are taken, with 429
     /// when this client has its share of them.
     pub(super) fn open(&self, client: Client, events: impl Stream<Item = Event> + Send + 'static) -> Response {
-        let place = match self.places.take(client) {
+        let place = match self.places.take(client.0) {
             Ok(place) => place,
-            Err(NoPlace::Full) => return Problem::no_stream(MAX_STREAMS).into_response(),
-            Err(NoPlace::Enough) => return Problem::too_many_streams(STREAMS_EACH).into_response(),
+            Err(why) => return Problem::no_place("event streams", why).into_response(),
         };
         let kept = events.map(move |event| {
             let _held = &place;

@@ -14,8 +14,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Context, places::Places, rate::Limits};
-use crate::{hub::CameraState, peer::Phase};
+use super::{Context, rate::Limits};
+use crate::{hub::CameraState, peer::Phase, places::Places};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 

@@ -10,11 +10,11 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::places::NoPlace;
 use crate::{
     hub::{CameraState, Status},
     media::CameraName,
     peer::{Ended, IceUpdateError, OpenError, Refusal},
+    places::NoPlace,
 };
 
 /// When an offer may be tried again while a camera is still being connected to.
@@ -130,16 +130,16 @@ impl Problem {
         Self::new(StatusCode::UPGRADE_REQUIRED, "not-a-websocket", "Not a WebSocket request", detail)
     }
 
-    pub(super) fn no_socket(limit: usize, why: NoPlace) -> Self {
+    /// There is no place for another of `what`, which is a plural.
+    pub(super) fn no_place(what: &str, why: NoPlace) -> Self {
         let (status, detail) = match why {
-            NoPlace::Full => {
-                (StatusCode::SERVICE_UNAVAILABLE, format!("All {limit} places for signalling sockets are taken."))
-            }
-            NoPlace::Enough => {
-                (StatusCode::TOO_MANY_REQUESTS, "Your address has too many signalling sockets open already.".to_owned())
+            NoPlace::Full(all) => (StatusCode::SERVICE_UNAVAILABLE, format!("All {all} places for {what} are taken.")),
+            NoPlace::Enough(each) => {
+                let detail = format!("Your address has {each} {what} open already, which is all that one may have.");
+                (StatusCode::TOO_MANY_REQUESTS, detail)
             }
         };
-        let mut problem = Self::new(status, "full", "No place for another socket", detail);
+        let mut problem = Self::new(status, "full", "No place left", detail);
         problem.retry_after = Some(FULL);
         problem
     }
@@ -152,20 +152,6 @@ impl Problem {
     pub(super) fn unknown_stream() -> Self {
         let detail = "There is no such event stream; its session may have ended.";
         Self::new(StatusCode::NOT_FOUND, "no-such-stream", "No such event stream", detail)
-    }
-
-    pub(super) fn no_stream(limit: usize) -> Self {
-        let detail = format!("All {limit} places for event streams are taken.");
-        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "full", "No place for another stream", detail);
-        problem.retry_after = Some(FULL);
-        problem
-    }
-
-    pub(super) fn too_many_streams(limit: usize) -> Self {
-        let detail = format!("Your address has {limit} event streams open already, which is all that one may have.");
-        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "full", "No place for another stream", detail);
-        problem.retry_after = Some(FULL);
-        problem
     }
 
     pub(super) fn too_many_requests(wait: Duration) -> Self {

@@ -23,6 +23,7 @@ use governor::{
 };
 
 use super::{config::RateLimit, problem::Problem};
+use crate::places::customer;
 
 /// This machine, that is a reverse proxy with all its viewers behind it, is allowed so many times what others are.
 const LOOPBACK_FACTOR: u32 = 100;
@@ -33,17 +34,6 @@ const MAX_ADDRESSES: usize = 10_000;
 /// Who sent a request, as an extension of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Client(pub(super) IpAddr);
-
-impl Client {
-    /// What one customer has: an IPv4 address, or an IPv6 network (RFC 6177: at least 64 bits of it are theirs to choose).
-    /// This machine is itself.
-    pub(super) fn customer(self) -> IpAddr {
-        match self.0.to_canonical() {
-            IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-            address => address,
-        }
-    }
-}
 
 /// Counts requests by address.
 pub(super) struct Limits {
@@ -70,7 +60,7 @@ impl Limits {
     /// # Errors
     /// How long to wait.
     pub(super) fn check(&self, address: IpAddr) -> Result<(), Duration> {
-        let customer = Client(address).customer();
+        let customer = customer(address);
         let (limiter, key) =
             if customer.is_loopback() { (&self.loopback, customer) } else { (&self.others, self.known(customer)) };
         limiter.check_key(&key).map_err(|not_until| {

@@ -21,16 +21,19 @@ use tokio::{
     task::JoinSet,
     time::{Instant, interval, timeout},
 };
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::message::{Form, Request};
 use super::{
     Context, MAX_BODY,
     join::join,
-    places::{Place, Places},
     problem::Problem,
     rate::{Client, Limits},
 };
-use crate::peer::{Answer, Phase, SessionId};
+use crate::{
+    peer::{Answer, Phase, SessionId},
+    places::{Place, Places},
+};
 
 /// Sockets at one time. Most are open for a second only, until the picture is there.
 const MAX_SOCKETS: usize = 256;
@@ -58,12 +61,21 @@ pub(super) struct Source {
 pub(super) struct Door {
     places: Places,
     limits: Arc<Limits>,
+    stop: CancellationToken,
+    sockets: TaskTracker,
 }
 
 impl Door {
-    /// Offers count among the requests that `limits` counts.
-    pub(super) fn new(limits: Arc<Limits>) -> Self {
-        Self { places: Places::new(MAX_SOCKETS, SOCKETS_EACH), limits }
+    /// Offers count among the requests that `limits` counts. Sockets are closed with `stop`.
+    pub(super) fn new(limits: Arc<Limits>, stop: CancellationToken) -> Self {
+        let places = Places::behind_proxy(MAX_SOCKETS, SOCKETS_EACH);
+        Self { places, limits, stop, sockets: TaskTracker::new() }
+    }
+
+    /// Waits until every socket is closed, after `stop`.
+    pub(super) async fn closed(&self) {
+        self.sockets.close();
+        self.sockets.wait().await;
     }
 
     /// Where sockets are counted.
@@ -83,14 +95,16 @@ pub(super) async fn upgrade(
 ) -> Result<Response, Problem> {
     let socket = socket.map_err(|_| Problem::no_upgrade())?;
     door.limits.check(client.0).map_err(Problem::too_many_requests)?;
-    let place = door.places.take(client).map_err(|why| Problem::no_socket(MAX_SOCKETS, why))?;
+    let place = door.places.take(client.0).map_err(|why| Problem::no_place("signalling sockets", why))?;
     let socket = socket.max_message_size(MAX_BODY).max_frame_size(MAX_BODY);
     // Without a limit a client that sends pings and reads nothing makes us keep an answer to each.
     let socket = socket.write_buffer_size(0).max_write_buffer_size(MAX_UNSENT);
+    let sockets = door.sockets.clone();
     let conversation = move |socket| Conversation {
         context,
         client,
         limits: door.limits,
+        stop: door.stop,
         camera: src.unwrap_or_default(),
         socket,
         joining: JoinSet::new(),
@@ -99,7 +113,7 @@ pub(super) async fn upgrade(
         early: Vec::new(),
         _place: place,
     };
-    Ok(socket.on_upgrade(move |socket| conversation(socket).hold()))
+    Ok(socket.on_upgrade(move |socket| sockets.track_future(conversation(socket).hold())))
 }
 
 /// An offer that was answered, or why not, and which offer of its socket it was.
@@ -110,6 +124,7 @@ struct Conversation {
     context: Context,
     client: Client,
     limits: Arc<Limits>,
+    stop: CancellationToken,
     camera: String,
     socket: WebSocket,
     joining: JoinSet<Joined>,
@@ -128,8 +143,10 @@ impl Conversation {
     async fn hold(mut self) {
         let mut pings = interval(PING_INTERVAL);
         let mut heard = Instant::now();
+        let stop = self.stop.clone();
         loop {
             let done = tokio::select! {
+                () = stop.cancelled() => Err(Over),
                 message = self.socket.recv() => match message {
                     Some(Ok(Message::Text(text))) => {
                         heard = Instant::now();

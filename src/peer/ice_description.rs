@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 /// Remote candidates that are used. A laptop with every kind of network and two TURN servers has about a dozen.
 const MAX_CANDIDATES: usize = 20;
 /// Longest candidate that is kept, in bytes. With a name of 253 and every extension in use one has about 450.
-const MAX_CANDIDATE: usize = 512;
+pub const MAX_CANDIDATE: usize = 512;
 /// Shortest and longest user name fragment (RFC 8839 section 5.4).
 pub(super) const UFRAG: std::ops::RangeInclusive<usize> = 4..=256;
 /// Shortest and longest password (RFC 8839 section 5.4).

@@ -5,12 +5,11 @@
 //! slowly: each connection has a bounded queue, says when it is getting full, and what finds it full is dropped whole.
 
 mod connection;
-mod half_open;
 
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -28,22 +27,26 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use self::{
-    connection::Connection,
-    half_open::{HalfOpen, customer},
-};
+use self::connection::Connection;
 use super::{
     SessionId,
     port::{of_both_families, open},
     socket::Received,
 };
-use crate::stats::Counter;
+use crate::{
+    places::{Place, Places},
+    stats::Counter,
+};
 
 /// Connections that belong to sessions. They leave most of the 1,024 descriptors that a process has at least to HTTP and the
 /// cameras; `app.rs` asks for as many as all of them together can take.
 const MAX_CONNECTIONS: usize = 400;
 /// Those of one address, or of one customer's IPv6 network: whoever has watched once could take every place otherwise.
 const MAX_PER_CUSTOMER: usize = 64;
+/// Connections that have not said yet whom they belong to. One is half-open for a round trip, or until its deadline.
+const MAX_HALF_OPEN: usize = 128;
+/// Those of one customer: a browser opens one to each of our addresses, several browsers may share a NAT.
+const MAX_HALF_OPEN_PER_CUSTOMER: usize = 32;
 /// Those of one session. A browser opens one from each of its networks to each of our addresses, and again for a restart.
 const MAX_PER_SESSION: usize = 16;
 /// Connections that may wait to be accepted.
@@ -64,10 +67,10 @@ const DRAIN: Duration = Duration::from_millis(500);
 struct Entry {
     /// Tells a connection from a later one of the same address.
     number: u64,
-    customer: IpAddr,
     session: Option<SessionId>,
     queue: mpsc::Sender<Bytes>,
     stop: CancellationToken,
+    _place: Place,
 }
 
 /// The port on TCP, and its connections.
@@ -77,7 +80,8 @@ pub(super) struct Tcp {
     /// By the viewer's address: two connections of one viewer to two addresses of ours differ in it, since browsers bind
     /// each to a port of its own.
     connections: RwLock<HashMap<SocketAddr, Entry>>,
-    half_open: HalfOpen,
+    places: Places,
+    half_open: Places,
     numbers: AtomicU64,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -101,7 +105,8 @@ impl Tcp {
         Ok(Self {
             listener: TcpListener::from_std(socket.into())?,
             connections: RwLock::default(),
-            half_open: HalfOpen::default(),
+            places: Places::new(MAX_CONNECTIONS, MAX_PER_CUSTOMER),
+            half_open: Places::new(MAX_HALF_OPEN, MAX_HALF_OPEN_PER_CUSTOMER),
             numbers: AtomicU64::new(0),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -152,7 +157,7 @@ impl Tcp {
         take: impl Fn(Received) -> Option<SessionId>,
         lives: impl Fn(SessionId) -> bool,
     ) {
-        let Some(place) = self.half_open.enter(remote.ip()) else { return self.refused.add(1) };
+        let Ok(half_open) = self.half_open.take(remote.ip()) else { return self.refused.add(1) };
         if let Err(error) = prepare(&stream) {
             return debug!(%remote, %error, "cannot set up a WebRTC connection on TCP");
         }
@@ -168,7 +173,7 @@ impl Tcp {
         let Some((number, queue, stop)) = self.enter(remote) else { return self.refused.add(1) };
         // Before the frame is handed over: its answer comes at once.
         let session = take(first);
-        drop(place);
+        drop(half_open);
         // A session that ended before it was assigned one does not close it.
         match session.filter(|session| self.assign(remote, number, *session) && lives(*session)) {
             Some(_) => {
@@ -182,16 +187,12 @@ impl Tcp {
     }
 
     fn enter(&self, remote: SocketAddr) -> Option<(u64, mpsc::Receiver<Bytes>, CancellationToken)> {
+        let place = self.places.take(remote.ip()).ok()?;
         let mut connections = self.connections.write().unwrap_or_else(|e| e.into_inner());
-        let customer = customer(remote.ip());
-        let own = connections.values().filter(|entry| entry.customer == customer).count();
-        if connections.len() >= MAX_CONNECTIONS || own >= MAX_PER_CUSTOMER {
-            return None;
-        }
         let (queue, frames) = mpsc::channel(QUEUE);
         let stop = self.stop.child_token();
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        connections.insert(remote, Entry { number, customer, session: None, queue, stop: stop.clone() });
+        connections.insert(remote, Entry { number, session: None, queue, stop: stop.clone(), _place: place });
         Some((number, frames, stop))
     }
 

@@ -161,6 +161,24 @@ async fn of_many_offers_at_once_only_the_last_becomes_a_session() {
 }
 
 #[tokio::test]
+async fn sockets_are_closed_when_the_program_ends() {
+    let camera = Camera::builder().start();
+    let mut gateway = gateway(&camera, "").await;
+    let mut client = Client::open(&gateway, "front").await;
+    client.send(&json!({ "type": "hello" })).await;
+    assert!(client.error().await.starts_with("hello: "), "the socket is served");
+    gateway.signal("TERM");
+    let last = loop {
+        match tokio::time::timeout(LIMIT, client.0.next()).await.expect("an end") {
+            Some(Ok(Message::Ping(_))) => {}
+            last => break last,
+        }
+    };
+    assert!(matches!(last, Some(Ok(Message::Close(_)))), "{last:?}");
+    assert_eq!(gateway.wait_exit(LIMIT).await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn an_ordinary_request_is_told_what_the_address_is_for() {
     let camera = Camera::builder().start();
     let gateway = gateway(&camera, "").await;

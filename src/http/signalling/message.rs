@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::peer::MAX_CANDIDATE;
+
 /// How the client wrote its offer, and wants to read the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -40,8 +42,6 @@ struct Envelope {
     value: Value,
 }
 
-/// Longest candidate in bytes. A real one has 60 to 160.
-const MAX_CANDIDATE: usize = 512;
 /// Longest name of a message's type that is repeated in an error.
 const MAX_KIND: usize = 32;
 

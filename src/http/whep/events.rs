@@ -30,6 +30,7 @@ use crate::{
     http::{Context, cors, events, problem::Problem, rate::Client},
     hub::{CameraState, Status},
     peer::{Ending, SessionId, SessionStatus},
+    places::NoPlace,
 };
 
 /// Relation type of the `Link` that advertises it.
@@ -115,9 +116,13 @@ pub(super) async fn post(
     let text = if typed { body::read(request, JSON).await? } else { body::collect(request).await? };
     let wanted = wanted(&text).map_err(|reason| Problem::bad_events(&reason))?;
     let exists = |id| context.peers.session(id).is_some();
-    let id = registry.add(status.id, wanted, exists).ok_or_else(|| Problem::no_stream(MAX_PER_SESSION))?;
+    let id = registry.add(status.id, wanted, exists).ok_or_else(full)?;
     let location = format!("/whep/{name}/{session}/events/{id:032x}");
     Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
+}
+
+fn full() -> Problem {
+    Problem::no_place("event streams of one session", NoPlace::Full(MAX_PER_SESSION))
 }
 
 /// The events of a JSON list; all of them without a list.
