@@ -96,7 +96,10 @@ impl Server {
         let limits = Arc::new(rate::Limits::new(self.rate_limit));
         let streams = events::Streams::new(stopping.clone());
         let door = signalling::Door::new(limits.clone(), stopping.clone());
-        let router = router(context, limits, streams, door.clone());
+        let news = Arc::new(camera_events::News::new(context.hub.clone()));
+        let router = router(context, limits, streams, door.clone(), news.clone());
+        let looking = stopping.clone();
+        tokio::spawn(async move { looking.run_until_cancelled(news.run()).await });
         let stop = async {
             stop.await;
             stopping.cancel();
@@ -132,14 +135,20 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-fn router(context: Context, limits: Arc<rate::Limits>, streams: events::Streams, door: signalling::Door) -> Router {
+fn router(
+    context: Context,
+    limits: Arc<rate::Limits>,
+    streams: events::Streams,
+    door: signalling::Door,
+    news: Arc<camera_events::News>,
+) -> Router {
     let (streaming, sockets) = (streams.places().clone(), door.places().clone());
     let bounds = metrics::Bounds { limits: limits.clone(), streams: streaming, sockets };
     let open = Router::new()
         .merge(whep::routes().layer(middleware::from_fn_with_state(limits, rate::limit)))
         .route("/api/v1/cameras", get(api::cameras))
         .route("/api/v1/sessions", get(api::sessions))
-        .route("/api/v1/events", get(camera_events::stream))
+        .route("/api/v1/events", get(camera_events::stream).layer(Extension(news)))
         .route("/api/ws", get(signalling::upgrade).layer(Extension(door)))
         .layer(Extension(streams))
         .layer(middleware::map_response(cors::expose));

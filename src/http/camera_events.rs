@@ -7,9 +7,11 @@
 //! event: camera
 //! data: {"now":"2026-11-22T20:00:05.120Z","camera":{...}}
 //! ```
+//!
+//! One task looks at the cameras while anybody listens, and puts each change into words once for all of them.
 
 use std::{
-    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -21,7 +23,11 @@ use axum::{
 use futures_util::{future::select_all, stream};
 use serde_json::{Value, json};
 use tokio::{
-    sync::watch,
+    sync::{
+        Notify,
+        broadcast::{self, error::RecvError},
+        watch,
+    },
     time::{sleep, timeout},
 };
 
@@ -31,7 +37,7 @@ use super::{
     events::{Streams, event},
     rate::Client,
 };
-use crate::hub::Status;
+use crate::hub::{Hub, Status};
 
 /// Cameras that come, go, or learn their formats are seen this much later; states and viewers are seen at once.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -39,6 +45,8 @@ const REFRESH: Duration = Duration::from_secs(2);
 const TOGETHER: Duration = Duration::from_millis(50);
 /// A page that lost the gateway asks again after this.
 const RETRY: Duration = Duration::from_secs(2);
+/// Changes that a listener may be behind. One that is further behind is told everything again.
+const BACKLOG: usize = 256;
 /// Values that change all the time and are no news.
 const VOLATILE: [&str; 4] = ["/retry_in_seconds", "/video/fps", "/video/bitrate_bps", "/video/gop_seconds"];
 /// By how many milliseconds the lag of sound must change to be news.
@@ -47,83 +55,156 @@ const LAG_STEP: f64 = 50.0;
 pub(super) async fn stream(
     State(context): State<Context>,
     Extension(streams): Extension<Streams>,
+    Extension(news): Extension<Arc<News>>,
     Extension(client): Extension<Client>,
 ) -> Response {
-    let watcher = Watcher { context, told: None, changes: Vec::new(), pending: VecDeque::new() };
-    let events = stream::unfold(watcher, |mut watcher| async {
-        let event = watcher.next().await;
-        Some((event, watcher))
+    let listener = Listener { hub: context.hub, changes: news.subscribe(), is_new: true };
+    let events = stream::unfold(listener, |mut listener| async {
+        let event = listener.next().await?;
+        Some((event, listener))
     });
     streams.open(client, events)
 }
 
-/// What one listener has been told.
-struct Watcher {
-    context: Context,
-    /// Name and what matters of each camera.
-    told: Option<Vec<(Value, Value)>>,
-    changes: Vec<(watch::Receiver<Status>, watch::Receiver<usize>)>,
-    pending: VecDeque<Event>,
+/// What happened.
+#[derive(Clone)]
+enum Change {
+    /// There are other cameras.
+    Cameras,
+    /// One camera is otherwise than before.
+    Camera(Event),
 }
 
-impl Watcher {
-    async fn next(&mut self) -> Event {
+/// Tells all listeners.
+pub(super) struct News {
+    hub: Arc<Hub>,
+    changes: broadcast::Sender<Change>,
+    /// Name and what matters of each camera, as told last; nothing while nobody listens.
+    told: Mutex<Option<Vec<(Value, Value)>>>,
+    wanted: Notify,
+}
+
+impl News {
+    pub(super) fn new(hub: Arc<Hub>) -> Self {
+        Self { hub, changes: broadcast::Sender::new(BACKLOG), told: Mutex::default(), wanted: Notify::new() }
+    }
+
+    /// Looks at the cameras for as long as it is polled.
+    pub(super) async fn run(&self) {
         loop {
-            if let Some(event) = self.pending.pop_front() {
-                return event;
+            if self.rests() {
+                self.wanted.notified().await;
             }
-            if self.told.is_some() {
-                self.wait().await;
-            }
+            let cameras = self.hub.cameras();
+            // Before the look, so that what changes meanwhile is seen by the next.
+            let changes = cameras.iter().map(|camera| (camera.status_changes(), camera.viewers())).collect();
             self.look();
+            wait(changes).await;
         }
     }
 
-    async fn wait(&mut self) {
-        if self.changes.is_empty() {
-            return sleep(REFRESH).await;
+    /// Whether nobody listens; what was told last is forgotten then.
+    fn rests(&self) -> bool {
+        let mut told = self.lock();
+        let rests = self.changes.receiver_count() == 0;
+        if rests {
+            *told = None;
         }
-        let changes = self.changes.iter_mut().map(|(status, viewers)| {
-            Box::pin(async {
-                // A sender that is gone belongs to a camera that is: the next refresh sees that.
-                let gone = tokio::select! {
-                    changed = status.changed() => changed.is_err(),
-                    changed = viewers.changed() => changed.is_err(),
-                };
-                if gone {
-                    std::future::pending::<()>().await;
-                }
-            })
-        });
-        if timeout(REFRESH, select_all(changes)).await.is_ok() {
-            sleep(TOGETHER).await;
-        }
+        rests
     }
 
-    fn look(&mut self) {
-        let cameras = self.context.hub.cameras();
-        // Before the look, so that what changes meanwhile is seen by the next.
-        self.changes = cameras.iter().map(|camera| (camera.status_changes(), camera.viewers())).collect();
-        let now = Instant::now();
-        let views: Vec<Value> = cameras
-            .iter()
-            .map(|camera| serde_json::to_value(CameraView::of(camera, now)).unwrap_or_default())
-            .collect();
-        let seen: Vec<_> = views.iter().map(|view| (view["name"].clone(), essence(view))).collect();
-        let clock = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    /// What changes from now on.
+    fn subscribe(&self) -> broadcast::Receiver<Change> {
+        let mut told = self.lock();
+        let changes = self.changes.subscribe();
+        // What this listener is going to see at first, so that only what comes later is news.
+        told.get_or_insert_with(|| essences(&views(&self.hub)));
+        self.wanted.notify_one();
+        changes
+    }
+
+    fn look(&self) {
+        let mut told = self.lock();
+        let views = views(&self.hub);
+        let seen = essences(&views);
         let names = |cameras: &[(Value, Value)]| cameras.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        match self.told.replace(seen.clone()).filter(|told| names(told) == names(&seen)) {
-            None => {
-                let all = json!({ "now": clock, "cameras": views });
-                self.pending.push_back(event("cameras", &all).retry(RETRY));
-            }
+        match told.replace(seen.clone()) {
+            None => {}
+            // Nobody listens any more if it cannot be sent.
+            Some(told) if names(&told) != names(&seen) => drop(self.changes.send(Change::Cameras)),
             Some(told) => {
                 let changed = told.iter().zip(&seen).zip(views).filter(|((old, new), _)| old != new);
-                let events = changed.map(|(_, view)| event("camera", &json!({ "now": clock, "camera": view })));
-                self.pending.extend(events);
+                for (_, view) in changed {
+                    let event = event("camera", &json!({ "now": clock(), "camera": view }));
+                    let _ = self.changes.send(Change::Camera(event));
+                }
             }
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<(Value, Value)>>> {
+        self.told.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+/// Until a camera changes, or for [`REFRESH`].
+async fn wait(mut changes: Vec<(watch::Receiver<Status>, watch::Receiver<usize>)>) {
+    if changes.is_empty() {
+        return sleep(REFRESH).await;
+    }
+    let changes = changes.iter_mut().map(|(status, viewers)| {
+        Box::pin(async {
+            // A sender that is gone belongs to a camera that is: the next look sees that.
+            let gone = tokio::select! {
+                changed = status.changed() => changed.is_err(),
+                changed = viewers.changed() => changed.is_err(),
+            };
+            if gone {
+                std::future::pending::<()>().await;
+            }
+        })
+    });
+    if timeout(REFRESH, select_all(changes)).await.is_ok() {
+        sleep(TOGETHER).await;
+    }
+}
+
+/// Somebody who is told.
+struct Listener {
+    hub: Arc<Hub>,
+    changes: broadcast::Receiver<Change>,
+    is_new: bool,
+}
+
+impl Listener {
+    async fn next(&mut self) -> Option<Event> {
+        if std::mem::take(&mut self.is_new) {
+            return Some(self.everything());
+        }
+        match self.changes.recv().await {
+            Ok(Change::Camera(event)) => Some(event),
+            Ok(Change::Cameras) | Err(RecvError::Lagged(_)) => Some(self.everything()),
+            Err(RecvError::Closed) => None,
+        }
+    }
+
+    fn everything(&self) -> Event {
+        event("cameras", &json!({ "now": clock(), "cameras": views(&self.hub) })).retry(RETRY)
+    }
+}
+
+fn views(hub: &Hub) -> Vec<Value> {
+    let now = Instant::now();
+    let cameras = hub.cameras();
+    cameras.iter().map(|camera| serde_json::to_value(CameraView::of(camera, now)).unwrap_or_default()).collect()
+}
+
+fn essences(views: &[Value]) -> Vec<(Value, Value)> {
+    views.iter().map(|view| (view["name"].clone(), essence(view))).collect()
+}
+
+fn clock() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }
 
 /// A camera as JSON without what is no news. That the frame rate has become known is.
@@ -144,6 +225,11 @@ fn essence(view: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use crate::{
+        hub::{Camera, CameraState, GopLimits},
+        media::CameraName,
+    };
+
     use super::*;
 
     #[test]
@@ -158,5 +244,30 @@ mod tests {
         let mut away = live.clone();
         away["state"] = "backing_off".into();
         assert_ne!(essence(&live), essence(&away));
+    }
+
+    #[test]
+    fn a_change_is_put_into_words_once_for_everybody() {
+        let hub = Arc::new(Hub::default());
+        let limits = GopLimits { max_bytes: 0, max_age: Duration::ZERO };
+        let camera = |name: &str| Camera::new(name.parse::<CameraName>().expect("a name"), limits);
+        let front = camera("front");
+        hub.insert(front.clone());
+        let news = News::new(hub.clone());
+        let mut listeners = [news.subscribe(), news.subscribe()];
+        news.look();
+        assert!(listeners.iter_mut().all(|listener| listener.try_recv().is_err()), "nothing is new yet");
+        front.set_state(CameraState::Connecting);
+        news.look();
+        news.look();
+        let told = listeners.each_mut().map(|listener| match listener.try_recv() {
+            Ok(Change::Camera(event)) => format!("{event:?}"),
+            _ => panic!("a camera has changed"),
+        });
+        assert!(told[0] == told[1] && told[0].contains("connecting"), "{told:?}");
+        assert!(listeners.iter_mut().all(|listener| listener.try_recv().is_err()), "once");
+        hub.insert(camera("back"));
+        news.look();
+        assert!(listeners.iter_mut().all(|listener| matches!(listener.try_recv(), Ok(Change::Cameras))));
     }
 }
