@@ -76,6 +76,15 @@ async fn stun_server(delay: Duration) -> (u16, Transactions) {
     (port, requests)
 }
 
+/// A gateway with one camera that asks the STUN server at this port; `keys` go into its `[webrtc]`.
+async fn gateway_with_stun(camera: &Camera, port: u16, keys: &str) -> Gateway {
+    Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
+        .webrtc(&format!("{keys}\nice_servers = [\"stun:127.0.0.1:{port}\"]"))
+        .config(camera.toml("front"))
+        .spawn()
+        .await
+}
+
 fn candidates(answer: &str) -> Vec<&str> {
     answer.lines().filter(|line| line.starts_with("a=candidate:")).collect()
 }
@@ -84,11 +93,7 @@ fn candidates(answer: &str) -> Vec<&str> {
 async fn what_a_stun_server_sees_is_offered_and_asked_for_once_for_all_viewers() {
     let (port, requests) = stun_server(Duration::ZERO).await;
     let camera = Camera::builder().start();
-    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
-        .webrtc(&format!("ice_servers = [\"stun:127.0.0.1:{port}\"]"))
-        .config(camera.toml("front"))
-        .spawn()
-        .await;
+    let gateway = gateway_with_stun(&camera, port, "").await;
     let own_port = self::port(gateway.webrtc_address());
     gateway.wait_log("203.0.113.7:4567", LIMIT).await;
     let mut asked = Vec::new();
@@ -133,11 +138,7 @@ async fn a_stun_server_that_does_not_answer_keeps_nobody_waiting_for_it() {
 async fn ice_lite_answers_only_and_connects_all_the_same() {
     let (port, requests) = stun_server(Duration::ZERO).await;
     let camera = Camera::builder().start();
-    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
-        .webrtc(&format!("ice = \"lite\"\nice_servers = [\"stun:127.0.0.1:{port}\"]"))
-        .config(camera.toml("front"))
-        .spawn()
-        .await;
+    let gateway = gateway_with_stun(&camera, port, "ice = \"lite\"").await;
     let viewer = Viewer::join(gateway.whep("front")).await;
     viewer.wait_packets(Kind::Video, 30, LIMIT).await;
     assert!(viewer.answer().contains("a=ice-lite"), "{}", viewer.answer());
@@ -185,11 +186,7 @@ async fn the_page_tells_what_a_stun_server_sees_of_it() {
     // Later than the offer, and before it is connected, which the script sees to.
     let (port, _) = stun_server(Duration::from_millis(500)).await;
     let camera = Camera::builder().start();
-    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
-        .webrtc(&format!("ice_servers = [\"stun:127.0.0.1:{port}\"]"))
-        .config(camera.toml("front"))
-        .spawn()
-        .await;
+    let gateway = gateway_with_stun(&camera, port, "").await;
     let browser = Browser::start().await;
     let record = "{ const fetch = window.fetch; window.fetch = (url, init) => {
         if (init?.body) (window.__told ??= []).push([init.method, init.body]);

@@ -64,14 +64,28 @@ async fn session(gateway: &Gateway) -> Value {
     sessions.remove(0)
 }
 
-#[tokio::test]
-async fn the_page_stays_in_its_session_when_its_network_changes() {
+/// A watch page that plays.
+struct Watched {
+    _camera: Camera,
+    gateway: Gateway,
+    browser: Browser,
+    /// Its session, with the way that media takes.
+    before: Value,
+}
+
+async fn watched() -> Watched {
     let camera = Camera::builder().start();
     let gateway = gateway(&camera, "").await;
     let browser = Browser::start().await;
     browser.open(&gateway.url("/watch/front")).await;
     browser.wait_for("document.querySelector('[data-state=playing]')", LIMIT).await;
     let before = wait::until_value("where media goes", LIMIT, || session(&gateway), |it| !it["remote"].is_null()).await;
+    Watched { _camera: camera, gateway, browser, before }
+}
+
+#[tokio::test]
+async fn the_page_stays_in_its_session_when_its_network_changes() {
+    let Watched { _camera, gateway, browser, before } = watched().await;
     let (_, port) = gateway.webrtc_address().rsplit_once(':').unwrap();
     let dead = DeadWays::to(port);
     browser.wait_for("!document.querySelector('[data-state=playing]')", LIMIT).await;
@@ -85,12 +99,7 @@ async fn the_page_stays_in_its_session_when_its_network_changes() {
 
 #[tokio::test]
 async fn the_page_restarts_ice_as_soon_as_it_is_online_again() {
-    let camera = Camera::builder().start();
-    let gateway = gateway(&camera, "").await;
-    let browser = Browser::start().await;
-    browser.open(&gateway.url("/watch/front")).await;
-    browser.wait_for("document.querySelector('[data-state=playing]')", LIMIT).await;
-    let before = wait::until_value("where media goes", LIMIT, || session(&gateway), |it| !it["remote"].is_null()).await;
+    let Watched { _camera, gateway, browser, before } = watched().await;
     browser.eval("window.dispatchEvent(new Event('online'))").await;
     gateway.wait_log("viewer restarts ICE", LIMIT).await;
     let moved = |it: &Value| it["remote"] != before["remote"];
