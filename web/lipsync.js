@@ -8,11 +8,12 @@ const BROWSER_MS = 80;
 // How much later it leaves the gateway, before that is known: of a camera that only starts, and of sound that is made into
 // Opus and has no listener yet.
 const UNKNOWN_LAG_MS = 20;
-const TRANSCODED_LAG_MS = 70;
+const TRANSCODED_LAG_MS = 60;
 // More would be a broken clock, not a slow path.
 const MAX_HOLD_MS = 500;
-// Differences that nobody notices are left alone: every change is a picture shown too long or not at all.
-const CLOSE_MS = 15;
+// Differences that nobody notices are left alone: every change is a picture shown too long or not at all. Those are further
+// apart than this: a camera whose audio clock is 100 ppm fast drifts by 20 ms before Chromium's jitter buffer catches up.
+const CLOSE_MS = 8;
 // An estimate is of the last picture and the last packet: one alone is off by up to a packet's length.
 const SERIES = 5;
 // A jitter buffer that empties or fills moves by more from the begin of a series to its end; that ends by itself.

@@ -1,14 +1,19 @@
 //! From what watch.js noted to the skew of each beep.
 #![allow(unreachable_pub)]
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
-use super::harness::numbers;
+use super::{FPS, harness::numbers};
 
 /// Half a second and more apart, a flash and a beep are not of the same instant.
 const SAME: f64 = 480.0;
 /// Chunks of sound this close to a beep, in milliseconds, tell when the device played it.
 const NEAR: f64 = 500.0;
+
+/// Of RTP's clock, from one picture to the next.
+const TICKS: u32 = 90_000 / FPS;
 
 /// What one viewer saw and heard; times in milliseconds.
 #[derive(Debug, Deserialize)]
@@ -23,6 +28,7 @@ pub struct Recording {
 #[derive(Debug, Deserialize)]
 struct Frame {
     at: f64,
+    rtp: Option<u32>,
     counter: Option<u32>,
     white: bool,
     /// Behind the player's curtain.
@@ -115,11 +121,28 @@ impl Recording {
         self.sound.taken().into_iter().map(|at| at + delay).collect()
     }
 
-    /// When flashes were seen.
+    /// When flashes were seen: pictures of whole seconds, by their RTP timestamps, that looked white then or one look before.
     fn seen(&self) -> Vec<f64> {
-        let mut last = None;
-        let flashes = self.frames.iter().filter(|frame| frame.white && !frame.hidden);
-        flashes.filter(|frame| last.replace(frame.counter) != Some(frame.counter)).map(|frame| frame.at).collect()
+        let first = self.first_timestamp();
+        let number = |frame: &Frame| Some(frame.rtp?.wrapping_sub(first) / TICKS);
+        let mut white = false;
+        let flashes = self.frames.iter().filter(|frame| {
+            let before = std::mem::replace(&mut white, frame.white);
+            let flash = number(frame).is_some_and(|number| number % FPS == 0);
+            flash && !frame.hidden && (frame.white || before)
+        });
+        flashes.map(|frame| frame.at).collect()
+    }
+
+    /// The timestamp that picture 0 would have had: what most of those that could be read say.
+    fn first_timestamp(&self) -> u32 {
+        let mut votes = HashMap::new();
+        for frame in &self.frames {
+            if let (Some(rtp), Some(counter)) = (frame.rtp, frame.counter) {
+                *votes.entry(rtp.wrapping_sub(counter.wrapping_mul(TICKS))).or_insert(0) += 1;
+            }
+        }
+        votes.into_iter().max_by_key(|(_, count)| *count).map_or(0, |(first, _)| first)
     }
 
     pub fn skew(&self) -> Skew {

@@ -7,7 +7,8 @@
   const SILENCE = 300;
   const viewers = {};
 
-  // The picture: expectedDisplayTime is when the compositor means to have it on the screen.
+  // The picture: expectedDisplayTime is when the compositor means to have it on the screen. What the canvas gets may be the
+  // next picture already, in part or whole; rtpTimestamp says which one is meant.
   const see = (video, frames, isHidden) => {
     const canvas = document.createElement('canvas');
     // Four pixels for each of the 16 x 2 cells of camera/picture.rs in the top sixth; the ninth line is from the middle.
@@ -29,7 +30,7 @@
       for (let nibble = 0; nibble < 6; nibble += 1) check ^= (number >> (nibble * 4)) & 15;
       const valid = Math.floor(word / 2 ** 28) === 10 && word % 16 === check;
       const white = [4, 12, 20, 28, 36, 44, 52, 60].every((x) => green(x, 8) > 215);
-      frames.push({ at: frame.expectedDisplayTime, counter: valid ? number : null, white, hidden: isHidden() });
+      frames.push({ at: frame.expectedDisplayTime, rtp: frame.rtpTimestamp, counter: valid ? number : null, white, hidden: isHidden() });
       video.requestVideoFrameCallback(note);
     };
     video.requestVideoFrameCallback(note);
@@ -89,22 +90,25 @@
     const { CameraFeed } = await import('/assets/cameras.js');
     const { Player } = await import('/assets/player.js');
     const feed = new CameraFeed();
-    await feed.refresh();
+    const heard = new Promise((resolve) => feed.addEventListener('change', resolve, { once: true }));
+    feed.start();
+    await heard;
     const player = new Player(camera, feed, { layout: 'bare', sound: true, controls: false });
     const { video, still } = player.view;
     Object.assign(video, { width: 320, height: 180 });
     document.body.append(player.element);
     const mine = observe(name, video, () => !still.hidden, () => player.client.stats());
-    mine.player = player;
+    Object.assign(mine, { player, feed });
     player.client.addEventListener('track', ({ detail: { track } }) => track.kind === 'audio' && hear(track, mine.sound));
     player.start();
   };
 
   // Ends a viewer and says what it saw and heard.
   const leave = async (name) => {
-    const { player, start, timer, frames, estimates, sound, source } = viewers[name];
+    const { player, feed, start, timer, frames, estimates, sound, source } = viewers[name];
     clearInterval(timer);
     player?.stop();
+    feed?.stop();
     player?.element.remove();
     source?.stop();
     delete viewers[name];
