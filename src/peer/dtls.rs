@@ -1,4 +1,5 @@
-//! Reads one thing off a viewer's DTLS handshake before the handshake begins: whether it offers AES-GCM for SRTP.
+//! Reads two things off a viewer's DTLS handshake: whether it offers AES-GCM for SRTP, before the handshake begins, and how far
+//! a datagram carries the handshake.
 //!
 //! A DTLS server of `rtc` takes the first profile of the client's list that it knows, and Chromium lists AES-CM-HMAC-SHA1
 //! first, which costs 1.3 us more per packet. So a session starts out knowing AES-GCM only, and learns here, from the
@@ -47,6 +48,33 @@ impl HelloReader {
     }
 }
 
+/// How far a datagram carries the handshake: the sequence number of its last message in the clear, and the offset of the
+/// fragment (RFC 6347 section 4.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    message: u16,
+    offset: usize,
+}
+
+impl Position {
+    /// `None` for a datagram without a handshake message in the clear.
+    pub(super) fn of(datagram: &[u8]) -> Option<Self> {
+        let mut rest = datagram;
+        let mut newest = None;
+        while let Some((record, after)) = split_record(rest) {
+            rest = after;
+            let Some(header) = record.get(..HANDSHAKE_HEADER) else { continue };
+            let message = u16::from_be_bytes([header[4], header[5]]);
+            newest = newest.max(Some(Self { message, offset: uint24(header, 6) }));
+        }
+        newest
+    }
+}
+
+fn uint24(header: &[u8], at: usize) -> usize {
+    usize::from(header[at]) << 16 | usize::from(header[at + 1]) << 8 | usize::from(header[at + 2])
+}
+
 /// A part of a ClientHello.
 struct Fragment<'a> {
     length: usize,
@@ -57,9 +85,7 @@ struct Fragment<'a> {
 impl<'a> Fragment<'a> {
     fn parse(record: &'a [u8]) -> Option<Self> {
         let (header, bytes) = record.split_at_checked(HANDSHAKE_HEADER)?;
-        let uint24 =
-            |at: usize| usize::from(header[at]) << 16 | usize::from(header[at + 1]) << 8 | usize::from(header[at + 2]);
-        let (length, offset, here) = (uint24(1), uint24(6), uint24(9));
+        let (length, offset, here) = (uint24(header, 1), uint24(header, 6), uint24(header, 9));
         let plausible = header[0] == CLIENT_HELLO && here <= bytes.len() && offset + here <= length;
         plausible.then(|| Self { length, offset, bytes: &bytes[..here] })
     }
@@ -160,6 +186,16 @@ mod tests {
         let mut both = record(&body, 0, 40);
         both.extend(record(&body, 40, body.len() - 40));
         assert_eq!(HelloReader::default().read(&both), Some(true));
+    }
+
+    #[test]
+    fn a_fragment_carries_on_from_the_one_before() {
+        let body = hello(&[1, 7]);
+        let (first, second) = (record(&body, 0, 40), record(&body, 40, body.len() - 40));
+        let both = [first.clone(), second.clone()].concat();
+        assert!(Position::of(&first) < Position::of(&second));
+        assert_eq!(Position::of(&both), Position::of(&second));
+        assert_eq!(Position::of(&[20, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod datagram;
 mod end;
+mod flight;
 mod handshake;
 mod ice;
 mod playback;
@@ -34,6 +35,7 @@ pub(super) use self::{
 };
 use self::{
     datagram::{is_dtls, is_stun},
+    flight::LastFlight,
     handshake::{Connection, Hello},
     ice::Ice,
     playback::Playback,
@@ -78,6 +80,9 @@ pub(super) struct Session {
     hello: Hello,
     /// Whether the viewer began its DTLS handshake.
     handshake: bool,
+    last_flight: LastFlight,
+    /// Whether the viewer has said anything of the media.
+    heard: bool,
     /// Where datagrams go, as `status` has it.
     remote: Option<Remote>,
     /// SSRCs that RTCP of the viewer came from.
@@ -121,6 +126,8 @@ impl Session {
             opened: now,
             hello: Hello::new(blueprint, inbox),
             handshake: false,
+            last_flight: LastFlight::default(),
+            heard: false,
             remote: None,
             reporters: Vec::new(),
             end: None,
@@ -248,6 +255,7 @@ impl Session {
         // A failing timer of one handler is logged by rtc; the connection's state tells whether it matters.
         let _ = self.connection.rtc.handle_timeout(now);
         self.ice.on_timeout(now);
+        self.last_flight.on_timeout(now);
         if self.status.phase() == Phase::Connected {
             let played = self.playback.on_timeout(now, self.viewing.camera(), out);
             self.check(played);
@@ -271,7 +279,8 @@ impl Session {
             Phase::New | Phase::Connecting => Some(self.opened + CONNECT_DEADLINE),
             Phase::Closed => None,
         };
-        [self.connection.rtc.poll_timeout(), self.ice.poll_timeout(), own].into_iter().flatten().min()
+        let others = [self.connection.rtc.poll_timeout(), self.ice.poll_timeout(), self.last_flight.poll_timeout()];
+        others.into_iter().chain([own]).flatten().min()
     }
 
     /// The next datagram to send that is not media. To be called until there is none.
@@ -294,10 +303,14 @@ impl Session {
             if !is_stun(&out.message)
                 && let Some(transport) = self.ice.path()
             {
+                if is_dtls(&out.message) {
+                    self.last_flight.on_transmit(&out.message, out.now);
+                }
                 return Some(TaggedBytesMut { transport, ..out });
             }
         }
-        None
+        let (now, message) = self.last_flight.poll_transmit()?;
+        Some(TaggedBytesMut { now, transport: self.ice.path()?, message })
     }
 
     fn read(&mut self, message: BytesMut, now: Instant) {
@@ -353,6 +366,7 @@ impl Session {
     }
 
     fn on_feedback(&mut self, feedback: Feedback, now: Instant, wall: SystemTime, out: &mut Batch) {
+        self.heard = true;
         match feedback {
             Feedback::Lost { ssrc, sequence_numbers } => {
                 let played = self.playback.retransmit(now, ssrc, &sequence_numbers, out);

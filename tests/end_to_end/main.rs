@@ -5,6 +5,7 @@
 
 mod addresses;
 mod b_frames;
+mod bad_networks;
 mod cameras;
 mod events;
 mod networks;

@@ -89,6 +89,10 @@ impl Connection {
 impl Session {
     /// DTLS: waits until it is known which SRTP profile the viewer does and where it is.
     pub(super) fn on_handshake(&mut self, datagram: BytesMut, now: Instant) {
+        if self.last_flight.on_datagram(&datagram, now) && !self.heard {
+            // Our Finished was lost, and with it the way to read what has been sent since.
+            self.playback.restart(now);
+        }
         if let Hello::Awaited(awaited) = &mut self.hello {
             awaited.gcm = awaited.gcm.or_else(|| awaited.reader.read(&datagram));
             if awaited.held.len() < MAX_HELD {

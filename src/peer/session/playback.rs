@@ -122,6 +122,13 @@ impl Playback {
         self.entry = Entry::At(now + START_DELAY);
     }
 
+    /// What was sent so far cannot have been read: begins once more, if it has begun.
+    pub(super) fn restart(&mut self, now: Instant) {
+        if self.is_started() {
+            self.entry = Entry::At(now + START_DELAY);
+        }
+    }
+
     /// Whether it ever began.
     pub(super) fn is_started(&self) -> bool {
         self.protector.is_some()
