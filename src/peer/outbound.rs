@@ -106,6 +106,11 @@ impl Outbound {
         self.newest.is_none()
     }
 
+    /// The sequence number of the next packet.
+    pub(super) fn next_number(&self) -> u16 {
+        self.numbers.next as u16
+    }
+
     /// Gives `unit` its numbers. It is to be sent whole and before the next: a gap would look like loss.
     pub(super) fn depart(&mut self, unit: Arc<Unit>, timestamp: u32) -> Departing {
         let first = self.numbers.take(unit.payloads.len());

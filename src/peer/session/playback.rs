@@ -156,6 +156,10 @@ impl Playback {
             join.gop.iter().cloned().zip(timestamps).map(|(unit, timestamp)| Waiting { unit, timestamp }).collect();
         self.awaiting_keyframe = false;
         self.last_keyframe = Some(now);
+        if video.is_fresh() {
+            // A viewer asks for what it missed between two packets, so never for the first.
+            self.repairs.remind(now, video.next_number());
+        }
         self.send_waiting(now, out)
     }
 
@@ -226,6 +230,13 @@ impl Playback {
         if matches!(self.entry, Entry::At(at) if now >= at) {
             self.enter(now, camera, out)?;
         }
+        if let (Some(video), Some(protector)) = (&mut self.video, &mut self.protector) {
+            while let Some(number) = self.repairs.due(now) {
+                if video.again(number, protector, out)? {
+                    self.status.retransmissions.add(1);
+                }
+            }
+        }
         self.send_waiting(now, out)
     }
 
@@ -241,7 +252,7 @@ impl Playback {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let entry = if let Entry::At(at) = self.entry { Some(at) } else { None };
-        [Some(self.next_report), self.next_burst(), entry].into_iter().flatten().min()
+        [Some(self.next_report), self.next_burst(), entry, self.repairs.poll_timeout()].into_iter().flatten().min()
     }
 
     /// When the next part of a burst may leave. While the way to the viewer is full there is nothing to wake for: the next
@@ -261,7 +272,7 @@ impl Playback {
         self.status.nacks.add(numbers.len() as u64);
         let video = self.video.as_mut().filter(|video| video.ssrc() == ssrc);
         let (Some(video), Some(protector)) = (video, &mut self.protector) else { return Ok(()) };
-        for number in self.repairs.grant(now, self.status.rtt(), numbers) {
+        for number in self.repairs.grant(now, self.status.rtt(), self.status.loss(), numbers) {
             if video.again(number, protector, out)? {
                 self.status.retransmissions.add(1);
             }
