@@ -1,9 +1,19 @@
-//! What a viewer costs: CPU time of the gateway's process per RTP packet sent, beside the floor of the same run.
+//! What a viewer costs: CPU time of the gateway's process per RTP packet sent, beside the floor of the same run, and its
+//! memory; by the number of viewers and of cameras, by how SRTP protects, with UDP GSO and without.
 //!
-//! `cargo bench --bench fanout`; a window has `BENCH_SECONDS` (default 10). The camera is an RTSP server in this
-//! process, the gateway is the release binary, the viewers are a third process. The floor sends the same datagrams to as
-//! many sockets of the same kind. Everything goes over the loopback interface, where Linux charges the work of delivering a
-//! packet to whoever sends it, in the gateway and in the floor alike.
+//! `cargo bench --bench fanout`; `BENCH_VIEWERS` are the numbers of viewers (default 1,10,100), a window has
+//! `BENCH_SECONDS` (default 10), `BENCH_CASES` (names of [`CASES`]) leaves out others. All that the README shows:
+//! `BENCH_VIEWERS=1,10,50,100,200,400 cargo bench --bench fanout`, 25 minutes.
+//!
+//! Any other WHEP gateway is measured by the same crowd with `cargo bench --bench fanout -- --pid 123 --url
+//! http://192.0.2.7/whep/front`, once more `--url` for each further camera; its viewers come from the address that leads
+//! to the URL, so that a gateway that leaves out the loopback interface wants another address of this machine there.
+//!
+//! The camera is an RTSP server in this process, the gateway is the release binary, the viewers are a third process. The
+//! floor sends the same datagrams to as many sockets of the same kind. Everything goes over the loopback interface, where
+//! Linux charges the work of delivering a packet to whoever sends it, in the gateway and in the floor alike. The gateway
+//! pays for receiving its cameras too, which is most of it while there is one viewer; the row without viewers says how
+//! much. kB/viewer is what was added since the row with the fewest viewers.
 
 #![allow(clippy::print_stdout)]
 
@@ -11,115 +21,133 @@ mod harness;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use harness::{LIMIT, binary, crowd, crowd::Crowd, floor, machine, setting, table::Table};
-use support::{camera::Camera, gateway::Gateway};
+use clap::Parser;
 
-const VIEWERS: [usize; 5] = [1, 10, 50, 100, 200];
-const FRAME: Duration = Duration::from_millis(40);
-/// After the last viewer joined: the bursts of their cached GOPs are over.
-const SETTLE: Duration = Duration::from_secs(3);
+use harness::crowd::{self, Protection};
+use harness::floor::Way;
+use harness::load::{Load, Target};
+use harness::rig::{self, Rig};
+use harness::{LIMIT, binary, setting, settings, table::Table, without_gso};
+
+struct Case {
+    name: &'static str,
+    cameras: usize,
+    way: Way,
+}
+
+const CASES: [Case; 5] = [
+    Case { name: "gcm", cameras: 1, way: Way { protection: Protection::Gcm, gso: true } },
+    Case { name: "cm", cameras: 1, way: Way { protection: Protection::Cm, gso: true } },
+    Case { name: "gcm-no-gso", cameras: 1, way: Way { protection: Protection::Gcm, gso: false } },
+    Case { name: "cm-no-gso", cameras: 1, way: Way { protection: Protection::Cm, gso: false } },
+    Case { name: "gcm-20-cameras", cameras: 20, way: Way { protection: Protection::Gcm, gso: true } },
+];
+
+/// What another gateway has to be told of.
+#[derive(Parser)]
+struct Arguments {
+    /// A WHEP URL of another gateway; several for several cameras.
+    #[arg(long, requires = "pid")]
+    url: Vec<String>,
+    /// The process whose CPU time and memory are told.
+    #[arg(long, requires = "url")]
+    pid: Option<u32>,
+    /// What cargo adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     if crowd::is_wanted() {
         return crowd::run().await;
     }
-    let length = Duration::from_secs(setting("BENCH_SECONDS", 10));
-    let binary = binary::build(&[]);
-    // Small and noisy: cheap to encode, and the bits are spent all the same.
-    let camera = Camera::builder().size(480, 270).fps(25).gop(50).bitrate_kbps(3_200).noise_percent(75).start();
-    let entry = format!("{}\nstart = \"always\"\n", camera.toml("front"));
-    let gateway = Gateway::builder(&binary.path).config(entry).spawn().await;
-    gateway.wait_camera("front", "live", LIMIT).await;
-    tokio::time::sleep(SETTLE).await;
-
-    let mut table = Table::new(&[
-        "viewers",
-        "packets/s",
-        "gateway us/packet",
-        "floor us/packet",
-        "ratio",
-        "gateway cores",
-        "RSS MB",
-        "loss",
-    ]);
-    let mut resident = Vec::new();
-    let mut stream = String::new();
-    for viewers in VIEWERS {
-        let load = gateway_window(&gateway, viewers, length).await;
-        let mut sinks = Crowd::start();
-        let addresses = sinks.listen(viewers);
-        let floor = floor::measure(&load.report.frames, FRAME, &addresses, length).await;
-        drop(sinks);
-        assert_eq!(floor.refused, 0, "the floor lost packets");
-        let per_packet = |cpu: Duration, packets: u64| cpu.as_secs_f64() * 1e6 / packets as f64;
-        let (gateway_us, floor_us) = (per_packet(load.cpu, load.sent), per_packet(floor.cpu, floor.packets));
-        let loss = load.report.lost as f64 * 100.0 / (load.report.received + load.report.lost) as f64;
-        table.row([
-            viewers.to_string(),
-            format!("{:.0}", load.sent as f64 / load.length.as_secs_f64()),
-            format!("{gateway_us:.2}"),
-            format!("{floor_us:.2}"),
-            format!("{:.1}", gateway_us / floor_us),
-            format!("{:.3}", load.cpu.as_secs_f64() / load.length.as_secs_f64()),
-            format!("{:.1}", load.rss_kb as f64 / 1e3),
-            format!("{loss:.3} %"),
-        ]);
-        resident.push((viewers, load.rss_kb));
-        stream = describe(&load.report.frames);
-        println!("{viewers} viewers: {gateway_us:.2} us/packet, floor {floor_us:.2}, {}", stream);
+    without_gso::become_program_if_wanted();
+    let arguments = Arguments::parse();
+    let mut fanout = Fanout {
+        length: Duration::from_secs(setting("BENCH_SECONDS", 10)),
+        viewers: settings("BENCH_VIEWERS", &[1, 10, 100]),
+        table: Table::new(&[
+            "case",
+            "viewers",
+            "packets/s",
+            "us/packet",
+            "floor",
+            "ratio",
+            "of a core",
+            "RSS MB",
+            "kB/viewer",
+            "loss",
+            "lost by the crowd",
+        ]),
+        stream: String::new(),
+    };
+    let wanted = std::env::var("BENCH_CASES").unwrap_or_default();
+    let cases = CASES.iter().filter(|case| wanted.is_empty() || wanted.split(',').any(|name| name == case.name));
+    if let Some(pid) = arguments.pid {
+        // Whether it has GSO is its own affair: the floor has it.
+        let target = Target { wheps: arguments.url, pid };
+        for case in cases.filter(|case| case.cameras == 1 && case.way.gso) {
+            fanout.measure(case.name, &target, None, case.way).await;
+        }
+    } else {
+        let binary = binary::build(&[]);
+        let camera = rig::camera();
+        for case in cases {
+            let rig = Rig::start(&binary, &camera.url(), case.cameras, case.way.gso).await;
+            fanout.measure(case.name, &rig.target, Some(&rig), case.way).await;
+        }
     }
-    table.print(&format!("CPU per RTP packet, {length:?} each; {stream}"));
-    let (first, last) = (resident[0], resident[resident.len() - 1]);
-    let growth = last.1.saturating_sub(first.1) as f64 / (last.0 - first.0) as f64;
-    println!("\nRSS per viewer: {growth:.0} kB ((RSS at {} - RSS at {}) / {})", last.0, first.0, last.0 - first.0);
+    fanout.table.print(&format!("CPU per RTP packet, {:?} each; {}", fanout.length, fanout.stream));
 }
 
-/// What the gateway did in one window.
-struct Load {
-    cpu: Duration,
-    sent: u64,
+struct Fanout {
     length: Duration,
-    rss_kb: u64,
-    report: crowd::Report,
+    viewers: Vec<usize>,
+    table: Table,
+    stream: String,
 }
 
-/// Lets so many viewers watch for `length`, then leave.
-async fn gateway_window(gateway: &Gateway, viewers: usize, length: Duration) -> Load {
-    let mut crowd = Crowd::start();
-    crowd.join(&gateway.whep("front"), viewers);
-    tokio::time::sleep(SETTLE).await;
-    let sent_before = sent(gateway).await;
-    crowd.mark();
-    let (start, cpu_before) = (Instant::now(), machine::cpu_time(gateway.pid()));
-    tokio::time::sleep(length).await;
-    let (cpu, length) = (machine::cpu_time(gateway.pid()) - cpu_before, start.elapsed());
-    let report = crowd.report();
-    let sent = sent(gateway).await - sent_before;
-    let rss_kb = gateway.rss_kb();
-    assert_eq!(report.starved, 0, "viewers that received nothing");
-    crowd.leave();
-    gateway.wait_sessions(0, LIMIT).await;
-    Load { cpu, sent, length, rss_kb, report }
-}
+impl Fanout {
+    /// A row without viewers and one for each number of them.
+    async fn measure(&mut self, name: &str, target: &Target, rig: Option<&Rig>, way: Way) {
+        let idle = Load::measure(target, 0, way.protection, self.length).await;
+        self.row(name, 0, &idle, "", ["", "", ""].map(str::to_owned));
+        // The first viewers make it load code and fill pools, which is not their memory.
+        let mut first: Option<(usize, u64)> = None;
+        for &viewers in &self.viewers.clone() {
+            let load = Load::measure(target, viewers, way.protection, self.length).await;
+            if let Some(rig) = rig {
+                rig.gateway.wait_sessions(0, LIMIT).await;
+            }
+            let floor = load.floor(viewers, self.length, way).await;
+            let us = load.per_packet();
+            self.stream = load.stream();
+            println!("{name}, {viewers} viewers: {us:.2} us/packet, floor {floor:.2}, {}", self.stream);
+            let (few, few_kb) = *first.get_or_insert((viewers, load.rss_kb));
+            let each = load.rss_kb.saturating_sub(few_kb) as f64 / viewers.saturating_sub(few) as f64;
+            let each = if viewers > few { format!("{each:.0}") } else { String::new() };
+            let cpu = [format!("{us:.2}"), format!("{floor:.2}"), format!("{:.2}", us / floor)];
+            self.row(name, viewers, &load, &each, cpu);
+        }
+    }
 
-/// RTP packets sent to all viewers so far.
-async fn sent(gateway: &Gateway) -> u64 {
-    let sessions = gateway.sessions().await;
-    sessions.iter().map(|session| session["rtp_packets_sent"].as_u64().expect("a counter")).sum()
-}
-
-/// The stream in words.
-fn describe(frames: &[crowd::Frame]) -> String {
-    let (packets, bytes) = frames.iter().fold((0, 0), |sum, frame| (sum.0 + frame.packets, sum.1 + frame.bytes));
-    let seconds = frames.len() as f64 * FRAME.as_secs_f64();
-    let largest = frames.iter().map(|frame| frame.bytes).max().unwrap_or(0);
-    format!(
-        "{:.1} Mbit/s, {:.1} packets/frame, largest frame {} kB",
-        bytes as f64 * 8.0 / 1e6 / seconds,
-        packets as f64 / frames.len() as f64,
-        largest / 1_000
-    )
+    fn row(&mut self, name: &str, viewers: usize, load: &Load, each: &str, [us, floor, ratio]: [String; 3]) {
+        let packets = |text: String| if load.packets() == 0 { String::new() } else { text };
+        self.table.row([
+            name.to_owned(),
+            viewers.to_string(),
+            format!("{:.0}", load.packets() as f64 / load.length.as_secs_f64()),
+            us,
+            floor,
+            ratio,
+            format!("{:.2} %", load.share() * 100.0),
+            format!("{:.1}", load.rss_kb as f64 / 1e3),
+            each.to_owned(),
+            packets(format!("{:.3} %", load.loss())),
+            packets(format!("{:.3} %", load.overflow())),
+        ]);
+    }
 }

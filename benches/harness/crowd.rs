@@ -5,7 +5,10 @@
 //! it is not decrypted, because a crowd of browsers would run on other machines.
 
 mod member;
+mod overflow;
+mod tally;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -15,7 +18,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncBufReadExt;
 
-use member::Tally;
+use tally::Tally;
+pub use tally::{Arrival, Frame};
 
 /// Tells the benchmark's executable to be the crowd.
 pub const ARGUMENT: &str = "--crowd";
@@ -24,11 +28,13 @@ const JOIN_LIMIT: Duration = Duration::from_secs(20);
 /// Viewers that join at the same time.
 const AT_ONCE: usize = 4;
 
-/// A picture as it came over the network: protected RTP packets, and the bytes of all of them.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Frame {
-    pub packets: usize,
-    pub bytes: usize,
+/// How SRTP protects the media: the one profile that a viewer offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protection {
+    /// AEAD_AES_128_GCM (RFC 7714).
+    Gcm,
+    /// AES128_CM_HMAC_SHA1_80 (RFC 5764).
+    Cm,
 }
 
 /// What came to all viewers since the last [`Crowd::mark`].
@@ -37,6 +43,8 @@ pub struct Report {
     pub received: u64,
     /// Gaps in the sequence numbers.
     pub lost: u64,
+    /// Datagrams that came and that the crowd was too slow to read: it lost them, and not the sender.
+    pub overflowed: u64,
     /// Viewers that received nothing.
     pub starved: usize,
     /// The pictures that the first viewer received.
@@ -45,10 +53,11 @@ pub struct Report {
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Order {
-    Join { whep: String, count: usize },
+    Join { wheps: Vec<String>, count: usize, protection: Protection },
     Listen { count: usize },
     Mark,
     Report,
+    Arrivals,
     Leave,
 }
 
@@ -80,9 +89,9 @@ impl Crowd {
         serde_json::from_str(&reply).unwrap_or_else(|error| panic!("{error}: {order:?} was answered {reply:?}"))
     }
 
-    /// Adds viewers of `whep` and waits until each has received a packet.
-    pub fn join(&mut self, whep: &str, count: usize) {
-        self.ask(&Order::Join { whep: whep.to_owned(), count })
+    /// Adds viewers, who take turns with the cameras behind `wheps`, and waits until each has received a packet.
+    pub fn join(&mut self, wheps: &[String], count: usize, protection: Protection) {
+        self.ask(&Order::Join { wheps: wheps.to_vec(), count, protection })
     }
 
     /// Opens sockets that only count what comes.
@@ -97,6 +106,11 @@ impl Crowd {
 
     pub fn report(&mut self) -> Report {
         self.ask(&Order::Report)
+    }
+
+    /// When each picture came to each viewer since the last mark.
+    pub fn arrivals(&mut self) -> Vec<Vec<Arrival>> {
+        self.ask(&Order::Arrivals)
     }
 
     /// All viewers DELETE their sessions.
@@ -119,49 +133,95 @@ pub fn is_wanted() -> bool {
 
 /// The crowd's main function: obeys until standard input ends.
 pub async fn run() {
-    let http = reqwest::Client::builder().no_proxy().timeout(JOIN_LIMIT).build().expect("an HTTP client");
-    let mut tallies: Vec<Arc<Mutex<Tally>>> = Vec::new();
-    let mut resources = Vec::new();
+    let mut members = Members::default();
     let mut lines = tokio::io::BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        let reply = match serde_json::from_str(&line).expect("an order") {
-            Order::Join { whep, count } => {
-                for start in (0..count).step_by(AT_ONCE) {
-                    let mut fresh = Vec::new();
-                    for _ in start..count.min(start + AT_ONCE) {
-                        let (tally, resource) = member::join(&http, &whep).await;
-                        fresh.push(tally);
-                        resources.push(resource);
-                    }
-                    all_served(&fresh).await;
-                    tallies.extend(fresh);
-                }
+        let reply = members.obey(serde_json::from_str(&line).expect("an order")).await;
+        println!("{}", reply.expect("plain data"));
+    }
+}
+
+/// All viewers, and what they hold.
+#[derive(Default)]
+struct Members {
+    tallies: Vec<Arc<Mutex<Tally>>>,
+    resources: Vec<reqwest::Url>,
+    ports: BTreeSet<u16>,
+    /// At the last mark.
+    overflowed: u64,
+}
+
+impl Members {
+    async fn obey(&mut self, order: Order) -> serde_json::Result<String> {
+        match order {
+            Order::Join { wheps, count, protection } => {
+                self.join(&wheps, count, protection).await;
                 serde_json::to_string(&())
             }
             Order::Listen { count } => {
                 let mut addresses = Vec::new();
                 for _ in 0..count {
                     let (tally, address) = member::listen().await;
-                    tallies.push(tally);
+                    self.tallies.push(tally);
+                    self.ports.insert(address.port());
                     addresses.push(address);
                 }
                 serde_json::to_string(&addresses)
             }
             Order::Mark => {
-                tallies.iter().for_each(|tally| tally.lock().unwrap().mark());
+                self.tallies.iter().for_each(|tally| tally.lock().unwrap().mark());
+                self.overflowed = overflow::count(&self.ports);
                 serde_json::to_string(&())
             }
-            Order::Report => serde_json::to_string(&report(&tallies)),
+            Order::Report => serde_json::to_string(&self.report()),
+            Order::Arrivals => {
+                let arrivals: Vec<_> =
+                    self.tallies.iter().map(|tally| tally.lock().unwrap().arrivals.clone()).collect();
+                serde_json::to_string(&arrivals)
+            }
             Order::Leave => {
-                for resource in resources.drain(..) {
+                let http = client();
+                for resource in self.resources.drain(..) {
                     let response: reqwest::Response = http.delete(resource).send().await.expect("DELETE");
                     assert!(response.status().is_success(), "DELETE: {}", response.status());
                 }
                 serde_json::to_string(&())
             }
-        };
-        println!("{}", reply.expect("plain data"));
+        }
     }
+
+    async fn join(&mut self, wheps: &[String], count: usize, protection: Protection) {
+        let http = client();
+        for start in (0..count).step_by(AT_ONCE) {
+            let mut fresh = Vec::new();
+            for index in start..count.min(start + AT_ONCE) {
+                let joined = member::join(&http, &wheps[index % wheps.len()], protection).await;
+                fresh.push(joined.tally);
+                self.resources.push(joined.resource);
+                self.ports.insert(joined.port);
+            }
+            all_served(&fresh).await;
+            self.tallies.extend(fresh);
+        }
+    }
+
+    fn report(&self) -> Report {
+        let mut report = Report { overflowed: overflow::count(&self.ports) - self.overflowed, ..Report::default() };
+        for (index, tally) in self.tallies.iter().enumerate() {
+            let tally = tally.lock().unwrap();
+            report.received += tally.received;
+            report.lost += tally.lost;
+            report.starved += usize::from(tally.received == 0);
+            if index == 0 {
+                report.frames.clone_from(&tally.frames);
+            }
+        }
+        report
+    }
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().timeout(JOIN_LIMIT).build().expect("an HTTP client")
 }
 
 async fn all_served(tallies: &[Arc<Mutex<Tally>>]) {
@@ -170,18 +230,4 @@ async fn all_served(tallies: &[Arc<Mutex<Tally>>]) {
         assert!(Instant::now() < end, "a viewer received no packet within {JOIN_LIMIT:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-fn report(tallies: &[Arc<Mutex<Tally>>]) -> Report {
-    let mut report = Report::default();
-    for (index, tally) in tallies.iter().enumerate() {
-        let tally = tally.lock().unwrap();
-        report.received += tally.received;
-        report.lost += tally.lost;
-        report.starved += usize::from(tally.received == 0);
-        if index == 0 {
-            report.frames.clone_from(&tally.frames);
-        }
-    }
-    report
 }

@@ -8,9 +8,12 @@
 pub mod binary;
 pub mod crowd;
 pub mod floor;
+pub mod load;
 pub mod machine;
 pub mod numbers;
+pub mod rig;
 pub mod table;
+pub mod without_gso;
 
 use std::time::Duration;
 
@@ -24,4 +27,12 @@ pub fn setting(name: &str, default: u64) -> u64 {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text:?}: a whole number is expected")),
         Err(_) => default,
     }
+}
+
+/// Numbers from the environment, separated by commas, such as `BENCH_VIEWERS`, or their default.
+pub fn settings(name: &str, default: &[usize]) -> Vec<usize> {
+    let Ok(text) = std::env::var(name) else { return default.to_vec() };
+    let number = |part: &str| part.trim().parse().ok();
+    let numbers: Option<Vec<usize>> = text.split(',').map(number).collect();
+    numbers.unwrap_or_else(|| panic!("{name}={text:?}: whole numbers are expected, with commas between them"))
 }

@@ -41,6 +41,12 @@ impl Builder {
         self
     }
 
+    /// Runs it by another program, whose arguments end with the gateway's command line.
+    pub fn under(mut self, words: Vec<String>) -> Self {
+        self.before = words;
+        self
+    }
+
     /// Starts it with this limit of open descriptors, which it may raise.
     pub fn descriptors(mut self, soft: u32) -> Self {
         let script = format!("ulimit -S -n {soft} && exec \"$0\" \"$@\"");

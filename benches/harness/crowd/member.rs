@@ -1,10 +1,18 @@
 //! One viewer of the crowd.
 
-use std::net::SocketAddr;
+use std::io::IoSliceMut;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use nix::cmsg_space;
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt::ReceiveTimestampns,
+};
+use nix::sys::time::TimeSpec;
+use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_RTX, MediaEngine};
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
@@ -14,53 +22,21 @@ use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind};
 use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
+use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::Frame;
+use super::{Protection, Tally};
 
 /// Payload types of the offer: H.264 and its retransmissions.
 const H264: u8 = 102;
 const RTX: u8 = 103;
 /// The gateway's datagrams are smaller.
 const MAX_DATAGRAM: usize = 2_048;
+/// Asked of the kernel for each viewer: some keyframes, because a crowd of 400 may be late.
+const BUFFER: usize = 1 << 20;
 /// Longest wait for the connection's next timer.
 const MAX_SLEEP: Duration = Duration::from_millis(500);
-
-/// What one viewer has received since the last mark.
-#[derive(Debug, Default)]
-pub struct Tally {
-    pub received: u64,
-    pub lost: u64,
-    pub frames: Vec<Frame>,
-    newest: Option<u16>,
-    frame: (usize, usize),
-}
-
-impl Tally {
-    pub fn mark(&mut self) {
-        *self = Self { newest: self.newest, ..Self::default() };
-    }
-
-    /// A protected RTP packet; its header is in the clear.
-    fn note(&mut self, packet: &[u8]) {
-        let sequence = u16::from_be_bytes([packet[2], packet[3]]);
-        let step = self.newest.map_or(1, |newest| sequence.wrapping_sub(newest) as i16);
-        if step > 0 {
-            self.lost += step as u64 - 1;
-            self.newest = Some(sequence);
-        } else {
-            // It was late and not lost.
-            self.lost = self.lost.saturating_sub(1);
-        }
-        self.received += 1;
-        self.frame.0 += 1;
-        self.frame.1 += packet.len();
-        if packet[1] & 0x80 != 0 {
-            let (packets, bytes) = std::mem::take(&mut self.frame);
-            self.frames.push(Frame { packets, bytes });
-        }
-    }
-}
 
 /// Whether a datagram is the video: RTP (RFC 7983), not RTCP (RFC 5761), of the main payload type.
 fn is_video(datagram: &[u8]) -> bool {
@@ -69,12 +45,12 @@ fn is_video(datagram: &[u8]) -> bool {
 
 /// A socket that counts what comes, for the floor.
 pub async fn listen() -> (Arc<Mutex<Tally>>, SocketAddr) {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a UDP socket");
+    let socket = bind(Ipv4Addr::LOCALHOST.into()).await;
     let address = socket.local_addr().expect("it is bound");
     let tally = Arc::new(Mutex::new(Tally::default()));
     let shared = tally.clone();
     tokio::spawn(async move {
-        let mut buffer = [0; MAX_DATAGRAM];
+        let mut buffer = Buffer::new();
         while socket.readable().await.is_ok() {
             drain(&socket, &mut buffer, &shared, |_, _| {});
         }
@@ -82,11 +58,36 @@ pub async fn listen() -> (Arc<Mutex<Tally>>, SocketAddr) {
     (tally, address)
 }
 
-/// Offers to `whep`, takes the answer, and leaves the rest to a task. Returns the session's URL too.
-pub async fn join(http: &reqwest::Client, whep: &str) -> (Arc<Mutex<Tally>>, reqwest::Url) {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a UDP socket");
+async fn bind(address: IpAddr) -> UdpSocket {
+    let socket = UdpSocket::bind((address, 0)).await.expect("a UDP socket");
+    // Fewer bytes than asked for are no failure.
+    let _ = SockRef::from(&socket).set_recv_buffer_size(BUFFER);
+    setsockopt(&socket, ReceiveTimestampns, &true).expect("Linux");
+    socket
+}
+
+/// The address of this machine that leads to a URL.
+async fn address_towards(whep: &reqwest::Url) -> IpAddr {
+    let host = whep.host_str().expect("a WHEP URL has a host").trim_matches(['[', ']']);
+    let probe = UdpSocket::bind("0.0.0.0:0").await.expect("a UDP socket");
+    probe.connect((host, 9)).await.unwrap_or_else(|error| panic!("{host}: {error}"));
+    probe.local_addr().expect("it is connected").ip()
+}
+
+/// A viewer that has an answer.
+pub struct Joined {
+    pub tally: Arc<Mutex<Tally>>,
+    /// The session's URL.
+    pub resource: reqwest::Url,
+    pub port: u16,
+}
+
+/// Offers to `whep`, takes the answer, and leaves the rest to a task.
+pub async fn join(http: &reqwest::Client, whep: &str, protection: Protection) -> Joined {
+    let url = reqwest::Url::parse(whep).expect("a URL");
+    let socket = bind(address_towards(&url).await).await;
     let local = socket.local_addr().expect("it is bound");
-    let mut connection = connection(local);
+    let mut connection = connection(local, protection);
     let offer = connection.create_offer(None).expect("an offer");
     connection.set_local_description(Instant::now(), offer).expect("the offer is ours");
     let offer = connection.local_description().expect("just set").sdp;
@@ -96,15 +97,15 @@ pub async fn join(http: &reqwest::Client, whep: &str) -> (Arc<Mutex<Tally>>, req
     let answer = response.text().await.unwrap_or_default();
     assert_eq!(status.as_u16(), 201, "POST {whep}: {answer}");
     let location = headers.get("location").and_then(|value| value.to_str().ok()).expect("a 201 has a Location");
-    let resource = reqwest::Url::parse(whep).and_then(|base| base.join(location)).expect("a URL");
+    let resource = url.join(location).expect("a URL");
     let answer = RTCSessionDescription::answer(answer).expect("SDP");
     connection.set_remote_description(Instant::now(), answer).expect("the answer fits the offer");
     let tally = Arc::new(Mutex::new(Tally::default()));
     tokio::spawn(drive(connection, socket, local, tally.clone()));
-    (tally, resource)
+    Joined { tally, resource, port: local.port() }
 }
 
-fn connection(local: SocketAddr) -> RTCPeerConnection {
+fn connection(local: SocketAddr, protection: Protection) -> RTCPeerConnection {
     let mut media = MediaEngine::default();
     for (payload_type, mime_type, fmtp) in [
         (H264, MIME_TYPE_H264, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f".to_owned()),
@@ -121,7 +122,12 @@ fn connection(local: SocketAddr) -> RTCPeerConnection {
         let codec = RTCRtpCodecParameters { rtp_codec, payload_type };
         media.register_codec(codec, RtpCodecKind::Video).expect("a codec of ours");
     }
+    let profile = match protection {
+        Protection::Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+        Protection::Cm => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+    };
     let settings = SettingEngineBuilder::new()
+        .with_srtp_protection_profiles(vec![profile])
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_include_loopback_candidate(true)
         .build();
@@ -146,7 +152,7 @@ fn connection(local: SocketAddr) -> RTCPeerConnection {
 
 /// Runs the connection's ICE and DTLS and counts its media, until the process ends.
 async fn drive(mut connection: RTCPeerConnection, socket: UdpSocket, local_addr: SocketAddr, tally: Arc<Mutex<Tally>>) {
-    let mut buffer = [0; MAX_DATAGRAM];
+    let mut buffer = Buffer::new();
     loop {
         while let Some(out) = connection.poll_write() {
             // A full socket buffer loses it, as a network does.
@@ -176,11 +182,39 @@ async fn drive(mut connection: RTCPeerConnection, socket: UdpSocket, local_addr:
     }
 }
 
+/// Room for one datagram, and for when it came.
+struct Buffer {
+    bytes: [u8; MAX_DATAGRAM],
+    control: Vec<u8>,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        Self { bytes: [0; MAX_DATAGRAM], control: cmsg_space!(TimeSpec) }
+    }
+
+    /// The next datagram's length, its sender, and when the kernel took it in: on the loopback interface that is while the
+    /// sender still sends it.
+    fn read(&mut self, socket: &UdpSocket) -> std::io::Result<(usize, SocketAddr, Duration)> {
+        let mut slices = [IoSliceMut::new(&mut self.bytes)];
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slices, Some(&mut self.control), flags)?;
+        let at = message.cmsgs()?.find_map(|control| match control {
+            ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
+            _ => None,
+        });
+        let from = message.address.and_then(|address| address.as_sockaddr_in().copied());
+        let from = from.map(|address| SocketAddr::new(address.ip().into(), address.port()));
+        let from = from.expect("the sockets are for IPv4");
+        Ok((message.bytes, from, at.expect("timestamps are switched on")))
+    }
+}
+
 /// Reads all there is: video is counted, the rest is handed to `other`.
-fn drain(socket: &UdpSocket, buffer: &mut [u8], tally: &Mutex<Tally>, mut other: impl FnMut(SocketAddr, &[u8])) {
+fn drain(socket: &UdpSocket, buffer: &mut Buffer, tally: &Mutex<Tally>, mut other: impl FnMut(SocketAddr, &[u8])) {
     let mut tally = tally.lock().unwrap();
-    while let Ok((length, from)) = socket.try_recv_from(buffer) {
-        let datagram = &buffer[..length];
-        if is_video(datagram) { tally.note(datagram) } else { other(from, datagram) }
+    while let Ok((length, from, at)) = socket.try_io(Interest::READABLE, || buffer.read(socket)) {
+        let datagram = &buffer.bytes[..length];
+        if is_video(datagram) { tally.note(datagram, at) } else { other(from, datagram) }
     }
 }
