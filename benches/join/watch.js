@@ -1,5 +1,5 @@
-// Notes each frame that the video of tests/support/browser/join.js presents: when, and the camera's frame number in it.
-// To be run before the viewer is made; `window.__frames` is the result.
+// Notes each frame that the first video of the page presents: when, when it is meant to be on the screen, and the camera's
+// frame number in it. To be run before the viewer is made or when it is there; `window.__frames` is the result.
 (() => {
   const frames = (window.__frames = []);
   const canvas = document.createElement('canvas');
@@ -20,16 +20,19 @@
     for (let nibble = 0; nibble < 6; nibble += 1) check ^= (number >> (nibble * 4)) & 15;
     return Math.floor(word / 2 ** 28) === 10 && word % 16 === check ? number : null;
   };
-  const found = new MutationObserver(() => {
-    const video = document.querySelector('#bare');
+  const found = new MutationObserver(() => find());
+  const find = () => {
+    const video = document.querySelector('video');
     if (!video) return;
     found.disconnect();
     const note = (_, frame) => {
       const at = performance.timeOrigin + performance.now();
-      frames.push({ at, presented: frame.presentedFrames, counter: counter(video) });
+      const display = performance.timeOrigin + frame.expectedDisplayTime;
+      frames.push({ at, display, presented: frame.presentedFrames, counter: counter(video) });
       video.requestVideoFrameCallback(note);
     };
     video.requestVideoFrameCallback(note);
-  });
-  found.observe(document.body, { childList: true });
+  };
+  found.observe(document.body, { childList: true, subtree: true });
+  find();
 })();
