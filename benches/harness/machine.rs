@@ -53,3 +53,24 @@ pub fn own_cpu_time() -> Duration {
 fn run_time(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.split_whitespace().next()?.parse().ok()
 }
+
+/// How long all processors together have been idle and busy (/proc/stat), in ticks of 10 ms.
+pub struct Idle {
+    idle: u64,
+    all: u64,
+}
+
+pub fn idle_time() -> Idle {
+    let stat = fs::read_to_string("/proc/stat").expect("Linux");
+    let line = stat.lines().next().unwrap_or_default();
+    // user, nice, system, idle, iowait, irq, softirq, steal; guest time is in user already (proc(5)).
+    let ticks: Vec<u64> = line.split_whitespace().skip(1).take(8).filter_map(|field| field.parse().ok()).collect();
+    Idle { idle: ticks[3] + ticks[4], all: ticks.iter().sum() }
+}
+
+impl Idle {
+    /// The share of the time since `before` in which nobody wanted to run.
+    pub fn since(&self, before: &Self) -> f64 {
+        (self.idle - before.idle) as f64 / (self.all - before.all).max(1) as f64
+    }
+}

@@ -15,3 +15,28 @@ pub fn median(values: &[f64]) -> f64 {
 pub fn max(values: &[f64]) -> f64 {
     percentile(values, 100.0)
 }
+
+/// The straight line with the least squares of distances.
+pub struct Line {
+    pub start: f64,
+    pub slope: f64,
+    /// Share of the variance that it explains (r squared).
+    pub fit: f64,
+}
+
+impl Line {
+    pub fn fit(points: &[(f64, f64)]) -> Self {
+        let count = points.len() as f64;
+        let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+        let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+        let sum = |of: &dyn Fn(f64, f64) -> f64| points.iter().map(|point| of(point.0 - x, point.1 - y)).sum::<f64>();
+        let (xx, xy, yy) = (sum(&|dx, _| dx * dx), sum(&|dx, dy| dx * dy), sum(&|_, dy| dy * dy));
+        let slope = if xx == 0.0 { 0.0 } else { xy / xx };
+        let fit = if xx == 0.0 || yy == 0.0 { 1.0 } else { xy * xy / (xx * yy) };
+        Self { start: y - slope * x, slope, fit }
+    }
+
+    pub fn at(&self, x: f64) -> f64 {
+        self.start + self.slope * x
+    }
+}
