@@ -18,7 +18,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     config::Config,
-    http::{Context, Server},
+    http::{self, Context, Server},
     hub::{Camera, CameraState, Hub},
     peer::{self, Peers},
     shutdown::Signals,
@@ -93,6 +93,19 @@ pub fn address_report(config: &Config) -> anyhow::Result<Vec<String>> {
     Ok(runtime.block_on(peer::survey(&config.peer))?)
 }
 
+/// The argon2id hash of a password, as `[[user]]` takes it.
+///
+/// # Errors
+/// Why this is no password, as the end of a sentence.
+pub fn hash_password(password: &str) -> Result<String, String> {
+    http::hash_password(password)
+}
+
+/// A new token, and its hash as `[[user]]` takes it.
+pub fn make_token() -> (String, String) {
+    http::make_token()
+}
+
 /// Everything that is needed to run, with its ports open and nothing moving yet.
 pub struct App {
     server: Server,
@@ -134,6 +147,7 @@ impl App {
     /// When the HTTP port breaks while running.
     pub async fn run(self, mut signals: Signals) -> anyhow::Result<()> {
         info!("http listening on http://{}", self.server.local_address());
+        self.server.announce();
         info!("webrtc listening on udp {} and on tcp, same port", self.context.peers.local_address());
         let stop = CancellationToken::new();
         let mut sources = JoinSet::new();

@@ -46,6 +46,7 @@ mod report;
 mod secret_file;
 #[cfg(test)]
 mod tests;
+mod user;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,34 +117,40 @@ fn merge(document: &Document, overrides: Vec<Override>, report: &mut Report<'_>)
 /// Reads each section on its own.
 fn read(mut sections: Map<String, Value>, report: &mut Report<'_>) -> Config {
     let mut take = |section: &keys::Section| sections.remove(section.name);
-    let http = network::http(take(&keys::HTTP), report);
+    let users = tables(&keys::USER, take(&keys::USER), report);
+    let users = users.into_iter().filter_map(|(path, value)| user::user(&path, value, report)).collect();
+    let http = network::http(take(&keys::HTTP), users, report);
     let peer = network::webrtc(take(&keys::WEBRTC), report);
     let pipelines = pipelines::pipelines(take(&keys::PIPELINES), report);
     let shutdown = KeyPath::root(keys::SHUTDOWN.name);
     let Checked { values: shutdown, .. } =
         check::section::<ShutdownSection>(&keys::SHUTDOWN, &shutdown, take(&keys::SHUTDOWN), report);
-    let cameras = cameras(take(&keys::CAMERA), &pipelines, report);
+    let cameras = tables(&keys::CAMERA, take(&keys::CAMERA), report);
+    let camera = |(path, value): (KeyPath, Value)| camera::camera(&path, value, &pipelines, report);
+    let cameras = cameras.into_iter().filter_map(camera).collect();
     Config { http, peer, cameras, shutdown_grace: network::seconds(shutdown.grace_seconds, defaults::SHUTDOWN_GRACE) }
 }
 
-fn cameras(value: Option<Value>, pipelines: &pipelines::Pipelines, report: &mut Report<'_>) -> Vec<source::Config> {
-    let path = KeyPath::root(keys::CAMERA.name);
-    let list = match value.map(|value| value.kind) {
+/// The tables of a list such as `[[camera]]`, each with its path. Reports what is no list, and names that occur twice.
+fn tables(list: &keys::Section, value: Option<Value>, report: &mut Report<'_>) -> Vec<(KeyPath, Value)> {
+    let path = KeyPath::root(list.name);
+    let tables = match value.map(|value| value.kind) {
         None => Vec::new(),
-        Some(ValueKind::Array(list)) => list,
+        Some(ValueKind::Array(tables)) => tables,
         Some(other) => {
-            report.value(&path, check::describe(&other), "[[camera]], with two brackets, for each camera");
+            let allowed = format!("[[{0}]], with two brackets, for each {0}", list.name);
+            report.value(&path, check::describe(&other), allowed);
             Vec::new()
         }
     };
-    report_duplicates(&path, report);
-    let cameras = list.into_iter().enumerate();
-    cameras.filter_map(|(index, value)| camera::camera(&path.index(index), value, pipelines, report)).collect()
+    report_duplicates(list, report);
+    tables.into_iter().enumerate().map(|(index, value)| (path.index(index), value)).collect()
 }
 
 /// Top-level keys that do not exist.
 fn report_unknown_sections(report: &mut Report<'_>) {
-    let known: Vec<_> = keys::SECTIONS.iter().map(|section| section.name).chain([keys::CAMERA.name]).collect();
+    let known: Vec<_> =
+        keys::SECTIONS.iter().map(|section| section.name).chain(keys::LISTS.map(|list| list.name)).collect();
     for section in report.document().sections() {
         if !known.contains(&section.as_str()) {
             let close = keys::closest(section, known.iter().copied());
@@ -152,16 +159,17 @@ fn report_unknown_sections(report: &mut Report<'_>) {
     }
 }
 
-/// Two cameras of one name, whatever else is wrong with them.
-fn report_duplicates(cameras: &KeyPath, report: &mut Report<'_>) {
-    let names = report.document().camera_names();
+/// Two tables of one name, whatever else is wrong with them.
+fn report_duplicates(list: &keys::Section, report: &mut Report<'_>) {
+    let path = KeyPath::root(list.name);
+    let names = report.document().names(list.name);
     for (index, name) in names.iter().enumerate() {
         let Some(name) = name else { continue };
         let earlier = names[..index].iter().position(|earlier| earlier.as_ref() == Some(name));
         if let Some(earlier) = earlier {
-            let first = report.place(&cameras.index(earlier).key("name"));
-            let path = cameras.index(index).key("name");
-            report.add(&path, Problem::DuplicateName { name: name.clone(), first: first.to_string() });
+            let first = report.place(&path.index(earlier).key("name")).to_string();
+            let path = path.index(index).key("name");
+            report.add(&path, Problem::DuplicateName { name: name.clone(), first, whose: list.name });
         }
     }
 }

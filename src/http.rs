@@ -2,6 +2,8 @@
 //! kept here: sessions belong to [`crate::peer`], cameras to [`crate::hub`].
 
 mod api;
+mod auth;
+mod body;
 mod camera_events;
 mod config;
 mod cors;
@@ -23,13 +25,19 @@ use std::{
     time::Duration,
 };
 
-use axum::{Extension, Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{
+    Extension, Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{get, post},
+};
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+pub use auth::{Action, BadUser, Cameras, PasswordHash, TokenHash, User, UserName, hash_password, make_token};
 pub use config::{Config, RateLimit};
 
 use crate::{hub::Hub, peer::Peers};
@@ -68,6 +76,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     rate_limit: RateLimit,
+    gate: auth::Gate,
 }
 
 impl Server {
@@ -82,12 +91,18 @@ impl Server {
         if matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()) {
             address.set_ip(Ipv4Addr::UNSPECIFIED.into());
         }
-        Ok(Self { listener, address, rate_limit: config.rate_limit })
+        let gate = auth::Gate::new(&config.users, config.allow_anonymous, config.login_lifetime);
+        Ok(Self { listener, address, rate_limit: config.rate_limit, gate })
     }
 
     /// Where it listens, with the real port.
     pub fn local_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Says in the log who is answered.
+    pub fn announce(&self) {
+        self.gate.announce(self.address);
     }
 
     /// Answers requests until `stop` completes and the requests under way are answered, which takes at most a second.
@@ -98,6 +113,7 @@ impl Server {
         let door = signalling::Door::new(limits.clone(), stopping.clone());
         let news = Arc::new(camera_events::News::new(context.hub.clone()));
         let router = router(context, limits, streams, door.clone(), news.clone());
+        let router = auth::around(router, self.gate);
         let looking = stopping.clone();
         tokio::spawn(async move { looking.run_until_cancelled(news.run()).await });
         let stop = async {
@@ -148,6 +164,7 @@ fn router(
         .merge(whep::routes().layer(middleware::from_fn_with_state(limits, rate::limit)))
         .route("/api/v1/cameras", get(api::cameras))
         .route("/api/v1/sessions", get(api::sessions))
+        .route("/api/v1/user", get(api::user))
         .route("/api/v1/events", get(camera_events::stream).layer(Extension(news)))
         .route("/api/ws", get(signalling::upgrade).layer(Extension(door)))
         .layer(Extension(streams))
@@ -155,6 +172,8 @@ fn router(
     Router::new()
         .merge(open)
         .route("/", get(page::grid))
+        .route("/login", get(auth::page).post(auth::log_in))
+        .route("/logout", post(auth::log_out))
         .route("/watch/{camera}", get(page::watch))
         .route("/assets/{file}", get(page::asset))
         .route("/healthz", get(health::process))

@@ -1,7 +1,7 @@
 //! The command line: arguments, logging, exit codes. No logic.
 
 use std::{
-    io::{self, IsTerminal, Write, stderr, stdout},
+    io::{self, IsTerminal, Write, stderr, stdin, stdout},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{self, ExitCode},
@@ -9,12 +9,13 @@ use std::{
 };
 
 use camgate::{
-    app::{App, address_report, missing_variable, pipeline_faults, pipeline_report},
+    app::{App, address_report, hash_password, make_token, missing_variable, pipeline_faults, pipeline_report},
     config::{self, Config},
     play::{self, Token},
     shutdown::Signals,
 };
 use clap::{Args, Parser, Subcommand};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -44,6 +45,10 @@ enum Command {
     Run,
     /// Say what is wrong with the configuration, without starting anything.
     Check,
+    /// Read a password from standard input and print its hash, for password_hash of a [[user]].
+    Password,
+    /// Make a token for a program and print it, with its hash for token_hash of a [[user]].
+    Token,
     /// Play a WHEP URL of any server without a screen: measure what arrives, name the step that fails.
     ///
     /// Measures the time to the answer, the connection, the first packet and the first keyframe; then loss, jitter, bitrate
@@ -78,6 +83,8 @@ fn main() -> ExitCode {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run(&arguments.config),
         Command::Check => check(&arguments.config),
+        Command::Password => password(),
+        Command::Token => token(),
         Command::Play(arguments) => play(&arguments),
     }
 }
@@ -185,6 +192,41 @@ fn load(path: &Path) -> Result<Config, ExitCode> {
     let config = config::load(path).map_err(|faults| complain(&faults.to_string(), BAD_CONFIG))?;
     let faults = pipeline_faults(&config);
     if faults.is_empty() { Ok(config) } else { Err(complain(&faults.join("\n"), BAD_CONFIG)) }
+}
+
+fn password() -> ExitCode {
+    let hash = read_password().map_err(|error| format!("cannot read the password: {error}"));
+    match hash.and_then(|text| hash_password(&text).map_err(|why| format!("this is no good password: {why}"))) {
+        Ok(hash) => {
+            let _ = writeln!(stdout(), "{hash}");
+            ExitCode::SUCCESS
+        }
+        Err(message) => complain(&message, FAILED),
+    }
+}
+
+/// The first line of standard input, which a terminal does not show.
+fn read_password() -> io::Result<String> {
+    let shown = tcgetattr(stdin()).ok();
+    if let Some(mut hidden) = shown.clone() {
+        let _ = write!(stderr(), "Password: ");
+        hidden.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(stdin(), OptionalActions::Flush, &hidden)?;
+    }
+    let mut line = String::new();
+    let read = stdin().read_line(&mut line);
+    if let Some(shown) = shown {
+        let _ = writeln!(stderr());
+        tcsetattr(stdin(), OptionalActions::Flush, &shown)?;
+    }
+    read?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn token() -> ExitCode {
+    let (token, hash) = make_token();
+    let _ = writeln!(stdout(), "token = {token}\ntoken_hash = \"{hash}\"");
+    ExitCode::SUCCESS
 }
 
 fn complain(message: &str, code: u8) -> ExitCode {

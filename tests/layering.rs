@@ -29,7 +29,7 @@ const SOURCE_TO_HUB: [&str; 4] = ["source.rs", "source/supervisor", "source/feed
 
 /// Crates that one module owns. `play` is the other half of a connection and shares nothing with `peer`, but needs the
 /// types of `rtc` that its `webrtc` does not pass on.
-const OWNERS: [(&str, &[&str]); 20] = [
+const OWNERS: [(&str, &[&str]); 22] = [
     ("retina", &["source/rtsp"]),
     ("gstreamer", &["source/capture"]),
     ("gstreamer_app", &["source/capture"]),
@@ -41,8 +41,10 @@ const OWNERS: [(&str, &[&str]); 20] = [
     ("if_addrs", &["peer", "play"]),
     ("ipnet", &["peer"]),
     ("glob", &["peer"]),
-    ("base64", &["peer"]),
+    ("base64", &["peer", "http/auth"]),
+    ("argon2", &["http/auth"]),
     ("axum", &["http"]),
+    ("cookie", &["http/auth"]),
     ("governor", &["http"]),
     ("h264_reader", &["media"]),
     ("symphonia_core", &["media/transcode"]),

@@ -41,10 +41,10 @@ export class CameraFeed extends EventTarget {
   }
 
   // `age`: how long ago another page of this browser heard it, in milliseconds.
-  #onNews({ failed = false, now, cameras, age = 0 }) {
+  #onNews({ failed = false, loginNeeded = false, now, cameras, age = 0 }) {
     if (!this.#close) return;
     if (failed) {
-      this.#failure = new Failure('gateway-unreachable');
+      this.#failure = new Failure(loginNeeded ? 'login-needed' : 'gateway-unreachable');
     } else {
       const heardAt = Date.now() - age;
       this.#clockOffsetMs = now - heardAt;

@@ -1,9 +1,11 @@
 // What the gateway tells about its cameras as it happens: GET /api/v1/events.
 //
-//   const close = openCameraEvents((news) => ...);   // { now, cameras } or { failed: true }
+//   const close = openCameraEvents((news) => ...);   // { now, cameras } or { failed: true, loginNeeded }
 //
 // All pages of a browser share one connection: it allows six to a host, and a wall of frames with /watch pages of cameras
 // that are away would use them up.
+
+import { needsLogin } from '/assets/user.js';
 
 const AGAIN_MS = 2000;
 
@@ -67,10 +69,12 @@ export class CameraEvents {
       this.#cameras = this.#cameras.map((known) => (known.name === camera.name ? camera : known));
       this.#tell(now);
     });
-    source.addEventListener('error', () => {
+    source.addEventListener('error', async () => {
       this.#listen({ failed: true });
       // An answer with an error ends an EventSource for good.
-      if (source.readyState === EventSource.CLOSED) this.#timer = setTimeout(() => this.#open(), AGAIN_MS);
+      if (source.readyState !== EventSource.CLOSED) return;
+      this.#timer = setTimeout(() => this.#open(), AGAIN_MS);
+      if (await needsLogin() && this.#source === source) this.#listen({ failed: true, loginNeeded: true });
     });
   }
 

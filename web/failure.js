@@ -3,7 +3,7 @@
 
 const BY_STATUS = new Map([
   [400, 'offer-refused'],
-  [401, 'not-allowed'],
+  [401, 'login-needed'],
   [403, 'not-allowed'],
   [404, 'camera-not-found'],
   [409, 'camera-not-live'],
@@ -15,7 +15,7 @@ const BY_STATUS = new Map([
 
 // Only a person can change these: asking every second would be noise in the gateway's log.
 const PATIENT_SECONDS = 15;
-const PATIENT = new Set(['camera-not-found', 'no-common-codec', 'not-allowed', 'offer-refused', 'bad-answer', 'browser-error']);
+const PATIENT = new Set(['camera-not-found', 'login-needed', 'no-common-codec', 'not-allowed', 'offer-refused', 'bad-answer', 'browser-error']);
 
 export class Failure extends Error {
   constructor(code, facts = {}) {

@@ -4,6 +4,7 @@ import { CameraFeed } from '/assets/cameras.js';
 import { element } from '/assets/element.js';
 import { disclose } from '/assets/menu.js';
 import { Player } from '/assets/player.js';
+import { showUser, toLogin } from '/assets/user.js';
 
 // A glance at another tab, or a scroll past a tile, costs no reconnect.
 const OUT_OF_SIGHT_MS = 15_000;
@@ -25,6 +26,7 @@ const inView = new IntersectionObserver((entries) => {
 }, { rootMargin: '200px' });
 
 feed.addEventListener('change', () => {
+  if (feed.failure?.code === 'login-needed') return toLogin();
   if (feed.cameras && !feed.failure) arrange(feed.cameras.map(({ name }) => name));
   for (const { player } of players.values()) player.onCameras();
   summarise();
@@ -70,6 +72,7 @@ function add(name, previous) {
   bindMenu(player);
   player.element.addEventListener('keydown', (event) => onKey(event, player));
   player.addEventListener('statechange', summarise);
+  player.addEventListener('loginneeded', toLogin);
   inView.observe(player.element);
   return entry;
 }
@@ -132,5 +135,7 @@ function summarise() {
   if (notice.textContent !== trouble) notice.textContent = trouble;
   notice.hidden = trouble === '';
 }
+
+showUser(document.getElementById('user'));
 
 window.camgate = { players };

@@ -1,6 +1,6 @@
 // One camera on the page: a <video> around a WhepClient, its words, its sound, its statistics.
 //
-// Event: `statechange` when `state` (see words.js) has changed.
+// Events: `statechange` when `state` (see words.js) has changed, `loginneeded` when the login of this page is over.
 
 import { watchCatchUp } from '/assets/catchup.js';
 import { element } from '/assets/element.js';
@@ -236,6 +236,7 @@ export class Player extends EventTarget {
       this.#keepStill();
     }
     this.#render();
+    if (this.#client.cause?.code === 'login-needed') this.dispatchEvent(new Event('loginneeded'));
   }
 
   // A frozen or replaced <video> may turn black; a copy of its last picture does not.

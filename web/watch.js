@@ -6,6 +6,7 @@
 
 import { CameraFeed } from '/assets/cameras.js';
 import { Player } from '/assets/player.js';
+import { toLogin } from '/assets/user.js';
 
 const name = decodeURIComponent(location.pathname.replace(/\/+$/, '').split('/').pop());
 const query = new URLSearchParams(location.search);
@@ -31,6 +32,7 @@ player.addEventListener('statechange', () => {
   if (player.state === 'playing') lastWord = setTimeout(() => feed.stop(), LAST_WORD_MS);
   else feed.start();
 });
+player.addEventListener('loginneeded', toLogin);
 feed.addEventListener('change', () => player.onCameras());
 
 document.addEventListener('keydown', (event) => {

@@ -109,6 +109,8 @@ function failed(name, cause, camera) {
       return `The picture from ${name} stopped although the camera is live.`;
     case 'no-frames':
       return undecodable(name, camera);
+    case 'login-needed':
+      return 'You are not logged in any more.';
     case 'not-allowed':
       return cause.detail ?? `You are not allowed to watch ${name}.`;
     case 'no-webrtc':
@@ -120,6 +122,23 @@ function failed(name, cause, camera) {
       return `This browser could not start a session: ${clause(cause.detail)}.`;
     default:
       return cause.detail ?? `The gateway answered with an error (HTTP ${cause.status}).`;
+  }
+}
+
+// Why a login came to nothing.
+export function loginTrouble({ code, detail, retryAfterSeconds }) {
+  switch (code) {
+    case 'login-needed':
+      return detail ?? 'The name or the password is wrong.';
+    case 'too-many-requests':
+      return `There were too many wrong names or passwords. Try again in ${duration(retryAfterSeconds * 1000)}.`;
+    case 'gateway-full':
+      return 'Too many people are logging in. Try again in a moment.';
+    case 'gateway-unreachable':
+    case 'gateway-silent':
+      return `The gateway at ${location.host} does not answer.`;
+    default:
+      return detail ?? 'The login did not work.';
   }
 }
 

@@ -80,7 +80,8 @@ fn fits(kind: &Kind, path: &KeyPath, value: &mut Value, report: &mut Report<'_>)
         (Kind::Seconds { min, max }, ValueKind::Float(number)) => (*min..=*max).contains(number),
         // No value within the bounds of any key is too large for a float to hold it exactly.
         (Kind::Seconds { min, max }, ValueKind::I64(number)) => (*min..=*max).contains(&(*number as f64)),
-        (Kind::TextList(_), ValueKind::Array(list)) => {
+        (Kind::Flag, ValueKind::Boolean(_)) | (Kind::TextOrList(_), ValueKind::String(_)) => true,
+        (Kind::TextList(_) | Kind::TextOrList(_), ValueKind::Array(list)) => {
             return all(list, path, |path, value| match &value.kind {
                 ValueKind::String(_) => true,
                 other => {

@@ -21,6 +21,9 @@ pub(super) const START_DEADLINE: Duration = Duration::from_secs(10);
 pub(super) const RATE_LIMIT: RateLimit =
     RateLimit { per_second: NonZeroU32::new(20).expect("not zero"), burst: NonZeroU32::new(200).expect("not zero") };
 
+/// A phone is asked for the password once a month; whoever loses it can be locked out by another password and a restart.
+pub(super) const LOGIN_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
+
 /// All interfaces. 8189 is what other WebRTC gateways use, so that firewall recipes fit.
 pub(super) const WEBRTC_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8189);
 

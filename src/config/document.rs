@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Place, Problem};
 use super::key_path::KeyPath;
+use super::keys;
 
 /// A file that is TOML. Without `Debug`, as its text may hold passwords; so are all types here that hold raw values.
 pub(super) struct Document {
@@ -19,7 +20,8 @@ pub(super) struct Document {
     /// The line of each key and list entry, counted from 1.
     lines: HashMap<KeyPath, usize>,
     sections: Vec<String>,
-    camera_names: Vec<Option<String>>,
+    /// The names in each list of tables.
+    names: HashMap<&'static str, Vec<Option<String>>>,
 }
 
 impl Document {
@@ -49,8 +51,8 @@ impl Document {
         let mut lines = HashMap::new();
         index_table(&text, &KeyPath::default(), &table, &mut lines);
         let sections = table.keys().map(|key| key.get_ref().clone().into_owned()).collect();
-        let camera_names = camera_names(&table);
-        Ok(Self { path: path.to_owned(), text, lines, sections, camera_names })
+        let names = keys::LISTS.iter().map(|list| (list.name, names(&table, list.name))).collect();
+        Ok(Self { path: path.to_owned(), text, lines, sections, names })
     }
 
     /// The folder that relative paths in the file start from.
@@ -76,9 +78,9 @@ impl Document {
         &self.sections
     }
 
-    /// The name of each `[[camera]]`, where there is one that is text, checked or not.
-    pub(super) fn camera_names(&self) -> &[Option<String>] {
-        &self.camera_names
+    /// The name of each `[[camera]]` or `[[user]]`, where there is one that is text, checked or not.
+    pub(super) fn names(&self, list: &str) -> &[Option<String>] {
+        self.names.get(list).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -104,15 +106,15 @@ fn index_value(text: &str, path: &KeyPath, value: &DeValue<'_>, lines: &mut Hash
     }
 }
 
-fn camera_names(table: &DeTable<'_>) -> Vec<Option<String>> {
-    let Some(DeValue::Array(cameras)) = table.get("camera").map(|cameras| cameras.get_ref()) else {
+fn names(table: &DeTable<'_>, list: &str) -> Vec<Option<String>> {
+    let Some(DeValue::Array(entries)) = table.get(list).map(|entries| entries.get_ref()) else {
         return Vec::new();
     };
-    let name = |camera: &DeValue<'_>| match camera.get("name")?.get_ref() {
+    let name = |entry: &DeValue<'_>| match entry.get("name")?.get_ref() {
         DeValue::String(name) => Some(name.clone().into_owned()),
         _ => None,
     };
-    cameras.iter().map(|camera| name(camera.get_ref())).collect()
+    entries.iter().map(|entry| name(entry.get_ref())).collect()
 }
 
 /// Line and column of a byte offset, both counted from 1, the column in characters.

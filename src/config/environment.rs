@@ -57,7 +57,7 @@ struct Target {
 
 fn find(name: &str, report: &Report<'_>) -> Result<Target, Problem> {
     if let Some(rest) = name.strip_prefix("CAMERA__") {
-        return find_camera(rest, report.document().camera_names());
+        return find_camera(rest, report.document().names(CAMERA.name));
     }
     let all = || SECTIONS.iter().flat_map(|section| section.keys.iter().map(move |key| (section, key)));
     let variable = |section: &str, key: &Key| format!("{section}__{}", key.name).to_uppercase();
@@ -130,8 +130,9 @@ fn read(kind: &Kind, text: OsString) -> Result<Value, Problem> {
     match kind {
         Kind::Text(_) | Kind::Secret(_) | Kind::Choice(_) | Kind::Parameters => Ok(text.into()),
         Kind::Integer { .. } => text.trim().parse::<i64>().map(Value::from).map_err(|_| wrong(&text)),
+        Kind::Flag => text.trim().parse::<bool>().map(Value::from).map_err(|_| wrong(&text)),
         Kind::Seconds { .. } => text.trim().parse::<f64>().map(Value::from).map_err(|_| wrong(&text)),
-        Kind::TextList(_) | Kind::IceServers => {
+        Kind::TextList(_) | Kind::TextOrList(_) | Kind::IceServers => {
             let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
             Ok(Value::from(entries.map(Value::from).collect::<Vec<_>>()))
         }

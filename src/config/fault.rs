@@ -132,8 +132,10 @@ pub(super) enum Problem {
     Value { found: String, allowed: String },
     #[error(transparent)]
     Url(BadUrl),
-    #[error("found {name:?} again, first at {first}, allowed: a name that no other camera has")]
-    DuplicateName { name: String, first: String },
+    #[error("found {name:?} again, first at {first}, allowed: a name that no other {whose} has")]
+    DuplicateName { name: String, first: String, whose: &'static str },
+    #[error("found neither password_hash nor token_hash, allowed: one of the two or both")]
+    NoPassword,
     #[error("found neither url nor pipeline, allowed: exactly one of the two")]
     NoInput,
     #[error("found both url and pipeline, allowed: exactly one of the two")]

@@ -36,10 +36,10 @@ impl KeyPath {
         (1..=self.0.len()).rev().map(|len| Self(self.0[..len].to_vec()))
     }
 
-    /// The position in the list of cameras, and the rest of the path, if this is within a camera.
-    pub(super) fn within_camera(&self) -> Option<(usize, Self)> {
+    /// The list of tables, the position in it, and the rest of the path, if this is within a `[[camera]]` or the like.
+    pub(super) fn within_list(&self) -> Option<(&str, usize, Self)> {
         match self.0.as_slice() {
-            [Step::Key(list), Step::Index(index), rest @ ..] if list == "camera" => Some((*index, Self(rest.to_vec()))),
+            [Step::Key(list), Step::Index(index), rest @ ..] => Some((list, *index, Self(rest.to_vec()))),
             _ => None,
         }
     }

@@ -34,10 +34,14 @@ pub(super) enum Kind {
     Choice(&'static [&'static str]),
     /// A whole number within these bounds.
     Integer { min: i64, max: i64 },
+    /// Yes or no.
+    Flag,
     /// Seconds within these bounds, with or without a fraction.
     Seconds { min: f64, max: f64 },
     /// A list of strings; in words, what each must say.
     TextList(&'static str),
+    /// A string or a list of them; in words, what each must say.
+    TextOrList(&'static str),
     /// A list of STUN and TURN servers: strings, or tables with the keys of [`ICE_SERVER`].
     IceServers,
     /// A table whose keys the user chooses, with one plain value each.
@@ -60,8 +64,10 @@ impl fmt::Display for Kind {
                 f.write_str(&quoted.join(" or "))
             }
             Self::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
+            Self::Flag => f.write_str("true or false"),
             Self::Seconds { min, max } => write!(f, "seconds from {min} to {max}"),
             Self::TextList(words) => write!(f, "a list of {words}, such as [\"...\", \"...\"]"),
+            Self::TextOrList(words) => write!(f, "{words}, or a list of them"),
             Self::IceServers => f.write_str(
                 "a list of \"stun:host:port\" or \
                  { urls = [\"turn:host:port\"], username = \"...\", credential = \"...\" }",
@@ -83,6 +89,11 @@ pub(super) const INTERFACE_WORDS: &str =
     "names of interfaces such as eth0 or docker*, or networks such as 192.168.1.0/24";
 pub(super) const ICE_URL_WORDS: &str = "stun:host[:port], stuns:..., turn:host[:port][?transport=udp|tcp] or turns:...";
 pub(super) const NAME_WORDS: &str = "1 to 64 of a-z, 0-9, _ and -";
+pub(super) const USER_NAME_WORDS: &str = "1 to 64 letters, digits, dots, _, - and @";
+pub(super) const PASSWORD_HASH_WORDS: &str = "what `camgate password` prints";
+pub(super) const TOKEN_HASH_WORDS: &str = "what `camgate token` prints behind token_hash";
+pub(super) const USER_CAMERAS_WORDS: &str = "the name of a camera, or \"*\" for all";
+pub(super) const ACTION_WORDS: &str = "watch, api or metrics";
 pub(super) const PIPELINE_WORDS: &str = "the name of a pipeline file without .launch (letters, digits, _ and -)";
 
 /// `[http]`
@@ -93,6 +104,8 @@ pub(super) static HTTP: Section = Section {
         key("start_deadline_seconds", Kind::Seconds { min: 0.1, max: 120.0 }),
         key("rate_limit_per_second", Kind::Integer { min: 1, max: 100_000 }),
         key("rate_limit_burst", Kind::Integer { min: 1, max: 100_000 }),
+        key("allow_anonymous", Kind::Flag),
+        key("login_lifetime_seconds", Kind::Seconds { min: 60.0, max: 31_536_000.0 }),
     ],
 };
 
@@ -152,7 +165,22 @@ pub(super) static CAMERA: Section = Section {
     ],
 };
 
-/// The sections with one table each, in the order of the shipped file; [`CAMERA`] is a list beside them.
+/// `[[user]]`
+pub(super) static USER: Section = Section {
+    name: "user",
+    keys: &[
+        key("name", Kind::Text(USER_NAME_WORDS)),
+        key("password_hash", Kind::Secret(PASSWORD_HASH_WORDS)),
+        key("token_hash", Kind::Secret(TOKEN_HASH_WORDS)),
+        key("cameras", Kind::TextOrList(USER_CAMERAS_WORDS)),
+        key("actions", Kind::TextList(ACTION_WORDS)),
+    ],
+};
+
+/// The lists of tables beside the [`SECTIONS`].
+pub(super) static LISTS: [&Section; 2] = [&CAMERA, &USER];
+
+/// The sections with one table each, in the order of the shipped file; [`LISTS`] are beside them.
 pub(super) static SECTIONS: [&Section; 4] = [&HTTP, &WEBRTC, &PIPELINES, &SHUTDOWN];
 
 /// The candidate that `typed` was probably meant to be: at most one mistake in three letters.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::check::{self, Checked, quote};
 use super::defaults;
+use super::fault::Problem;
 use super::ice_servers::{self, IceServerEntry};
 use super::key_path::KeyPath;
 use super::keys::{self, ADVERTISE_WORDS, INTERFACE_WORDS, LISTEN_WORDS};
@@ -25,6 +26,8 @@ pub(super) struct HttpSection {
     start_deadline_seconds: Option<f64>,
     rate_limit_per_second: Option<NonZeroU32>,
     rate_limit_burst: Option<NonZeroU32>,
+    allow_anonymous: Option<bool>,
+    login_lifetime_seconds: Option<f64>,
 }
 
 /// `[webrtc]` as serde reads it.
@@ -40,10 +43,15 @@ pub(super) struct WebrtcSection {
     max_sessions: Option<usize>,
 }
 
-/// Reads `[http]`.
-pub(super) fn http(value: Option<Value>, report: &mut Report<'_>) -> http::Config {
+/// Reads `[http]`, for a gateway with these users.
+pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Report<'_>) -> http::Config {
     let path = KeyPath::root(keys::HTTP.name);
     let Checked { values, .. } = check::section::<HttpSection>(&keys::HTTP, &path, value, report);
+    let allow_anonymous = values.allow_anonymous.unwrap_or(false);
+    if allow_anonymous && report.document().sections().iter().any(|section| section == keys::USER.name) {
+        let path = path.key("allow_anonymous");
+        report.add(&path, Problem::Exclusive { first: "allow_anonymous", second: "[[user]]" });
+    }
     http::Config {
         listen: listen(values.listen, &path, defaults::HTTP_LISTEN, report),
         start_deadline: seconds(values.start_deadline_seconds, defaults::START_DEADLINE),
@@ -51,6 +59,9 @@ pub(super) fn http(value: Option<Value>, report: &mut Report<'_>) -> http::Confi
             per_second: values.rate_limit_per_second.unwrap_or(defaults::RATE_LIMIT.per_second),
             burst: values.rate_limit_burst.unwrap_or(defaults::RATE_LIMIT.burst),
         },
+        users,
+        allow_anonymous,
+        login_lifetime: seconds(values.login_lifetime_seconds, defaults::LOGIN_LIFETIME),
     }
 }
 
@@ -87,7 +98,7 @@ fn interfaces(values: &WebrtcSection, path: &KeyPath, report: &mut Report<'_>) -
 }
 
 /// Each entry that is what the list holds; a fault for each other one.
-fn list<T: FromStr<Err: Display>>(
+pub(super) fn list<T: FromStr<Err: Display>>(
     texts: Vec<String>,
     path: &KeyPath,
     allowed: &str,

@@ -64,11 +64,11 @@ impl<'a> Report<'a> {
 
     /// The path in the words of the messages: `http.listen`, `camera[1] "front" url`.
     fn shown(&self, path: &KeyPath) -> String {
-        let Some((index, rest)) = path.within_camera() else { return path.to_string() };
-        let name = match self.document.camera_names().get(index) {
+        let Some((list, index, rest)) = path.within_list() else { return path.to_string() };
+        let name = match self.document.names(list).get(index) {
             Some(Some(name)) => format!(" {name:?}"),
             _ => String::new(),
         };
-        format!("camera[{index}]{name} {rest}").trim_end().to_owned()
+        format!("{list}[{index}]{name} {rest}").trim_end().to_owned()
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::http::{Action, Cameras};
 use crate::peer::{Advertise, Credential, IceMode, TurnLogin};
 use crate::source::config::{Credentials, GopLimits, Input, Secret, Start, Transport, parse_url};
 
@@ -147,6 +148,92 @@ fn every_key_arrives() {
     let with: Vec<_> = with.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(with, [("device", "/dev/video0"), ("flip", "true"), ("fps", "12.5"), ("width", "1280")]);
     assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+/// Of no password that anybody knows.
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI";
+
+#[test]
+fn users_arrive_with_their_rights() {
+    let token = "ab".repeat(32);
+    let config = good(&format!(
+        "[http]\nlogin_lifetime_seconds = 3600\n\
+         [[camera]]\nname = \"front\"\nurl = \"rtsp://a/\"\n\
+         [[user]]\nname = \"anna\"\npassword_hash = \"{HASH}\"\n\
+         [[user]]\nname = \"guest\"\npassword_hash = \"{HASH}\"\ncameras = [\"front\"]\nactions = []\n\
+         [[user]]\nname = \"robot\"\ntoken_hash = \"sha256:{token}\"\ncameras = \"front\"\nactions = [\"api\", \"metrics\"]\n"
+    ));
+    assert_eq!(config.http.login_lifetime, Duration::from_secs(3_600));
+    assert!(!config.http.allow_anonymous);
+    let [anna, guest, robot] = config.http.users.as_slice() else { panic!("{:?}", config.http.users) };
+    let front = Cameras::Only(vec!["front".to_owned()]);
+    assert_eq!(
+        (anna.name.as_str(), &anna.cameras, anna.actions.as_slice()),
+        ("anna", &Cameras::All, &[Action::Watch][..])
+    );
+    assert_eq!((&guest.cameras, guest.actions.as_slice()), (&front, &[][..]));
+    assert_eq!((&robot.cameras, robot.actions.as_slice()), (&front, &[Action::Api, Action::Metrics][..]));
+    assert!(anna.password.is_some() && anna.token.is_none() && robot.password.is_none() && robot.token.is_some());
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("MTIzNDU2") && !shown.contains(&token) && !shown.contains("171"), "{shown}");
+    assert!(good("[http]\nallow_anonymous = true").http.allow_anonymous);
+    let folder = Folder::with("");
+    assert!(folder.load(&[("CAMGATE_HTTP__ALLOW_ANONYMOUS", "true")]).unwrap().http.allow_anonymous);
+}
+
+#[test]
+fn what_is_wrong_with_a_user_is_said_without_showing_secrets() {
+    let user = |keys: &str| faults(&format!("[[camera]]\nname = \"front\"\nurl = \"rtsp://a/\"\n[[user]]\n{keys}"));
+    let good = format!("name = \"anna\"\npassword_hash = \"{HASH}\"\n");
+    for (keys, start) in [
+        ("name = \"anna\"\n".to_owned(), "config.toml:4: user[0] \"anna\": found neither password_hash nor token_hash"),
+        (
+            "name = \"anna\"\npassword_hash = \"hunter22\"".to_owned(),
+            "config.toml:6: user[0] \"anna\" password_hash: found something else (it is no argon2id hash), allowed: what `camgate password` prints",
+        ),
+        (
+            "name = \"anna\"\ntoken_hash = \"hunter22\"".to_owned(),
+            "config.toml:6: user[0] \"anna\" token_hash: found something else (it is no sha256: and 64 hexadecimal digits)",
+        ),
+        (format!("password_hash = \"{HASH}\""), "config.toml:4: user[0] name: found no name, allowed: 1 to 64 letters"),
+        (
+            format!("name = \"an na\"\npassword_hash = \"{HASH}\""),
+            "config.toml:5: user[0] \"an na\" name: found \"an na\" (it is empty",
+        ),
+        (
+            format!("{good}cameras = [\"front\", \"frnt\"]"),
+            "config.toml:7: user[0] \"anna\" cameras[1]: found \"frnt\", which no camera is called, did you mean \"front\"?",
+        ),
+        (
+            format!("{good}cameras = \"back\""),
+            "config.toml:7: user[0] \"anna\" cameras: found \"back\", which no camera is called, allowed: the name of a camera",
+        ),
+        (
+            format!("{good}cameras = 7"),
+            "config.toml:7: user[0] \"anna\" cameras: found 7, allowed: the name of a camera",
+        ),
+        (
+            format!("{good}actions = [\"watch\", \"rule\"]"),
+            "config.toml:7: user[0] \"anna\" actions[1]: found \"rule\" (there is no such action), allowed: watch, api or metrics",
+        ),
+        (format!("{good}password = \"hunter22\""), "config.toml:7: user[0] \"anna\" password: found an unknown key"),
+        (
+            format!("{good}[[user]]\n{good}"),
+            "config.toml:8: user[1] \"anna\" name: found \"anna\" again, first at config.toml:5, allowed: a name that no other user has",
+        ),
+    ] {
+        let messages = user(&keys);
+        assert_starts(&messages, start);
+        assert!(!messages.contains("hunter22"), "{messages}");
+    }
+    assert_starts(
+        &faults(&format!("[http]\nallow_anonymous = true\n[[user]]\n{good}")),
+        "config.toml:2: http.allow_anonymous: found both allow_anonymous and [[user]], allowed: at most one of the two",
+    );
+    assert_starts(
+        &faults("[http]\nallow_anonymous = \"yes\""),
+        "config.toml:2: http.allow_anonymous: found \"yes\", allowed: true or false",
+    );
 }
 
 #[test]
@@ -292,7 +379,8 @@ fn fault_unknown_key() {
     assert_eq!(
         faults("[http]\nlistn = 1"),
         "config.toml:2: http.listn: found an unknown key, did you mean \"listen\"?, \
-         allowed: listen, start_deadline_seconds, rate_limit_per_second, rate_limit_burst"
+         allowed: listen, start_deadline_seconds, rate_limit_per_second, rate_limit_burst, \
+         allow_anonymous, login_lifetime_seconds"
     );
     assert_starts(
         &faults("\n[htpp]\n"),
@@ -696,6 +784,9 @@ fn the_shipped_file_documents_every_key() {
         let is_set = if key.name == "with" { SHIPPED.contains("[camera.with]") } else { is_set("camera", key.name) };
         assert!(is_set, "[[camera]] {}", key.name);
     }
+    for key in keys::USER.keys {
+        assert!(is_set("user", key.name), "[[user]] {}", key.name);
+    }
     for key in keys::ICE_SERVER.keys {
         assert!(SHIPPED.contains(&format!("{} = ", key.name)), "ice_servers {}", key.name);
     }
@@ -715,5 +806,7 @@ fn the_switched_off_settings_of_the_shipped_file_are_good_and_the_defaults() {
     assert_eq!(config.cameras.len(), 3);
     let (first, shipped) = (&config.cameras[0], &good(SHIPPED).cameras[0]);
     assert_eq!((first.start, first.linger, first.gop), (shipped.start, shipped.linger, shipped.gop));
-    assert_eq!(Config { cameras: Vec::new(), ..config }, good(""));
+    assert_eq!(config.http.users.len(), 1);
+    let http = http::Config { users: Vec::new(), ..config.http };
+    assert_eq!(Config { cameras: Vec::new(), http, ..config }, good(""));
 }

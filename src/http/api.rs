@@ -2,10 +2,10 @@
 
 use std::time::{Instant, SystemTime};
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, auth::Caller};
 use crate::{
     hub::{Camera, CameraState},
     media::h264,
@@ -68,15 +68,43 @@ pub(super) struct SessionView {
     loss: Option<f64>,
 }
 
+#[derive(Debug, Serialize)]
+pub(super) struct UserView {
+    name: Option<String>,
+    /// Logged in by the login page, so that logging out means something.
+    by_cookie: bool,
+    actions: Vec<&'static str>,
+}
+
 /// `GET /api/v1/cameras`, in the order of the configuration.
-pub(super) async fn cameras(State(context): State<Context>) -> Json<Vec<CameraView>> {
+pub(super) async fn cameras(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+) -> Json<Vec<CameraView>> {
     let now = Instant::now();
-    Json(context.hub.cameras().iter().map(|camera| CameraView::of(camera, now)).collect())
+    Json(caller.cameras(&context.hub).iter().map(|camera| CameraView::of(camera, now)).collect())
 }
 
 /// `GET /api/v1/sessions`, oldest first.
-pub(super) async fn sessions(State(context): State<Context>) -> Json<Vec<SessionView>> {
-    Json(context.peers.sessions().iter().map(|session| SessionView::of(session)).collect())
+pub(super) async fn sessions(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+) -> Json<Vec<SessionView>> {
+    let mut sessions = context.peers.sessions();
+    sessions.retain(|session| caller.sees(session.camera.as_str()));
+    Json(sessions.iter().map(|session| SessionView::of(session)).collect())
+}
+
+/// `GET /api/v1/user`: who asks; without a name where nobody needs one.
+pub(super) async fn user(Extension(caller): Extension<Caller>) -> Json<UserView> {
+    Json(match caller {
+        Caller::User { user, by_cookie, .. } => UserView {
+            name: Some(user.name.to_string()),
+            by_cookie,
+            actions: user.actions.iter().map(|action| action.name()).collect(),
+        },
+        Caller::Anyone | Caller::Nobody => UserView { name: None, by_cookie: false, actions: Vec::new() },
+    })
 }
 
 impl CameraView {

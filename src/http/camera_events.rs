@@ -34,10 +34,11 @@ use tokio::{
 use super::{
     Context,
     api::CameraView,
+    auth::Caller,
     events::{Streams, event},
     rate::Client,
 };
-use crate::hub::{Hub, Status};
+use crate::hub::{Camera, Hub, Status};
 
 /// Cameras that come, go, or learn their formats are seen this much later; states and viewers are seen at once.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -57,8 +58,9 @@ pub(super) async fn stream(
     Extension(streams): Extension<Streams>,
     Extension(news): Extension<Arc<News>>,
     Extension(client): Extension<Client>,
+    Extension(caller): Extension<Caller>,
 ) -> Response {
-    let listener = Listener { hub: context.hub, changes: news.subscribe(), is_new: true };
+    let listener = Listener { hub: context.hub, caller, changes: news.subscribe(), is_new: true };
     let events = stream::unfold(listener, |mut listener| async {
         let event = listener.next().await?;
         Some((event, listener))
@@ -72,7 +74,7 @@ enum Change {
     /// There are other cameras.
     Cameras,
     /// One camera is otherwise than before.
-    Camera(Event),
+    Camera(String, Event),
 }
 
 /// Tells all listeners.
@@ -118,14 +120,14 @@ impl News {
         let mut told = self.lock();
         let changes = self.changes.subscribe();
         // What this listener is going to see at first, so that only what comes later is news.
-        told.get_or_insert_with(|| essences(&views(&self.hub)));
+        told.get_or_insert_with(|| essences(&views(&self.hub.cameras())));
         self.wanted.notify_one();
         changes
     }
 
     fn look(&self) {
         let mut told = self.lock();
-        let views = views(&self.hub);
+        let views = views(&self.hub.cameras());
         let seen = essences(&views);
         let names = |cameras: &[(Value, Value)]| cameras.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         match told.replace(seen.clone()) {
@@ -135,8 +137,9 @@ impl News {
             Some(told) => {
                 let changed = told.iter().zip(&seen).zip(views).filter(|((old, new), _)| old != new);
                 for (_, view) in changed {
+                    let name = view["name"].as_str().unwrap_or_default().to_owned();
                     let event = event("camera", &json!({ "now": clock(), "camera": view }));
-                    let _ = self.changes.send(Change::Camera(event));
+                    let _ = self.changes.send(Change::Camera(name, event));
                 }
             }
         }
@@ -172,6 +175,7 @@ async fn wait(mut changes: Vec<(watch::Receiver<Status>, watch::Receiver<usize>)
 /// Somebody who is told.
 struct Listener {
     hub: Arc<Hub>,
+    caller: Caller,
     changes: broadcast::Receiver<Change>,
     is_new: bool,
 }
@@ -181,21 +185,23 @@ impl Listener {
         if std::mem::take(&mut self.is_new) {
             return Some(self.everything());
         }
-        match self.changes.recv().await {
-            Ok(Change::Camera(event)) => Some(event),
-            Ok(Change::Cameras) | Err(RecvError::Lagged(_)) => Some(self.everything()),
-            Err(RecvError::Closed) => None,
+        loop {
+            match self.changes.recv().await {
+                Ok(Change::Camera(name, event)) if self.caller.sees(&name) => return Some(event),
+                Ok(Change::Camera(..)) => {}
+                Ok(Change::Cameras) | Err(RecvError::Lagged(_)) => return Some(self.everything()),
+                Err(RecvError::Closed) => return None,
+            }
         }
     }
 
     fn everything(&self) -> Event {
-        event("cameras", &json!({ "now": clock(), "cameras": views(&self.hub) })).retry(RETRY)
+        event("cameras", &json!({ "now": clock(), "cameras": views(&self.caller.cameras(&self.hub)) })).retry(RETRY)
     }
 }
 
-fn views(hub: &Hub) -> Vec<Value> {
+fn views(cameras: &[Arc<Camera>]) -> Vec<Value> {
     let now = Instant::now();
-    let cameras = hub.cameras();
     cameras.iter().map(|camera| serde_json::to_value(CameraView::of(camera, now)).unwrap_or_default()).collect()
 }
 
@@ -226,7 +232,7 @@ fn essence(view: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use crate::{
-        hub::{Camera, CameraState, GopLimits},
+        hub::{CameraState, GopLimits},
         media::CameraName,
     };
 
@@ -261,7 +267,7 @@ mod tests {
         news.look();
         news.look();
         let told = listeners.each_mut().map(|listener| match listener.try_recv() {
-            Ok(Change::Camera(event)) => format!("{event:?}"),
+            Ok(Change::Camera(_, event)) => format!("{event:?}"),
             _ => panic!("a camera has changed"),
         });
         assert!(told[0] == told[1] && told[0].contains("connecting"), "{told:?}");

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::User;
+
 /// The settings of the HTTP server (WHEP, pages, API).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -16,6 +18,12 @@ pub struct Config {
     pub start_deadline: Duration,
     /// How many sessions one address may open, change and end.
     pub rate_limit: RateLimit,
+    /// Who is answered; everybody of a private network while there is nobody here.
+    pub users: Vec<User>,
+    /// Without users: everybody is answered, wherever from.
+    pub allow_anonymous: bool,
+    /// How long the login page's cookie is good.
+    pub login_lifetime: Duration,
 }
 
 /// Requests of one client address.

@@ -1,14 +1,14 @@
 //! For supervisors and load balancers: is the process alive, are the cameras there.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, auth::Caller};
 use crate::hub::CameraState;
 
 #[derive(Debug, Serialize)]
@@ -23,9 +23,9 @@ pub(super) async fn process() -> &'static str {
     "ok"
 }
 
-/// `GET /readyz`: 200 when every camera with `start = "always"` is live, else 503 and which are not.
-pub(super) async fn cameras(State(context): State<Context>) -> Response {
-    let cameras = context.always_on.iter().filter_map(|name| context.hub.get(name.as_str()));
+/// `GET /readyz`: 200 when every camera of the caller's with `start = "always"` is live, else 503 and which are not.
+pub(super) async fn cameras(State(context): State<Context>, Extension(caller): Extension<Caller>) -> Response {
+    let cameras = context.always_on.iter().filter_map(|name| caller.camera(&context.hub, name.as_str()));
     let missing: Vec<_> = cameras
         .map(|camera| (camera.name().to_string(), camera.status()))
         .filter(|(_, status)| status.state != CameraState::Live)

@@ -14,8 +14,16 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Context, rate::Limits};
-use crate::{hub::CameraState, peer::Phase, places::Places};
+use super::{
+    Context,
+    auth::{Caller, Gate},
+    rate::Limits,
+};
+use crate::{
+    hub::{Camera, CameraState},
+    peer::Phase,
+    places::Places,
+};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -33,11 +41,16 @@ pub(super) struct Bounds {
 }
 
 /// Reads everything at the moment it is asked; nothing is kept between scrapes.
-pub(super) async fn scrape(State(context): State<Context>, Extension(bounds): Extension<Bounds>) -> Response {
+pub(super) async fn scrape(
+    State(context): State<Context>,
+    Extension(bounds): Extension<Bounds>,
+    Extension(caller): Extension<Caller>,
+    Extension(gate): Extension<Arc<Gate>>,
+) -> Response {
     let mut registry = Registry::with_prefix("camgate");
-    cameras(&context, &mut registry);
+    cameras(&caller.cameras(&context.hub), &mut registry);
     viewers(&context, &mut registry);
-    requests(&bounds, &mut registry);
+    requests(&bounds, gate.failures(), &mut registry);
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
@@ -45,11 +58,10 @@ pub(super) async fn scrape(State(context): State<Context>, Extension(bounds): Ex
     }
 }
 
-fn cameras(context: &Context, registry: &mut Registry) {
-    let cameras = context.hub.cameras();
+fn cameras(cameras: &[Arc<Camera>], registry: &mut Registry) {
     let mut counter = |name: &str, help: &str, read: fn(&crate::stats::CameraCounters) -> u64| {
         let family = Family::<OfCamera, Counter>::default();
-        for camera in &cameras {
+        for camera in cameras {
             family.get_or_create(&OfCamera { camera: camera.name().to_string() }).inc_by(read(&camera.counters));
         }
         registry.register(name, help, family);
@@ -64,7 +76,7 @@ fn cameras(context: &Context, registry: &mut Registry) {
     let live = Family::<OfCamera, Gauge>::default();
     let viewers = Family::<OfCamera, Gauge>::default();
     let b_frames = Family::<OfCamera, Gauge>::default();
-    for camera in &cameras {
+    for camera in cameras {
         let label = OfCamera { camera: camera.name().to_string() };
         live.get_or_create(&label).set(i64::from(camera.status().state == CameraState::Live));
         b_frames.get_or_create(&label).set(i64::from(camera.formats().b_frames));
@@ -75,7 +87,7 @@ fn cameras(context: &Context, registry: &mut Registry) {
     registry.register("camera_b_frames", "Whether it sends B-frames, which browsers cannot show", b_frames);
 }
 
-fn requests(bounds: &Bounds, registry: &mut Registry) {
+fn requests(bounds: &Bounds, failed_logins: u64, registry: &mut Registry) {
     let Bounds { limits, streams, sockets } = bounds;
     let mut gauge = |name: &str, help: &str, value: usize| {
         let gauge = Gauge::<i64>::default();
@@ -90,6 +102,7 @@ fn requests(bounds: &Bounds, registry: &mut Registry) {
         registry.register(name, help, counter);
     };
     counter("refused_requests", "Requests beyond [http] rate_limit_per_second", limits.refused());
+    counter("failed_logins", "Wrong names, passwords and tokens", failed_logins);
     counter("refused_event_streams", "Event streams that there was no place for", streams.refused());
     counter("refused_signalling_sockets", "WebSockets of /api/ws that there was no place for", sockets.refused());
 }

@@ -62,6 +62,10 @@ impl Problem {
         self
     }
 
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
     /// The sentence for people.
     pub(super) fn detail(&self) -> &str {
         &self.detail
@@ -159,6 +163,49 @@ impl Problem {
         let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limit", "Too many requests", detail);
         problem.retry_after = Some(wait);
         problem
+    }
+
+    /// Of a public address, while there are no users.
+    pub(super) fn stranger() -> Self {
+        let detail = "This gateway has no users, so that it answers private networks only. To let others in, define a \
+                      [[user]] in its configuration, or set [http] allow_anonymous = true.";
+        Self::new(StatusCode::FORBIDDEN, "stranger", "Not for strangers", detail)
+    }
+
+    pub(super) fn login_needed() -> Self {
+        let detail = "This gateway answers its users only: log in at /login, or send a name and password (Basic) or a \
+                      token (Bearer) that it knows.";
+        Self::new(StatusCode::UNAUTHORIZED, "login-needed", "Login needed", detail)
+    }
+
+    pub(super) fn wrong_password() -> Self {
+        let detail = "The name or the password is wrong.";
+        Self::new(StatusCode::UNAUTHORIZED, "wrong-password", "Wrong password", detail)
+    }
+
+    pub(super) fn too_many_failures(wait: Duration) -> Self {
+        let detail = "Too many wrong names, passwords or tokens have come.";
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "failures", "Too many failed logins", detail);
+        problem.retry_after = Some(wait);
+        problem
+    }
+
+    pub(super) fn too_many_logins() -> Self {
+        let detail = "Too many logins are being checked already.";
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "full", "Too many logins", detail);
+        problem.retry_after = Some(SOON);
+        problem
+    }
+
+    pub(super) fn not_your_action(needed: &str) -> Self {
+        let detail = format!("This takes a user with actions = [...] that has {needed}.");
+        Self::new(StatusCode::FORBIDDEN, "not-allowed", "Not allowed", detail)
+    }
+
+    pub(super) fn foreign_page() -> Self {
+        let detail =
+            "A page of another site sent this, or a browser that does not tell; only this gateway's own pages may.";
+        Self::new(StatusCode::FORBIDDEN, "foreign-page", "Not from here", detail)
     }
 
     pub(super) fn too_large() -> Self {

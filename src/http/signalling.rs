@@ -26,6 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::message::{Form, Request};
 use super::{
     Context, MAX_BODY,
+    auth::Caller,
     join::join,
     problem::Problem,
     rate::{Client, Limits},
@@ -90,6 +91,7 @@ pub(super) async fn upgrade(
     State(context): State<Context>,
     Extension(door): Extension<Door>,
     Extension(client): Extension<Client>,
+    Extension(caller): Extension<Caller>,
     Query(Source { src }): Query<Source>,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
@@ -103,6 +105,7 @@ pub(super) async fn upgrade(
     let conversation = move |socket| Conversation {
         context,
         client,
+        caller,
         limits: door.limits,
         stop: door.stop,
         camera: src.unwrap_or_default(),
@@ -123,6 +126,7 @@ type Joined = (u64, Form, Result<Answer, Problem>);
 struct Conversation {
     context: Context,
     client: Client,
+    caller: Caller,
     limits: Arc<Limits>,
     stop: CancellationToken,
     camera: String,
@@ -184,8 +188,9 @@ impl Conversation {
                 if let Err(wait) = self.limits.check(self.client.0) {
                     return self.on_joined((self.offers, form, Err(Problem::too_many_requests(wait)))).await;
                 }
-                let (number, context, camera) = (self.offers, self.context.clone(), self.camera.clone());
-                self.joining.spawn(async move { (number, form, join(&context, &camera, &sdp).await) });
+                let (number, context, caller) = (self.offers, self.context.clone(), self.caller.clone());
+                let camera = self.camera.clone();
+                self.joining.spawn(async move { (number, form, join(&context, &caller, &camera, &sdp).await) });
                 Ok(())
             }
             Request::Candidate(candidate) => {

@@ -2,7 +2,6 @@
 //!
 //! docs/whep-conformance.md lists what the draft demands and the test that shows it.
 
-mod body;
 mod endpoint;
 mod events;
 mod links;

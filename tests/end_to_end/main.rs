@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod addresses;
+mod auth;
+mod auth_networks;
+mod auth_page;
 mod b_frames;
 mod bad_networks;
 mod cameras;

@@ -25,6 +25,7 @@ fn gateway_in(network: &Network, http: &str) -> Builder {
     Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
         .on(network, "gateway")
         .http_listen(&format!("{http}:8080"))
+        .http("allow_anonymous = true")
         .webrtc_listen("0.0.0.0:8189")
         .config(CAMERA)
         .config(format!("[pipelines]\npath = [{:?}]", concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines")))

@@ -35,7 +35,15 @@ impl Bench {
         let start_deadline = Duration::from_secs(1);
         let often = NonZeroU32::new(1_000).expect("not zero");
         let rate_limit = http::RateLimit { per_second: often, burst: often };
-        let server = Server::bind(&http::Config { listen: any, start_deadline, rate_limit }).expect("a port");
+        let config = http::Config {
+            listen: any,
+            start_deadline,
+            rate_limit,
+            users: Vec::new(),
+            allow_anonymous: false,
+            login_lifetime: LIMIT,
+        };
+        let server = Server::bind(&config).expect("a port");
         let config = peer::Config {
             listen: any,
             advertise: Vec::new(),

@@ -12,8 +12,17 @@ pub struct Events {
 
 impl Events {
     pub async fn open(url: &str) -> Self {
+        Self::request(url, |request| request).await
+    }
+
+    /// With a name and a password.
+    pub async fn open_as(url: &str, name: &str, password: &str) -> Self {
+        Self::request(url, |request| request.basic_auth(name, Some(password))).await
+    }
+
+    async fn request(url: &str, login: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
-        let response = http.get(url).header("accept", "text/event-stream").send().await;
+        let response = login(http.get(url).header("accept", "text/event-stream")).send().await;
         let response = response.unwrap_or_else(|error| panic!("GET {url}: {error}"));
         assert_eq!(response.status(), 200, "GET {url}");
         Self { response, text: String::new() }

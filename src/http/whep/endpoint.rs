@@ -3,13 +3,14 @@
 use std::time::SystemTime;
 
 use axum::{
+    Extension,
     extract::{Path, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{AppendHeaders, IntoResponse, Response},
 };
 
-use super::{FRAGMENT, SDP, body, events, links, preconditions::entity_tag};
-use crate::http::{Context, cors, join::join, problem::Problem};
+use super::{FRAGMENT, SDP, events, links, preconditions::entity_tag};
+use crate::http::{Context, auth::Caller, body, cors, join::join, problem::Problem};
 
 /// RFC 5789 section 3.1.
 pub(super) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
@@ -19,14 +20,15 @@ pub(super) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post"
 /// `POST /whep/{camera}`: 201 with the answer, or a problem document.
 pub(super) async fn post(
     State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    if context.hub.get(&name).is_none() {
+    if caller.camera(&context.hub, &name).is_none() {
         return Err(Problem::unknown_camera(&name));
     }
     let offer = body::read(request, SDP).await?;
-    let answer = join(&context, &name, &offer).await?;
+    let answer = join(&context, &caller, &name, &offer).await?;
     let location = format!("/whep/{name}/{}", answer.id);
     let extension = AppendHeaders(events::link(&location).map(|link| (header::LINK, link)));
     let headers =
@@ -37,14 +39,19 @@ pub(super) async fn post(
 }
 
 /// `GET` and `HEAD /whep/{camera}`: nothing, of the type that tells players what this address is (WHEP section 4.2).
-pub(super) async fn get(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, Problem> {
-    context.hub.get(&name).ok_or_else(|| Problem::unknown_camera(&name))?;
+pub(super) async fn get(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    caller.camera(&context.hub, &name).ok_or_else(|| Problem::unknown_camera(&name))?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(SDP))], "").into_response())
 }
 
-/// `OPTIONS`: what a preflight and a client that looks for ICE servers want to know. Asked for no credentials: a preflight
-/// carries none.
-pub(super) async fn options(State(context): State<Context>) -> impl IntoResponse {
-    let links = AppendHeaders(links::ice_servers(&context.peers.ice_servers(SystemTime::now())));
+/// `OPTIONS`: what a preflight and a client that looks for ICE servers want to know. A preflight has no credentials, so that
+/// it is not told those of TURN servers where there are users.
+pub(super) async fn options(State(context): State<Context>, Extension(caller): Extension<Caller>) -> impl IntoResponse {
+    let servers = if caller.is_known() { context.peers.ice_servers(SystemTime::now()) } else { Vec::new() };
+    let links = AppendHeaders(links::ice_servers(&servers));
     (StatusCode::OK, cors::PREFLIGHT, [(ACCEPT_POST, SDP)], links)
 }

@@ -22,12 +22,11 @@ use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    body,
     endpoint::ACCEPT_POST,
     session::{absent, known},
 };
 use crate::{
-    http::{Context, cors, events, problem::Problem, rate::Client},
+    http::{Context, auth::Caller, body, cors, events, problem::Problem, rate::Client},
     hub::{CameraState, Status},
     peer::{Ending, SessionId, SessionStatus},
     places::NoPlace,
@@ -107,11 +106,12 @@ impl Registry {
 /// `POST /whep/{camera}/{session}/events`: 201 with the stream's `Location`.
 pub(super) async fn post(
     State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
     Extension(registry): Extension<Registry>,
     Path((name, session)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let status = known(&context, &name, &session).ok_or_else(|| absent(&context, &name, &session))?;
+    let status = known(&context, &caller, &name, &session).ok_or_else(|| absent(&context, &caller, &name, &session))?;
     let typed = request.headers().contains_key(header::CONTENT_TYPE);
     let text = if typed { body::read(request, JSON).await? } else { body::collect(request).await? };
     let wanted = wanted(&text).map_err(|reason| Problem::bad_events(&reason))?;
@@ -147,18 +147,20 @@ fn wanted(text: &str) -> Result<Vec<Kind>, String> {
 /// `GET /whep/{camera}/{session}/events`: all of them.
 pub(super) async fn listen_to_all(
     State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
     Extension(streams): Extension<events::Streams>,
     Extension(client): Extension<Client>,
     Path((name, session)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let listener = Listener::new(&context, &name, &session, Kind::ALL.to_vec(), Arc::default());
-    let listener = listener.ok_or_else(|| absent(&context, &name, &session))?;
+    let listener = Listener::new(&context, &caller, &name, &session, Kind::ALL.to_vec(), Arc::default());
+    let listener = listener.ok_or_else(|| absent(&context, &caller, &name, &session))?;
     Ok(streams.open(client, listener.into_stream()))
 }
 
 /// `GET /whep/{camera}/{session}/events/{stream}`.
 pub(super) async fn listen(
     State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
     Extension(registry): Extension<Registry>,
     Extension(streams): Extension<events::Streams>,
     Extension(client): Extension<Client>,
@@ -171,18 +173,22 @@ pub(super) async fn listen(
         let entry = entry.ok_or_else(Problem::unknown_stream)?;
         (entry.wanted.clone(), entry.told.clone(), entry.ended.clone())
     };
-    let listener = Listener::new(&context, &name, &session, wanted, told).ok_or_else(Problem::unknown_stream)?;
+    let listener =
+        Listener::new(&context, &caller, &name, &session, wanted, told).ok_or_else(Problem::unknown_stream)?;
     Ok(streams.open(client, listener.into_stream().take_until(ended.cancelled_owned())))
 }
 
 /// `DELETE /whep/{camera}/{session}/events/{stream}`: 200; what has not been delivered is dropped.
 pub(super) async fn delete(
+    Extension(caller): Extension<Caller>,
     Extension(registry): Extension<Registry>,
     Path((_, session, stream)): Path<(String, String, String)>,
 ) -> Result<StatusCode, Problem> {
     let mut entries = registry.lock();
     let id = u128::from_str_radix(&stream, 16).ok();
-    let id = id.filter(|id| entries.get(id).is_some_and(|entry| entry.session.to_string() == session));
+    let id = id.filter(|id| {
+        entries.get(id).is_some_and(|entry| entry.session.to_string() == session && caller.owns(entry.session))
+    });
     let entry = id.and_then(|id| entries.remove(&id)).ok_or_else(Problem::unknown_stream)?;
     entry.ended.cancel();
     Ok(StatusCode::OK)
@@ -208,12 +214,13 @@ impl Listener {
     /// `None` when there is no such session.
     fn new(
         context: &Context,
+        caller: &Caller,
         camera: &str,
         session: &str,
         wanted: Vec<Kind>,
         told: Arc<Mutex<Option<bool>>>,
     ) -> Option<Self> {
-        let status: Arc<SessionStatus> = known(context, camera, session)?;
+        let status: Arc<SessionStatus> = known(context, caller, camera, session)?;
         let camera = context.hub.get(camera)?;
         let (ended, viewers, camera) = (status.ended(), camera.viewers(), camera.status_changes());
         Some(Self { wanted, told, told_count: None, camera, viewers, ended, is_over: false })

@@ -8,6 +8,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -56,6 +58,7 @@ pub struct Builder {
     sha1_only: bool,
     bind: String,
     tcp: bool,
+    basic_auth: Option<(String, String)>,
 }
 
 impl Builder {
@@ -100,6 +103,12 @@ impl Builder {
         self
     }
 
+    /// Sends a name and a password with each request.
+    pub fn basic_auth(mut self, name: &str, password: &str) -> Self {
+        self.basic_auth = Some((name.into(), password.into()));
+        self
+    }
+
     pub async fn join(self) -> Viewer {
         let url = self.url.clone();
         self.try_join().await.unwrap_or_else(|refusal| panic!("POST {url}: {refusal:?}"))
@@ -119,7 +128,12 @@ impl Builder {
             .expect("the sender lives as long");
         let offer = pc.local_description().await.expect("just set").sdp;
 
-        let http = reqwest::Client::builder().no_proxy().timeout(POST_LIMIT).build().expect("an HTTP client");
+        let login = self.basic_auth.iter().map(|(name, password)| {
+            let value = format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
+            (AUTHORIZATION, HeaderValue::try_from(value).expect("base64"))
+        });
+        let http = reqwest::Client::builder().no_proxy().timeout(POST_LIMIT).default_headers(login.collect());
+        let http = http.build().expect("an HTTP client");
         let posted_at = Instant::now();
         let response = http
             .post(&self.url)
@@ -366,6 +380,7 @@ impl Viewer {
             sha1_only: false,
             bind: "127.0.0.1:0".into(),
             tcp: false,
+            basic_auth: None,
         }
     }
 

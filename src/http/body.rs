@@ -10,7 +10,7 @@ use axum::{
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use crate::http::{MAX_BODY, problem::Problem};
+use super::{MAX_BODY, problem::Problem};
 
 /// How much of a body that is too large is read all the same, in bytes: a client that is still sending when the
 /// connection is closed never sees why.
@@ -22,7 +22,7 @@ const READ_DEADLINE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// What is wrong with it, as a problem document.
-pub(super) async fn read(request: Request, expected: &'static str) -> Result<String, Problem> {
+pub(in crate::http) async fn read(request: Request, expected: &'static str) -> Result<String, Problem> {
     let found = content_type(request.headers());
     if !found.as_deref().is_some_and(|found| found.eq_ignore_ascii_case(expected)) {
         return Err(Problem::wrong_content_type(expected, found.as_deref()));
@@ -34,7 +34,7 @@ pub(super) async fn read(request: Request, expected: &'static str) -> Result<Str
 ///
 /// # Errors
 /// What is wrong with it, as a problem document.
-pub(super) async fn collect(request: Request) -> Result<String, Problem> {
+pub(in crate::http) async fn collect(request: Request) -> Result<String, Problem> {
     timeout(READ_DEADLINE, whole(request.into_body())).await.map_err(|_| Problem::too_slow())?
 }
 

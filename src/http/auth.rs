@@ -1,0 +1,38 @@
+//! Who may have what: from a request to a [`Caller`], or to the answer that refuses it.
+//!
+//! Without users everybody of this machine and of private networks may have everything, and nobody else anything. With
+//! users a request names one of them: by name and password (Basic), by token (Bearer), or by the cookie of the login page.
+//! What it needs for which address is in `rights`; which cameras are its user's, the handlers ask the [`Caller`].
+
+mod caller;
+mod cookies;
+mod credentials;
+mod gate;
+mod login;
+mod origin;
+mod owners;
+mod passwords;
+mod private;
+mod rights;
+mod throttle;
+mod user;
+
+use std::sync::Arc;
+
+use axum::{Extension, Router, middleware};
+
+pub(super) use self::{
+    caller::Caller,
+    gate::Gate,
+    login::{log_in, log_out, page},
+};
+pub use self::{
+    passwords::hash_password,
+    user::{Action, BadUser, Cameras, PasswordHash, TokenHash, User, UserName, make_token},
+};
+
+/// Lets requests to `router` past `gate` only, what it does not know included.
+pub(super) fn around(router: Router, gate: Gate) -> Router {
+    let gate = Arc::new(gate);
+    router.layer(middleware::from_fn_with_state(gate.clone(), gate::guard)).layer(Extension(gate))
+}

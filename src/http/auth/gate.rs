@@ -1,0 +1,247 @@
+//! What every request has to get past.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use tracing::{info, warn};
+
+use super::{
+    Caller, TokenHash, User,
+    cookies::{Cookies, Login},
+    credentials::{Credentials, credentials},
+    login,
+    origin::{Origin, origin},
+    owners::Owners,
+    passwords::{Passwords, Refused},
+    private::is_private,
+    rights::{Need, need},
+    throttle::Throttle,
+};
+use crate::http::{cors, problem::Problem, rate::Client};
+
+/// Both ways, for programs (RFC 9110 section 11.6.1).
+const CHALLENGE: &str = "Basic realm=\"camgate\", charset=\"UTF-8\", Bearer realm=\"camgate\"";
+/// For scripts in pages: of Basic a browser would ask its user, over our page.
+const CHALLENGE_SCRIPT: &str = "Bearer realm=\"camgate\"";
+
+/// Knows the users.
+pub(in crate::http) struct Gate {
+    users: HashMap<String, Arc<User>>,
+    tokens: HashMap<TokenHash, Arc<User>>,
+    /// Without users: everybody is answered, wherever from.
+    is_open: bool,
+    throttle: Arc<Throttle>,
+    passwords: Arc<Passwords>,
+    cookies: Cookies,
+    owners: Arc<Owners>,
+}
+
+/// How many users, and nothing that is secret.
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("users", &self.users.len()).finish_non_exhaustive()
+    }
+}
+
+/// How somebody said who they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Password,
+    Token,
+    Cookie,
+}
+
+impl Gate {
+    /// For these users; without any, everybody is answered who is in a private network, or wherever with `allow_anonymous`.
+    /// Logins last for `lifetime`.
+    pub(in crate::http) fn new(users: &[User], allow_anonymous: bool, lifetime: Duration) -> Self {
+        let users: Vec<Arc<User>> = users.iter().cloned().map(Arc::new).collect();
+        let throttle = Arc::new(Throttle::new());
+        Self {
+            users: users.iter().map(|user| (user.name.to_string(), user.clone())).collect(),
+            tokens: users.iter().filter_map(|user| Some((user.token?, user.clone()))).collect(),
+            is_open: allow_anonymous,
+            passwords: Arc::new(Passwords::new(&users, throttle.clone())),
+            throttle,
+            cookies: Cookies::new(lifetime),
+            owners: Arc::default(),
+        }
+    }
+
+    /// Says in the log who is answered.
+    pub(in crate::http) fn announce(&self, listening: SocketAddr) {
+        match (self.users.len(), self.is_open) {
+            (0, true) => warn!(
+                "[http] allow_anonymous: everybody who reaches {listening} can watch every camera, without a password"
+            ),
+            (0, false) if listening.ip().is_loopback() => {}
+            (0, false) => info!(
+                "there is no [[user]], so only this machine and private networks are answered, without a password; \
+                 others are refused"
+            ),
+            (count, _) => info!(users = count, "nobody is answered without a password or a token"),
+        }
+    }
+
+    /// Wrong names, passwords and tokens so far.
+    pub(in crate::http) fn failures(&self) -> u64 {
+        self.throttle.failures()
+    }
+
+    /// Whether there is anybody to log in as.
+    pub(super) fn has_users(&self) -> bool {
+        !self.users.is_empty()
+    }
+
+    pub(super) fn passwords(&self) -> &Arc<Passwords> {
+        &self.passwords
+    }
+
+    pub(super) fn cookies(&self) -> &Cookies {
+        &self.cookies
+    }
+
+    /// The login that a request's cookie proves.
+    pub(super) fn login(&self, headers: &HeaderMap) -> Option<(Login, Arc<User>)> {
+        let login = self.cookies.read(headers, SystemTime::now())?;
+        let user = self.users.get(&login.user)?.clone();
+        Some((login, user))
+    }
+
+    /// Who sends a request with these headers; nobody without credentials.
+    async fn identify(&self, address: IpAddr, headers: &HeaderMap) -> Result<Option<(Arc<User>, Way)>, Problem> {
+        match credentials(headers) {
+            Some(Credentials::Basic(name, password)) => {
+                let proved = self.passwords.prove(address, &name, &password).await;
+                proved.map(|user| Some((user, Way::Password))).map_err(refused)
+            }
+            Some(Credentials::Bearer(token)) => {
+                self.by_token(address, &token).map(|user| Some((user, Way::Token))).map_err(refused)
+            }
+            Some(Credentials::Unusable) => Err(Problem::login_needed()),
+            None => Ok(self.login(headers).map(|(_, user)| (user, Way::Cookie))),
+        }
+    }
+
+    /// Tokens are found by their hash, so that the time it takes tells nothing of them.
+    fn by_token(&self, address: IpAddr, token: &str) -> Result<Arc<User>, Refused> {
+        let now = Instant::now();
+        self.throttle.check_address(address, now).map_err(Refused::TooOften)?;
+        self.tokens.get(&TokenHash::of(token)).cloned().ok_or_else(|| {
+            self.throttle.failed(address, None, now);
+            warn!("login failed from {}: unknown token", address.to_canonical());
+            Refused::Wrong
+        })
+    }
+
+    /// Who may go on, or why not.
+    async fn admit(
+        &self,
+        address: IpAddr,
+        need: Need,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<Caller, Problem> {
+        if !self.has_users() {
+            let is_answered = self.is_open || need == Need::Nothing || is_private(address);
+            return if is_answered { Ok(Caller::Anyone) } else { Err(Problem::stranger()) };
+        }
+        if need == Need::Nothing || is_preflight(method, headers) {
+            return Ok(Caller::Nobody);
+        }
+        let (user, way) = self.identify(address, headers).await?.ok_or_else(Problem::login_needed)?;
+        if !is_our_wish(way, method, headers) {
+            return Err(Problem::foreign_page());
+        }
+        let caller = Caller::User { user, by_cookie: way == Way::Cookie, owners: self.owners.clone() };
+        match need {
+            Need::OneOf(actions) if !actions.iter().any(|action| caller.may(*action)) => {
+                let names: Vec<_> = actions.iter().map(|action| action.name()).collect();
+                Err(Problem::not_your_action(&names.join(" or ")))
+            }
+            _ => Ok(caller),
+        }
+    }
+}
+
+/// The middleware around everything.
+pub(super) async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    let Some(Client(address)) = request.extensions().get::<Client>().copied() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let need = need(route.as_deref(), request.uri().path());
+    match gate.admit(address, need, request.method(), request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => refuse(problem, request.method(), request.uri(), request.headers(), route.as_deref()).await,
+    }
+}
+
+/// The refusal, as a person in front of a browser, a script or a program can use it.
+async fn refuse(problem: Problem, method: &Method, uri: &Uri, headers: &HeaderMap, route: Option<&str>) -> Response {
+    let is_page = matches!(route, Some("/" | "/watch/{camera}")) && method == Method::GET;
+    let needs_login = problem.status() == StatusCode::UNAUTHORIZED.as_u16();
+    if needs_login && is_page && accepts_html(headers) && !headers.contains_key(header::AUTHORIZATION) {
+        return login::redirect(uri);
+    }
+    let mut response = problem.into_response();
+    if needs_login {
+        let challenge = if is_script(headers) { CHALLENGE_SCRIPT } else { CHALLENGE };
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let path = uri.path();
+    let is_for_all_pages = path.starts_with("/whep/") || path.starts_with("/api/");
+    if is_for_all_pages { cors::expose(response).await } else { response }
+}
+
+pub(super) fn refused(refused: Refused) -> Problem {
+    match refused {
+        Refused::Wrong => Problem::login_needed(),
+        Refused::TooOften(wait) => Problem::too_many_failures(wait),
+        Refused::Busy => Problem::too_many_logins(),
+    }
+}
+
+/// What a browser asks before it lets a page of another origin send a request; it has no credentials.
+fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::OPTIONS
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && !headers.contains_key(header::AUTHORIZATION)
+}
+
+/// Whether a request that changes something is of a page of ours, where the browser adds the credentials by itself. That
+/// another's page uses Basic is up to the preflight; a WebSocket has none.
+fn is_our_wish(way: Way, method: &Method, headers: &HeaderMap) -> bool {
+    let is_upgrade = headers.contains_key(header::UPGRADE);
+    let changes = is_upgrade || !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    match way {
+        Way::Cookie => !changes || origin(headers) == Origin::Own,
+        Way::Password => !is_upgrade || origin(headers) != Origin::Foreign,
+        Way::Token => true,
+    }
+}
+
+fn accepts_html(headers: &HeaderMap) -> bool {
+    headers.get_all(header::ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")))
+}
+
+/// As far as can be told: browsers send `Origin` with what is more than a GET, and our pages use the cookie.
+fn is_script(headers: &HeaderMap) -> bool {
+    let is_stream = headers.get(header::ACCEPT).is_some_and(|accept| accept == "text/event-stream");
+    is_stream || headers.contains_key(header::ORIGIN) || headers.contains_key(header::COOKIE)
+}

@@ -1,0 +1,86 @@
+//! The login page: a name and a password become a cookie, until the user logs out.
+
+use std::{sync::Arc, time::SystemTime};
+
+use axum::{
+    Extension,
+    extract::Request,
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    response::{AppendHeaders, IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use tracing::info;
+use url::form_urlencoded;
+
+use super::{
+    gate::{Gate, refused},
+    origin::{Origin, origin},
+    passwords::Refused,
+};
+use crate::http::{body, page::file, problem::Problem, rate::Client};
+
+/// What the page sends. Without `Debug`, so that nothing prints it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Form {
+    name: String,
+    password: String,
+}
+
+/// `GET /login`.
+pub(in crate::http) async fn page(Extension(gate): Extension<Arc<Gate>>) -> Response {
+    if gate.has_users() { file("login.html", StatusCode::OK).await } else { Redirect::to("/").into_response() }
+}
+
+/// `POST /login`: 204 with the cookie, 401, or 429.
+pub(in crate::http) async fn log_in(
+    Extension(gate): Extension<Arc<Gate>>,
+    Extension(Client(address)): Extension<Client>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    // Else another's page could log its visitors in as whom it likes.
+    if origin(&headers) != Origin::Own {
+        return Err(Problem::foreign_page());
+    }
+    let text = body::read(request, "application/json").await?;
+    let unreadable = |_| Problem::unreadable("The body is not a JSON object of name and password.");
+    let form: Form = serde_json::from_str(&text).map_err(unreadable)?;
+    let proved = gate.passwords().prove(address, &form.name, &form.password).await;
+    let user = proved.map_err(|why| if why == Refused::Wrong { Problem::wrong_password() } else { refused(why) })?;
+    // What the page was loaded by, also behind a proxy that speaks TLS.
+    let is_secure = headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
+    let cookie = gate.cookies().issue(&user.name, is_secure, SystemTime::now());
+    info!("user {} logged in from {}", user.name, address.to_canonical());
+    Ok(with_cookie(cookie))
+}
+
+/// `POST /logout`: 204, whoever asks; the cookie is good for nothing afterwards.
+pub(in crate::http) async fn log_out(
+    Extension(gate): Extension<Arc<Gate>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if origin(&headers) != Origin::Own {
+        return Err(Problem::foreign_page());
+    }
+    if let Some((login, user)) = gate.login(&headers) {
+        gate.cookies().revoke(&login, SystemTime::now());
+        info!("user {} logged out", user.name);
+    }
+    Ok(with_cookie(super::cookies::Cookies::cleared()))
+}
+
+/// To the login page, and from there to where somebody wanted to go.
+pub(super) fn redirect(wanted: &Uri) -> Response {
+    let wanted = wanted.path_and_query().map_or("/", |path| path.as_str());
+    let to = match wanted {
+        "/" => "/login".to_owned(),
+        _ => format!("/login?{}", form_urlencoded::Serializer::new(String::new()).append_pair("next", wanted).finish()),
+    };
+    ([(header::CACHE_CONTROL, "no-store")], Redirect::to(&to)).into_response()
+}
+
+fn with_cookie(cookie: Option<HeaderValue>) -> Response {
+    let cookie = AppendHeaders(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    (StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "no-store")], cookie).into_response()
+}
