@@ -39,44 +39,62 @@ const GOPS: [u32; 2] = [2, 10];
 /// From one join to the next, as in benches/join.rs: the golden section of the longer GOP.
 const SPACING: Duration = Duration::from_millis(6_180);
 
-/// Chromium without retransmission (RFC 4588): lost packets are then sent again as they were.
+/// The page without retransmission (RFC 4588): lost packets are then sent again as they were.
 const NO_RTX: &str = "{
     const { addTransceiver } = RTCPeerConnection.prototype;
     RTCPeerConnection.prototype.addTransceiver = function (...args) {
         const transceiver = addTransceiver.apply(this, args);
+        if (args[0] !== 'video') return transceiver;
         const { codecs } = RTCRtpReceiver.getCapabilities('video');
         transceiver.setCodecPreferences(codecs.filter(({ mimeType }) => mimeType !== 'video/rtx'));
         return transceiver;
     };
 }";
 
+/// Who watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Client {
+    /// The gateway's own page.
+    Page,
+    /// The same without retransmission.
+    NoRtx,
+    /// Any other page: tests/support/browser/join.js.
+    Bare,
+}
+
 struct Case {
     name: &'static str,
-    rtx: bool,
+    client: Client,
     loss: Loss,
     delay: Duration,
+}
+
+const fn case(name: &'static str, client: Client, loss: Loss, delay: Duration) -> Case {
+    Case { name, client, loss, delay }
 }
 
 const NEAR: Duration = Duration::from_millis(5);
 const FAR: Duration = Duration::from_millis(40);
 
-const WATCHED: [Case; 10] = [
-    Case { name: "no loss", rtx: true, loss: Loss::None, delay: NEAR },
-    Case { name: "1 %", rtx: true, loss: Loss::Random(0.01), delay: NEAR },
-    Case { name: "5 %", rtx: true, loss: Loss::Random(0.05), delay: NEAR },
-    Case { name: "10 %", rtx: true, loss: Loss::Random(0.10), delay: NEAR },
-    Case { name: "5 % in runs of 8", rtx: true, loss: Loss::Bursts { share: 0.05, length: 8.0 }, delay: NEAR },
-    Case { name: "5 % far", rtx: true, loss: Loss::Random(0.05), delay: FAR },
-    Case { name: "10 % far", rtx: true, loss: Loss::Random(0.10), delay: FAR },
-    Case { name: "no loss no RTX", rtx: false, loss: Loss::None, delay: NEAR },
-    Case { name: "5 % no RTX", rtx: false, loss: Loss::Random(0.05), delay: NEAR },
-    Case { name: "10 % no RTX", rtx: false, loss: Loss::Random(0.10), delay: NEAR },
+const WATCHED: [Case; 12] = [
+    case("no loss", Client::Page, Loss::None, NEAR),
+    case("1 %", Client::Page, Loss::Random(0.01), NEAR),
+    case("5 %", Client::Page, Loss::Random(0.05), NEAR),
+    case("10 %", Client::Page, Loss::Random(0.10), NEAR),
+    case("5 % in runs of 8", Client::Page, Loss::Bursts { share: 0.05, length: 8.0 }, NEAR),
+    case("5 % far", Client::Page, Loss::Random(0.05), FAR),
+    case("10 % far", Client::Page, Loss::Random(0.10), FAR),
+    case("no loss no RTX", Client::NoRtx, Loss::None, NEAR),
+    case("5 % no RTX", Client::NoRtx, Loss::Random(0.05), NEAR),
+    case("10 % no RTX", Client::NoRtx, Loss::Random(0.10), NEAR),
+    case("5 % other page", Client::Bare, Loss::Random(0.05), NEAR),
+    case("10 % other page", Client::Bare, Loss::Random(0.10), NEAR),
 ];
 
 const JOINED: [Case; 3] = [
-    Case { name: "join no loss", rtx: true, loss: Loss::None, delay: FAR },
-    Case { name: "join 5 %", rtx: true, loss: Loss::Random(0.05), delay: FAR },
-    Case { name: "join 10 %", rtx: true, loss: Loss::Random(0.10), delay: FAR },
+    case("join no loss", Client::Page, Loss::None, FAR),
+    case("join 5 %", Client::Page, Loss::Random(0.05), FAR),
+    case("join 10 %", Client::Page, Loss::Random(0.10), FAR),
 ];
 
 impl Case {
@@ -121,7 +139,10 @@ fn main() {
             let mut usual = None;
             for case in WATCHED.iter().filter(is_wanted) {
                 open(&browser, &gateway, case).await;
+                browser.eval(include_str!("join/watch.js")).await;
+                enter(&browser, &gateway, case.client).await;
                 let viewing = viewing::watch(&browser, &gateway, &camera, &path, case.conditions(), length).await;
+                leave(&browser, case.client).await;
                 let usual = *usual.get_or_insert(viewing.bytes);
                 println!("GOP of {gop} s, {}: {viewing:.3?}", case.name);
                 watched.row(viewing.cells(&format!("{}, GOP of {gop} s", case.name), usual));
@@ -135,7 +156,7 @@ fn main() {
         "{} s each in Chromium, 640x360, {FPS} frames/s, 3 Mbit/s; 5 ms of delay each way, 40 ms if far",
         length.as_secs()
     ));
-    joined.print(&format!("ms from the POST; {joins} joins each, 40 ms of delay each way"));
+    joined.print(&format!("ms from the begin; {joins} joins each, 40 ms of delay each way"));
 }
 
 async fn gateway(network: &Network, binary: &Binary, camera: &Camera) -> Gateway {
@@ -153,11 +174,35 @@ async fn gateway(network: &Network, binary: &Binary, camera: &Camera) -> Gateway
 /// A fresh page, whose first connection is over: a browser is slow to that.
 async fn open(browser: &Browser, gateway: &Gateway, case: &Case) {
     browser.open(&gateway.url("/healthz")).await;
-    if !case.rtx {
+    if case.client == Client::NoRtx {
         browser.eval(NO_RTX).await;
     }
-    let _ = browser.join_bare(&gateway.whep("front"), false, LIMIT).await;
-    browser.leave_bare().await;
+    enter(browser, gateway, case.client).await;
+    leave(browser, case.client).await;
+}
+
+/// When there was what, in milliseconds after the begin.
+struct Times {
+    answer: f64,
+    connected: f64,
+    first_frame: f64,
+}
+
+async fn enter(browser: &Browser, gateway: &Gateway, client: Client) -> Times {
+    let whep = gateway.whep("front");
+    let (answer, connected, first_frame) = if client == Client::Bare {
+        let join = browser.join_bare(&whep, false, LIMIT).await;
+        (Some(join.answer), join.connected, Some(join.first_frame))
+    } else {
+        let join = browser.join_session(&whep, LIMIT).await;
+        (join.answer, join.connected, join.first_frame)
+    };
+    let time = |time: Option<f64>| time.unwrap_or_else(|| panic!("no picture within {LIMIT:?}\n{}", gateway.log()));
+    Times { answer: time(answer), connected: time(connected), first_frame: time(first_frame) }
+}
+
+async fn leave(browser: &Browser, client: Client) {
+    if client == Client::Bare { browser.leave_bare().await } else { browser.leave_session().await }
 }
 
 async fn join(browser: &Browser, gateway: &Gateway, path: &Path, case: &Case, gop: u32, count: u64) -> [String; 6] {
@@ -165,23 +210,19 @@ async fn join(browser: &Browser, gateway: &Gateway, path: &Path, case: &Case, go
     let mut times = Vec::new();
     path.set(case.conditions());
     for number in 1..=count {
-        let join = browser.join_bare(&gateway.whep("front"), false, LIMIT).await;
+        let join = enter(browser, gateway, case.client).await;
         println!(
             "GOP of {gop} s, {}, {number}: answer {:.0}, connected {:.0}, first frame {:.0} ms",
-            case.name,
-            join.answer,
-            join.connected.unwrap_or(f64::NAN),
-            join.first_frame
+            case.name, join.answer, join.connected, join.first_frame
         );
-        browser.leave_bare().await;
+        leave(browser, case.client).await;
+        tokio::time::sleep(SPACING.saturating_sub(Duration::from_secs_f64(join.first_frame / 1e3))).await;
         times.push(join);
-        tokio::time::sleep(SPACING.saturating_sub(Duration::from_secs_f64(times[times.len() - 1].first_frame / 1e3)))
-            .await;
     }
     path.set(Conditions::CLEAN);
     let first: Vec<f64> = times.iter().map(|join| join.first_frame).collect();
     let answers: Vec<f64> = times.iter().map(|join| join.answer).collect();
-    let connected: Vec<f64> = times.iter().filter_map(|join| join.connected).collect();
+    let connected: Vec<f64> = times.iter().map(|join| join.connected).collect();
     let ms = |value: f64| format!("{value:.0}");
     [
         format!("{}, GOP of {gop} s", case.name),

@@ -137,7 +137,7 @@ export class WhepSession extends EventTarget {
   async #exchange() {
     const connection = this.#connection;
     connection.restartIce();
-    await connection.setLocalDescription();
+    await offerWithClock(connection, await connection.createOffer());
     await gathered(connection);
     const response = await request(this.#resource, {
       method: 'PATCH',
@@ -188,7 +188,7 @@ export class WhepSession extends EventTarget {
     const [offer, servers] = await Promise.all([connection.createOffer(), iceServers]);
     if (this.#closed) throw new Failure('closed');
     if (servers.length > 0) this.#configure(servers);
-    await connection.setLocalDescription(offer);
+    await offerWithClock(connection, offer);
     await gathered(connection);
     if (this.#closed) throw new Failure('closed');
     return connection.localDescription.sdp;
@@ -281,6 +281,20 @@ export class WhepSession extends EventTarget {
 
 function isReceiving(transceiver) {
   return transceiver?.currentDirection === 'recvonly';
+}
+
+// Sets the offer with receiver reference time reports (RFC 3611 section 4.4), by which a browser that only receives learns its
+// round trip: it asks for lost packets again after that, instead of after 100 ms. Chromium knows them and does not offer them.
+async function offerWithClock(connection, { type, sdp }) {
+  const [session, ...sections] = sdp.split(/^(?=m=)/m);
+  const told = sections.map((section) => (section.startsWith('m=video')
+    ? section.replace(/^a=rtpmap:(\d+) .*\r\n/gm, '$&a=rtcp-fb:$1 rrtr\r\n')
+    : section));
+  try {
+    await connection.setLocalDescription({ type, sdp: session + told.join('') });
+  } catch {
+    await connection.setLocalDescription({ type, sdp });
+  }
 }
 
 function preferLowLatency(receiver) {

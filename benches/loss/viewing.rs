@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 
 use super::FPS;
-use super::harness::{LIMIT, numbers};
+use super::harness::numbers;
 use super::path::{Conditions, Path};
 use crate::support::{browser::Browser, camera::Camera, gateway::Gateway};
 
@@ -53,7 +53,7 @@ struct Totals {
     plis: f64,
 }
 
-/// Joins on the good network and watches for `length` under `conditions`.
+/// A viewer that has joined on the good network watches for `length` under `conditions`.
 pub async fn watch(
     browser: &Browser,
     gateway: &Gateway,
@@ -62,8 +62,6 @@ pub async fn watch(
     conditions: Conditions,
     length: Duration,
 ) -> Viewing {
-    browser.eval(include_str!("../join/watch.js")).await;
-    let _ = browser.join_bare(&gateway.whep("front"), false, LIMIT).await;
     tokio::time::sleep(SETTLE).await;
     let (before, stats) = (totals(gateway).await, browser.video_stats().await.expect("a connection"));
     let _ = path.take_fate();
@@ -76,7 +74,6 @@ pub async fn watch(
     path.set(Conditions::CLEAN);
     let after = totals(gateway).await;
     let shown: Vec<Shown> = serde_json::from_value(browser.eval("window.__frames").await).expect("watch.js's frames");
-    browser.leave_bare().await;
 
     let seconds = (end - begin) / 1e3;
     let mut instants: Vec<f64> = shown.iter().map(|frame| frame.at).filter(|at| (begin..end).contains(at)).collect();

@@ -224,7 +224,8 @@ fn track(
 }
 
 fn video_parameters(choice: &Choice, codec: &Codec) -> RTCRtpCodecParameters {
-    let repair = [("nack", ""), ("nack", "pli"), ("ccm", "fir")];
+    // The last is for receiver reference time reports (RFC 3611 section 5): see `feedback::reference_seen`.
+    let repair = [("nack", ""), ("nack", "pli"), ("ccm", "fir"), ("rrtr", "")];
     parameters(codec, MIME_TYPE_H264.to_owned(), &repair, choice.video_extensions.transport_cc.is_some())
 }
 

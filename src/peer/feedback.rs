@@ -12,6 +12,7 @@ use std::{
 use rtc::{
     interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket},
     rtcp::{
+        extended_report::{DLRRReport, DLRRReportBlock, ExtendedReport, ReceiverReferenceTimeReportBlock},
         payload_feedbacks::{full_intra_request::FullIntraRequest, picture_loss_indication::PictureLossIndication},
         receiver_report::ReceiverReport,
         reception_report::ReceptionReport,
@@ -31,6 +32,9 @@ pub(super) enum Feedback {
     Lost { ssrc: u32, sequence_numbers: Vec<u16> },
     /// The decoder needs a keyframe (PLI, RFC 4585 section 6.3.1, or FIR, RFC 5104 section 4.3.1).
     KeyframeWanted,
+    /// What the viewer's clock shows, in the middle 32 bits of an NTP timestamp (RFC 3611 section 4.4): who only receives
+    /// learns its round trip by [`reference_seen`].
+    Reference { reporter: u32, time: u32 },
     /// Reception statistics (RFC 3550 section 6.4.1).
     Report { ssrc: u32, fraction_lost: f32, last_sender_report: u32, delay: u32 },
 }
@@ -78,6 +82,13 @@ impl Listener {
             self.note_reports(&report.reports);
         } else if let Some(report) = packet.downcast_ref::<SenderReport>() {
             self.note_reports(&report.reports);
+        } else if let Some(report) = packet.downcast_ref::<ExtendedReport>() {
+            let mut blocks = report.reports.iter();
+            let reference = blocks.find_map(|block| block.as_any().downcast_ref::<ReceiverReferenceTimeReportBlock>());
+            if let Some(reference) = reference {
+                let time = NtpTime(reference.ntp_timestamp).middle();
+                self.inbox.push(Feedback::Reference { reporter: report.sender_ssrc, time });
+            }
         }
     }
 
@@ -137,6 +148,13 @@ impl Interceptor for Listener {
     fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
 }
 
+/// The answer to [`Feedback::Reference`], when it is given at once (RFC 3611 section 4.5). Chromium takes the round trip from
+/// it, and asks for lost packets again after that instead of after 100 ms.
+pub(super) fn reference_seen(sender_ssrc: u32, reporter: u32, time: u32) -> ExtendedReport {
+    let report = DLRRReport { ssrc: reporter, last_rr: time, dlrr: 0 };
+    ExtendedReport { sender_ssrc, reports: vec![Box::new(DLRRReportBlock { reports: vec![report] })] }
+}
+
 /// RFC 3550 section 6.4.1: now less the time of the report it answers less the time the viewer held it.
 pub(super) fn round_trip(wall: SystemTime, last_sender_report: u32, delay: u32) -> Option<Duration> {
     if last_sender_report == 0 {
@@ -162,6 +180,16 @@ mod tests {
         listener.note(&PictureLossIndication { sender_ssrc: 1, media_ssrc: 7 });
         let seen: Vec<_> = inbox.take().into();
         assert_eq!(seen, [Feedback::Lost { ssrc: 7, sequence_numbers: vec![65_535, 0, 2] }, Feedback::KeyframeWanted]);
+    }
+
+    #[test]
+    fn a_viewers_clock_is_noted() {
+        let inbox = Inbox::default();
+        let block = ReceiverReferenceTimeReportBlock { ntp_timestamp: 0x1122_3344_5566_7788 };
+        let report = ExtendedReport { sender_ssrc: 5, reports: vec![Box::new(block)] };
+        Listener::new(inbox.clone()).note(&report);
+        let seen: Vec<_> = inbox.take().into();
+        assert_eq!(seen, [Feedback::Reference { reporter: 5, time: 0x3344_5566 }]);
     }
 
     #[test]

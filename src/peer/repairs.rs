@@ -21,8 +21,6 @@ const REMEMBERED: usize = 1_024;
 const LOSSY: f64 = 0.02;
 /// From a retransmission to its copy. What loses packets in runs, such as a full queue, is over it by then more often.
 const COPY: Duration = Duration::from_millis(8);
-/// From the first packet to its copy, behind those that leave with it.
-const REMINDER: Duration = Duration::from_millis(20);
 /// Copies that wait.
 const MAX_COPIES: usize = 256;
 
@@ -71,9 +69,11 @@ impl Repairs {
         granted
     }
 
-    /// The packet with this number leaves now, and nothing before it that would tell the viewer of its loss.
+    /// The packet with this number may be missing, too.
     pub(super) fn remind(&mut self, now: Instant, number: u16) {
-        self.copy(now + REMINDER, number);
+        if self.copies.len() < MAX_COPIES {
+            self.copies.push_front((now, number));
+        }
     }
 
     fn copy(&mut self, at: Instant, number: u16) {
@@ -137,10 +137,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_packet_is_sent_once_more_unasked() {
+    fn what_may_be_missing_goes_before_copies() {
         let start = Instant::now();
         let mut repairs = Repairs::new(start);
+        repairs.grant(start, None, Some(0.05), &[3]);
         repairs.remind(start, 7);
-        assert_eq!((repairs.due(start), repairs.due(start + REMINDER)), (None, Some(7)));
+        assert_eq!((repairs.due(start), repairs.due(start)), (Some(7), None));
     }
 }

@@ -18,11 +18,7 @@ use std::{
 use bytes::BytesMut;
 use rtc::{
     crypto::CryptoError,
-    peer_connection::{
-        event::RTCPeerConnectionEvent,
-        message::{RTCMessage, TaggedRTCMessage},
-        state::RTCPeerConnectionState,
-    },
+    peer_connection::{event::RTCPeerConnectionEvent, state::RTCPeerConnectionState},
     sansio::Protocol,
     shared::{TaggedBytesMut, TransportContext, error::Error},
 };
@@ -45,7 +41,7 @@ use super::{
     batch::Batch,
     candidates::local_address,
     engine::{Blueprint, Engine, Protection},
-    feedback::{Feedback, Inbox, round_trip},
+    feedback::{Feedback, Inbox, reference_seen, round_trip},
     socket::Received,
     transport::Remote,
 };
@@ -327,9 +323,7 @@ impl Session {
         let reports = self.playback.reports(now, wall).into_iter();
         let packets: Vec<Box<dyn rtc::rtcp::Packet>> = reports.map(|report| Box::new(report) as _).collect();
         if !packets.is_empty() {
-            let message = RTCMessage::RtcpPacket(String::new(), packets);
-            // It fails only before the DTLS handshake, and nothing is sent before.
-            let _ = self.connection.rtc.handle_write(TaggedRTCMessage { now, message });
+            self.connection.send_rtcp(now, packets);
         }
     }
 
@@ -375,6 +369,11 @@ impl Session {
             Feedback::KeyframeWanted => {
                 self.status.plis.add(1);
                 self.playback.on_keyframe_request(now, self.viewing.camera());
+            }
+            Feedback::Reference { reporter, time } => {
+                if let Some(ssrc) = self.playback.ssrc() {
+                    self.connection.send_rtcp(now, vec![Box::new(reference_seen(ssrc, reporter, time))]);
+                }
             }
             Feedback::Report { fraction_lost, last_sender_report, delay, ssrc, .. } => {
                 if self.playback.is_video(ssrc) {

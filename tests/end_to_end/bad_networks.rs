@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use crate::{
     LIMIT, gateway,
     support::{
+        browser::Browser,
         camera::Camera,
         gateway::{Builder, Gateway},
         network::{GATEWAY, Network, TURN, VIEWER},
@@ -14,10 +15,12 @@ use crate::{
     },
 };
 
-/// Packets that each session keeps for retransmission at most, and so many more that it would show if they were kept elsewhere.
-const MANY: u64 = 5_000;
-/// What a gateway may grow by while it sends [`MANY`] packets that a viewer does not read: much less than their 6 MB.
-const GROWTH_KB: u64 = 3_000;
+/// More packets than are kept for retransmission.
+const FULL: u64 = 5_000;
+/// So many that it would show if they were kept for a viewer that does not read them.
+const MANY: u64 = 10_000;
+/// What a gateway may grow by meanwhile: half of their 12 MB.
+const GROWTH_KB: u64 = 6_000;
 
 /// 5 Mbit/s in pictures of 30 packets; a short GOP, so that the cache is full soon.
 fn camera() -> Camera {
@@ -60,7 +63,7 @@ async fn growth(
         (sessions.len() == 2 && sessions.iter().all(|session| session["state"] == "connected")).then_some(())
     };
     wait::until("both watch", LIMIT, connected).await;
-    viewer.wait_more(Kind::Video, MANY, 3 * LIMIT).await;
+    viewer.wait_more(Kind::Video, FULL, 3 * LIMIT).await;
     spoil(&player);
     let before = gateway.rss_kb();
     viewer.wait_more(Kind::Video, MANY, 3 * LIMIT).await;
@@ -134,4 +137,17 @@ fn a_lost_server_hello_comes_again() {
 fn a_viewer_that_lost_the_end_of_the_handshake_gets_the_cached_gop() {
     let log = joined_through("@th,64,8 20");
     assert!(log.packets[0].nals.has(NalTypes::SPS), "starts with its parameter sets");
+}
+
+/// Chromium counts the measurements with what it knows of the sender.
+#[tokio::test]
+async fn the_page_learns_its_round_trip() {
+    let camera = Camera::builder().start();
+    let gateway = gateway(&camera, "").await;
+    let browser = Browser::start().await;
+    browser.open(&gateway.url("/healthz")).await;
+    assert!(browser.join_session(&gateway.whep("front"), LIMIT).await.failure.is_none());
+    let measured = "[...(await window.__session.connection.getStats()).values()]
+        .some(({ type, roundTripTimeMeasurements }) => type === 'remote-outbound-rtp' && roundTripTimeMeasurements > 0)";
+    browser.wait_for(measured, LIMIT).await;
 }

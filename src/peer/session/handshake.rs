@@ -4,7 +4,12 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::BytesMut;
 use rtc::{
-    peer_connection::{RTCPeerConnection, transport::RTCDtlsTransportState},
+    peer_connection::{
+        RTCPeerConnection,
+        message::{RTCMessage, TaggedRTCMessage},
+        transport::RTCDtlsTransportState,
+    },
+    sansio::Protocol,
     shared::error::Error,
 };
 
@@ -75,6 +80,13 @@ impl Connection {
     fn protector(&self, engine: &Engine) -> Option<Protector> {
         let key = self.tap.take()?;
         Protector::new(self.protection, &key, engine.provider().crypto()).ok()
+    }
+
+    /// Sends a compound of RTCP packets.
+    pub(super) fn send_rtcp(&mut self, now: Instant, packets: Vec<Box<dyn rtc::rtcp::Packet>>) {
+        let message = RTCMessage::RtcpPacket(String::new(), packets);
+        // It fails only before the DTLS handshake, and nothing is sent before.
+        let _ = self.rtc.handle_write(TaggedRTCMessage { now, message });
     }
 
     /// Whether the viewer closed DTLS. `rtc` notes that on the transport only: the connection goes on as "connected".

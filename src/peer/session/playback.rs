@@ -78,6 +78,8 @@ pub(super) struct Playback {
     /// How long after the last keyframe a request is answered.
     replay_interval: Duration,
     repairs: Repairs,
+    /// The number of the first packet, until the viewer has missed one.
+    first: Option<u16>,
     next_report: Instant,
 }
 
@@ -111,6 +113,7 @@ impl Playback {
             last_keyframe: None,
             replay_interval: KEYFRAME_INTERVAL,
             repairs: Repairs::new(now),
+            first: None,
             next_report: now,
         }
     }
@@ -157,8 +160,7 @@ impl Playback {
         self.awaiting_keyframe = false;
         self.last_keyframe = Some(now);
         if video.is_fresh() {
-            // A viewer asks for what it missed between two packets, so never for the first.
-            self.repairs.remind(now, video.next_number());
+            self.first = Some(video.next_number());
         }
         self.send_waiting(now, out)
     }
@@ -270,6 +272,7 @@ impl Playback {
         out: &mut Batch,
     ) -> Result<(), CryptoError> {
         self.status.nacks.add(numbers.len() as u64);
+        self.send_first_again(now);
         let video = self.video.as_mut().filter(|video| video.ssrc() == ssrc);
         let (Some(video), Some(protector)) = (video, &mut self.protector) else { return Ok(()) };
         for number in self.repairs.grant(now, self.status.rtt(), self.status.loss(), numbers) {
@@ -280,11 +283,23 @@ impl Playback {
         Ok(())
     }
 
+    /// A viewer asks for what it missed between two packets, so never for the first: it goes with the first that is missed.
+    fn send_first_again(&mut self, now: Instant) {
+        if let Some(first) = self.first.take() {
+            self.repairs.remind(now, first);
+        }
+    }
+
     /// The viewer's decoder is lost: ask the source where it can make a keyframe, else play it the cached GOP, unless the
     /// next keyframe is near anyhow.
     pub(super) fn on_keyframe_request(&mut self, now: Instant, camera: &Camera) {
         let since = self.last_keyframe.map(|last| now.saturating_duration_since(last));
         let recently = since.is_some_and(|since| since < self.replay_interval);
+        if recently {
+            self.send_first_again(now);
+        } else {
+            self.first = None;
+        }
         let busy = self.entry != Entry::Done || self.is_sending();
         if recently || busy || self.video.is_none() || camera.request_keyframe() {
             return;
@@ -298,6 +313,11 @@ impl Playback {
             self.replay_interval = if calm { KEYFRAME_INTERVAL } else { (self.replay_interval * 2).min(MAX_REPLAY) };
             self.entry = Entry::WithNextPicture;
         }
+    }
+
+    /// Of the picture, or of the sound where there is none.
+    pub(super) fn ssrc(&self) -> Option<u32> {
+        self.video.as_ref().or(self.audio.as_ref()).map(Outbound::ssrc)
     }
 
     pub(super) fn is_video(&self, ssrc: u32) -> bool {
@@ -363,6 +383,7 @@ mod tests {
             last_keyframe: Some(now),
             replay_interval: KEYFRAME_INTERVAL,
             repairs: Repairs::new(now),
+            first: None,
             next_report: now + REPORT_INTERVAL,
         };
         assert_eq!(playback.poll_timeout(), Some(now));

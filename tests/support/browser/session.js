@@ -4,6 +4,7 @@
 async (url, limit) => {
   const { WhepSession } = await import('/assets/session.js');
   const video = document.createElement('video');
+  video.id = 'bare';
   video.muted = true;
   video.autoplay = true;
   document.body.append(video);
