@@ -98,9 +98,9 @@ pub(super) async fn sessions(
 /// `GET /api/v1/user`: who asks; without a name where nobody needs one.
 pub(super) async fn user(Extension(caller): Extension<Caller>) -> Json<UserView> {
     Json(match caller {
-        Caller::User { user, by_cookie, .. } => UserView {
+        Caller::User { user, login, .. } => UserView {
             name: Some(user.name.to_string()),
-            by_cookie,
+            by_cookie: login.is_some(),
             actions: user.actions.iter().map(|action| action.name()).collect(),
         },
         Caller::Anyone | Caller::Nobody => UserView { name: None, by_cookie: false, actions: Vec::new() },

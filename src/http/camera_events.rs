@@ -60,12 +60,12 @@ pub(super) async fn stream(
     Extension(client): Extension<Client>,
     Extension(caller): Extension<Caller>,
 ) -> Response {
-    let listener = Listener { hub: context.hub, caller, changes: news.subscribe(), is_new: true };
+    let listener = Listener { hub: context.hub, caller: caller.clone(), changes: news.subscribe(), is_new: true };
     let events = stream::unfold(listener, |mut listener| async {
         let event = listener.next().await?;
         Some((event, listener))
     });
-    streams.open(client, events)
+    streams.open(client, caller, events)
 }
 
 /// What happened.

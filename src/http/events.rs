@@ -13,7 +13,7 @@ use axum::{
 use futures_util::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::{problem::Problem, rate::Client};
+use super::{auth::Caller, problem::Problem, rate::Client};
 use crate::places::Places;
 
 /// Streams at one time. Each holds one of the server's connections.
@@ -39,9 +39,14 @@ impl Streams {
         Self { places: Places::behind_proxy(MAX_STREAMS, STREAMS_EACH), stop }
     }
 
-    /// Answers with `events`, for as long as they come and somebody listens; with 503 when all places are taken, with 429
+    /// Answers with `events`, for as long as they come, somebody listens and the caller's login lasts; with 503 when all places are taken, with 429
     /// when this client has its share of them.
-    pub(super) fn open(&self, client: Client, events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    pub(super) fn open(
+        &self,
+        client: Client,
+        caller: Caller,
+        events: impl Stream<Item = Event> + Send + 'static,
+    ) -> Response {
         let place = match self.places.take(client.0) {
             Ok(place) => place,
             Err(why) => return Problem::no_place("event streams", why).into_response(),
@@ -50,7 +55,7 @@ impl Streams {
             let _held = &place;
             Ok::<_, Infallible>(event)
         });
-        let sse = Sse::new(kept.take_until(self.stop.clone().cancelled_owned()));
+        let sse = Sse::new(kept.take_until(self.stop.clone().cancelled_owned()).take_until(caller.over()));
         (UNBUFFERED, sse.keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response()
     }
 
@@ -74,7 +79,7 @@ mod tests {
     #[tokio::test]
     async fn one_address_leaves_places_for_others() {
         let streams = Streams::new(CancellationToken::new());
-        let open = |address: [u8; 4]| streams.open(Client(address.into()), stream::pending());
+        let open = |address: [u8; 4]| streams.open(Client(address.into()), Caller::Anyone, stream::pending());
         let held: Vec<_> = (0..STREAMS_EACH).map(|_| open([192, 0, 2, 1])).collect();
         assert!(held.iter().all(|response| response.status() == 200));
         let refused = open([192, 0, 2, 1]);

@@ -1,7 +1,11 @@
 //! From an offer to a session, whatever protocol brought it.
 
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
 use super::{Context, auth::Caller, problem::Problem};
-use crate::peer::Answer;
+use crate::peer::{Answer, Ending, Peers, SessionId};
 
 /// Answers `offer` of `caller` for the camera `name`, once it is live.
 ///
@@ -19,5 +23,25 @@ pub(super) async fn join(context: &Context, caller: &Caller, name: &str, offer: 
     let answer = context.peers.open(&camera, &formats, offer).map_err(|error| Problem::refused(name, &error))?;
     drop(waiting);
     caller.opened(answer.id, |id| context.peers.session(id).is_some());
+    if let Some(status) = context.peers.session(answer.id) {
+        tokio::spawn(end_with_login(context.peers.clone(), caller.clone(), name.to_owned(), answer.id, status.ended()));
+    }
     Ok(answer)
+}
+
+/// Closes a session when its viewer has logged out, or the login's time is over.
+async fn end_with_login(
+    peers: Arc<Peers>,
+    caller: Caller,
+    camera: String,
+    session: SessionId,
+    mut ended: watch::Receiver<Option<Ending>>,
+) {
+    tokio::select! {
+        () = caller.over() => {
+            peers.close(&camera, session).await;
+        }
+        // A sender that is gone means the same.
+        () = async { drop(ended.wait_for(Option::is_some).await) } => {}
+    }
 }

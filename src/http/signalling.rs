@@ -18,6 +18,7 @@ use axum::{
 };
 use serde::Deserialize;
 use tokio::{
+    pin,
     task::JoinSet,
     time::{Instant, interval, timeout},
 };
@@ -147,10 +148,12 @@ impl Conversation {
     async fn hold(mut self) {
         let mut pings = interval(PING_INTERVAL);
         let mut heard = Instant::now();
-        let stop = self.stop.clone();
+        let (stop, over) = (self.stop.clone(), self.caller.clone().over());
+        pin!(over);
         loop {
             let done = tokio::select! {
                 () = stop.cancelled() => Err(Over),
+                () = &mut over => Err(Over),
                 message = self.socket.recv() => match message {
                     Some(Ok(Message::Text(text))) => {
                         heard = Instant::now();

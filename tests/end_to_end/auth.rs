@@ -2,9 +2,15 @@
 
 use std::{process::Stdio, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::{SinkExt, StreamExt};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{self, Message, client::IntoClientRequest},
+};
 
 use crate::{
     LIMIT,
@@ -199,6 +205,50 @@ async fn a_guest_hears_of_no_hidden_camera() {
             break;
         }
     }
+}
+
+/// The status that a WebSocket for a camera is refused with, or the first thing it says about an offer.
+async fn signalling(gateway: &Gateway, camera: &str, headers: &[(&'static str, String)]) -> Result<String, u16> {
+    let url = gateway.url(&format!("/api/ws?src={camera}")).replace("http://", "ws://");
+    let mut request = url.into_client_request().expect("a request");
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().expect("a value"));
+    }
+    let (mut socket, _) = connect_async(request).await.map_err(|error| match error {
+        tungstenite::Error::Http(answer) => answer.status().as_u16(),
+        other => panic!("{other}"),
+    })?;
+    let offer = json!({ "type": "webrtc/offer", "value": "v=0" }).to_string();
+    socket.send(Message::text(offer)).await.expect("the socket is open");
+    loop {
+        match tokio::time::timeout(LIMIT, socket.next()).await.expect("an answer") {
+            Some(Ok(Message::Text(text))) => return Ok(text.replace(camera, "...")),
+            Some(Ok(_)) => {}
+            end => panic!("{end:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_signalling_socket_is_for_users_and_their_cameras() {
+    let camera = Camera::builder().start();
+    let (robot, token) = program("robot", "actions = [\"watch\", \"api\"]").await;
+    let gateway = gateway_with(&camera, &[user("guest", "cameras = \"front\"").await, robot]).await;
+    let basic = |password: &str| ("authorization", format!("Basic {}", STANDARD.encode(format!("guest:{password}"))));
+    assert_eq!(signalling(&gateway, "front", &[]).await, Err(401));
+    assert_eq!(signalling(&gateway, "front", &[basic("hunter22")]).await, Err(401));
+    let own = signalling(&gateway, "front", &[basic(PASSWORD)]).await.expect("a socket");
+    assert!(own.contains("not a usable SDP"), "{own}");
+    let hidden = signalling(&gateway, "back", &[basic(PASSWORD)]).await.expect("a socket");
+    assert!(hidden.contains("There is no camera named"), "{hidden}");
+    assert_eq!(signalling(&gateway, "attic", &[basic(PASSWORD)]).await, Ok(hidden));
+    // A browser adds a password that it knows to the WebSockets of any page.
+    let foreign = ("origin", "http://player.example.org".to_owned());
+    assert_eq!(signalling(&gateway, "front", &[basic(PASSWORD), foreign.clone()]).await, Err(403));
+    let ours = ("origin", gateway.url(""));
+    assert!(signalling(&gateway, "front", &[basic(PASSWORD), ours]).await.is_ok());
+    let bearer = ("authorization", format!("Bearer {token}"));
+    assert!(signalling(&gateway, "back", &[bearer, foreign]).await.is_ok());
 }
 
 #[tokio::test]

@@ -112,6 +112,25 @@ async fn a_page_whose_login_is_over_asks_again() {
     assert_eq!(browser.eval("location.pathname").await, "/watch/front");
 }
 
+#[tokio::test]
+async fn logging_out_ends_what_plays_in_another_tab() {
+    let camera = Camera::builder().start();
+    let gateway = gateway_with_anna(&camera).await;
+    let browser = Browser::start().await;
+    browser.open(&gateway.url("/watch/front")).await;
+    log_in(&browser, PASSWORD).await;
+    browser.wait_for(PLAYING, LIMIT).await;
+    let (_, cookie) = cookies(&browser).await;
+    let events = gateway.http().get(gateway.url("/api/v1/events")).header("cookie", &cookie).send().await;
+    let mut events = events.expect("an answer");
+    assert!(events.chunk().await.expect("a stream").is_some());
+    let log_out =
+        gateway.http().post(gateway.url("/logout")).header("cookie", &cookie).header("origin", gateway.url(""));
+    assert_eq!(log_out.send().await.expect("an answer").status(), 204);
+    while events.chunk().await.expect("an end, not a failure").is_some() {}
+    browser.wait_for("location.pathname === '/login'", LIMIT).await;
+}
+
 /// Pages on another port of the same host are of the same site, so that the browser sends them our cookie with everything.
 #[tokio::test]
 async fn pages_of_others_can_do_nothing_with_the_cookie() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Action, Cameras, User, owners::Owners};
+use super::{Action, Cameras, Gate, User, cookies::Login};
 use crate::{
     hub::{Camera, Hub},
     peer::SessionId,
@@ -17,10 +17,10 @@ pub(in crate::http) enum Caller {
     User {
         /// Who.
         user: Arc<User>,
-        /// The login page's cookie says so.
-        by_cookie: bool,
-        /// Whose sessions are whose.
-        owners: Arc<Owners>,
+        /// What the login page's cookie says, if that is how.
+        login: Option<Login>,
+        /// Who said so.
+        gate: Arc<Gate>,
     },
     /// A preflight, which has no credentials and is told nothing (Fetch standard, section 4.8).
     Nobody,
@@ -62,8 +62,8 @@ impl Caller {
 
     /// Notes that a session is theirs; `exists` tells which sessions are not over.
     pub(in crate::http) fn opened(&self, session: SessionId, exists: impl Fn(SessionId) -> bool) {
-        if let Self::User { user, owners, .. } = self {
-            owners.note(session, user, exists);
+        if let Self::User { user, gate, .. } = self {
+            gate.owners().note(session, user, exists);
         }
     }
 
@@ -71,8 +71,16 @@ impl Caller {
     pub(in crate::http) fn owns(&self, session: SessionId) -> bool {
         match self {
             Self::Anyone => true,
-            Self::User { user, owners, .. } => owners.has(user, session),
+            Self::User { user, gate, .. } => gate.owners().has(user, session),
             Self::Nobody => false,
+        }
+    }
+
+    /// Completes when they are not taken for this user any more: what they have opened is to end then.
+    pub(in crate::http) async fn over(self) {
+        match self {
+            Self::User { login: Some(login), gate, .. } => gate.cookies().over(&login).await,
+            _ => std::future::pending().await,
         }
     }
 
@@ -84,6 +92,8 @@ impl Caller {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -95,7 +105,8 @@ mod tests {
             cameras: Cameras::Only(vec!["front".to_owned()]),
             actions: vec![Action::Watch],
         };
-        let guest = Caller::User { user: Arc::new(user), by_cookie: false, owners: Arc::default() };
+        let gate = Arc::new(Gate::new(&[], false, Duration::ZERO));
+        let guest = Caller::User { user: Arc::new(user), login: None, gate };
         assert!(guest.sees("front") && !guest.sees("back") && !guest.sees("fron") && !guest.sees("*"));
         assert!(guest.may(Action::Watch) && !guest.may(Action::Api) && !guest.may(Action::Metrics));
         assert!(Caller::Anyone.sees("back") && Caller::Anyone.may(Action::Metrics));

@@ -3,12 +3,12 @@
 
 use std::{
     collections::HashMap,
-    sync::Mutex,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use cookie::{Cookie, CookieJar, Key, SameSite};
+use tokio::{sync::watch, time::sleep};
 
 use super::UserName;
 
@@ -21,12 +21,12 @@ const MAX_REVOKED: usize = 10_000;
 pub(super) struct Cookies {
     key: Key,
     lifetime: Duration,
-    revoked: Mutex<HashMap<u128, SystemTime>>,
+    revoked: watch::Sender<HashMap<u128, SystemTime>>,
 }
 
 /// What a good cookie says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Login {
+pub(in crate::http) struct Login {
     pub(super) user: String,
     id: u128,
     ends: SystemTime,
@@ -35,7 +35,7 @@ pub(super) struct Login {
 impl Cookies {
     /// Cookies that are good for `lifetime`.
     pub(super) fn new(lifetime: Duration) -> Self {
-        Self { key: Key::generate(), lifetime, revoked: Mutex::default() }
+        Self { key: Key::generate(), lifetime, revoked: watch::Sender::default() }
     }
 
     /// A `Set-Cookie` for `user`; `secure` keeps it off plain HTTP.
@@ -59,20 +59,32 @@ impl Cookies {
         let jar = CookieJar::new();
         let proven = named.filter_map(|cookie| jar.signed(&self.key).verify(cookie.into_owned()));
         let mut logins = proven.filter_map(|cookie| parse(cookie.value()));
-        let revoked = self.revoked.lock().unwrap_or_else(|e| e.into_inner());
+        let revoked = self.revoked.borrow();
         logins.find(|login| login.ends > now && !revoked.contains_key(&login.id))
     }
 
     /// Ends a login before its time.
     pub(super) fn revoke(&self, login: &Login, now: SystemTime) {
-        let mut revoked = self.revoked.lock().unwrap_or_else(|e| e.into_inner());
-        revoked.retain(|_, ends| *ends > now);
-        if revoked.len() >= MAX_REVOKED
-            && let Some(id) = revoked.iter().min_by_key(|(_, ends)| **ends).map(|(id, _)| *id)
-        {
-            revoked.remove(&id);
+        self.revoked.send_modify(|revoked| {
+            revoked.retain(|_, ends| *ends > now);
+            if revoked.len() >= MAX_REVOKED
+                && let Some(id) = revoked.iter().min_by_key(|(_, ends)| **ends).map(|(id, _)| *id)
+            {
+                revoked.remove(&id);
+            }
+            revoked.insert(login.id, login.ends);
+        });
+    }
+
+    /// Completes when a login ends, by itself or before its time.
+    pub(super) async fn over(&self, login: &Login) {
+        let left = login.ends.duration_since(SystemTime::now()).unwrap_or_default();
+        let mut revoked = self.revoked.subscribe();
+        tokio::select! {
+            () = sleep(left) => {}
+            // The sender lives as long as this does.
+            () = async { drop(revoked.wait_for(|revoked| revoked.contains_key(&login.id)).await) } => {}
         }
-        revoked.insert(login.id, login.ends);
     }
 }
 
@@ -153,6 +165,26 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_login_can_be_waited_for() {
+        let (cookies, now) = (Cookies::new(HOUR), SystemTime::now());
+        let login = |id| Login { user: "anna".to_owned(), id, ends: now + HOUR };
+        let started = tokio::time::Instant::now();
+        cookies.over(&login(1)).await;
+        let lasted = started.elapsed();
+        assert!(lasted > HOUR / 2 && lasted <= HOUR + Duration::from_secs(1), "{lasted:?}");
+        cookies.revoke(&login(2), now);
+        cookies.over(&login(2)).await;
+        let later = async {
+            sleep(Duration::from_secs(60)).await;
+            cookies.revoke(&login(3), now);
+        };
+        let three = login(3);
+        let started = tokio::time::Instant::now();
+        tokio::join!(cookies.over(&three), later);
+        assert_eq!(started.elapsed().as_secs(), 60);
+    }
+
     #[test]
     fn revocations_are_remembered_as_long_as_they_matter() {
         let (cookies, now) = (Cookies::new(HOUR), SystemTime::now());
@@ -160,7 +192,7 @@ mod tests {
         for id in 0..20_000 {
             cookies.revoke(&login(id, now + HOUR + Duration::from_secs(id as u64)), now);
         }
-        let revoked = || cookies.revoked.lock().expect("no panic").len();
+        let revoked = || cookies.revoked.borrow().len();
         assert_eq!(revoked(), MAX_REVOKED);
         cookies.revoke(&login(0, now + HOUR * 20), now + HOUR * 10);
         assert_eq!(revoked(), 1);

@@ -44,7 +44,7 @@ pub(in crate::http) struct Gate {
     throttle: Arc<Throttle>,
     passwords: Arc<Passwords>,
     cookies: Cookies,
-    owners: Arc<Owners>,
+    owners: Owners,
 }
 
 /// How many users, and nothing that is secret.
@@ -55,11 +55,10 @@ impl fmt::Debug for Gate {
 }
 
 /// How somebody said who they are.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Password,
     Token,
-    Cookie,
+    Cookie(Login),
 }
 
 impl Gate {
@@ -75,7 +74,7 @@ impl Gate {
             passwords: Arc::new(Passwords::new(&users, throttle.clone())),
             throttle,
             cookies: Cookies::new(lifetime),
-            owners: Arc::default(),
+            owners: Owners::default(),
         }
     }
 
@@ -112,6 +111,11 @@ impl Gate {
         &self.cookies
     }
 
+    /// Whose sessions are whose.
+    pub(super) fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
     /// The login that a request's cookie proves.
     pub(super) fn login(&self, headers: &HeaderMap) -> Option<(Login, Arc<User>)> {
         let login = self.cookies.read(headers, SystemTime::now())?;
@@ -130,7 +134,7 @@ impl Gate {
                 self.by_token(address, &token).map(|user| Some((user, Way::Token))).map_err(refused)
             }
             Some(Credentials::Unusable) => Err(Problem::login_needed()),
-            None => Ok(self.login(headers).map(|(_, user)| (user, Way::Cookie))),
+            None => Ok(self.login(headers).map(|(login, user)| (user, Way::Cookie(login)))),
         }
     }
 
@@ -147,7 +151,7 @@ impl Gate {
 
     /// Who may go on, or why not.
     async fn admit(
-        &self,
+        self: &Arc<Self>,
         address: IpAddr,
         need: Need,
         method: &Method,
@@ -161,10 +165,11 @@ impl Gate {
             return Ok(Caller::Nobody);
         }
         let (user, way) = self.identify(address, headers).await?.ok_or_else(Problem::login_needed)?;
-        if !is_our_wish(way, method, headers) {
+        if !is_our_wish(&way, method, headers) {
             return Err(Problem::foreign_page());
         }
-        let caller = Caller::User { user, by_cookie: way == Way::Cookie, owners: self.owners.clone() };
+        let login = if let Way::Cookie(login) = way { Some(login) } else { None };
+        let caller = Caller::User { user, login, gate: self.clone() };
         match need {
             Need::OneOf(actions) if !actions.iter().any(|action| caller.may(*action)) => {
                 let names: Vec<_> = actions.iter().map(|action| action.name()).collect();
@@ -195,7 +200,8 @@ pub(super) async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, n
 async fn refuse(problem: Problem, method: &Method, uri: &Uri, headers: &HeaderMap, route: Option<&str>) -> Response {
     let is_page = matches!(route, Some("/" | "/watch/{camera}")) && method == Method::GET;
     let needs_login = problem.status() == StatusCode::UNAUTHORIZED.as_u16();
-    if needs_login && is_page && accepts_html(headers) && !headers.contains_key(header::AUTHORIZATION) {
+    let is_person = is_page && accepts_html(headers) && !headers.contains_key(header::AUTHORIZATION);
+    if is_person && needs_login {
         return login::redirect(uri);
     }
     let mut response = problem.into_response();
@@ -226,11 +232,11 @@ fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 
 /// Whether a request that changes something is of a page of ours, where the browser adds the credentials by itself. That
 /// another's page uses Basic is up to the preflight; a WebSocket has none.
-fn is_our_wish(way: Way, method: &Method, headers: &HeaderMap) -> bool {
+fn is_our_wish(way: &Way, method: &Method, headers: &HeaderMap) -> bool {
     let is_upgrade = headers.contains_key(header::UPGRADE);
     let changes = is_upgrade || !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match way {
-        Way::Cookie => !changes || origin(headers) == Origin::Own,
+        Way::Cookie(_) => !changes || origin(headers) == Origin::Own,
         Way::Password => !is_upgrade || origin(headers) != Origin::Foreign,
         Way::Token => true,
     }

@@ -154,7 +154,7 @@ pub(super) async fn listen_to_all(
 ) -> Result<Response, Problem> {
     let listener = Listener::new(&context, &caller, &name, &session, Kind::ALL.to_vec(), Arc::default());
     let listener = listener.ok_or_else(|| absent(&context, &caller, &name, &session))?;
-    Ok(streams.open(client, listener.into_stream()))
+    Ok(streams.open(client, caller, listener.into_stream()))
 }
 
 /// `GET /whep/{camera}/{session}/events/{stream}`.
@@ -175,7 +175,7 @@ pub(super) async fn listen(
     };
     let listener =
         Listener::new(&context, &caller, &name, &session, wanted, told).ok_or_else(Problem::unknown_stream)?;
-    Ok(streams.open(client, listener.into_stream().take_until(ended.cancelled_owned())))
+    Ok(streams.open(client, caller, listener.into_stream().take_until(ended.cancelled_owned())))
 }
 
 /// `DELETE /whep/{camera}/{session}/events/{stream}`: 200; what has not been delivered is dropped.
