@@ -5,6 +5,7 @@ use reqwest::StatusCode;
 use crate::{
     auth::{PASSWORD, user},
     support::{
+        browser::Browser,
         gateway::{Builder, Gateway},
         network::{GATEWAY, GATEWAY_V6, Network},
     },
@@ -45,6 +46,20 @@ fn without_users_strangers_get_nothing() {
     }
     assert_eq!(status(&network, "turn", GATEWAY, "/healthz", None), StatusCode::OK);
     drop(gateway);
+}
+
+#[test]
+fn a_person_on_a_public_address_is_told_why_in_words() {
+    let network = Network::new();
+    let _gateway = network.inside("gateway", gateway_in(&network).spawn());
+    let (text, errors) = network.inside("turn", async {
+        let browser = Browser::start().await;
+        browser.open(&format!("http://{GATEWAY}:8080/")).await;
+        (browser.text().await, browser.console_errors().await)
+    });
+    assert!(text.contains("private networks only") && text.contains("[[user]]"), "{text}");
+    assert!(errors.iter().all(|line| line.contains("403")), "its style and its icon are there: {errors:?}");
+    assert!(errors.len() <= 1, "{errors:?}");
 }
 
 #[test]

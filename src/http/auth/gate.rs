@@ -28,7 +28,7 @@ use super::{
     rights::{Need, need},
     throttle::Throttle,
 };
-use crate::http::{cors, problem::Problem, rate::Client};
+use crate::http::{cors, page, problem::Problem, rate::Client};
 
 /// Both ways, for programs (RFC 9110 section 11.6.1).
 const CHALLENGE: &str = "Basic realm=\"camgate\", charset=\"UTF-8\", Bearer realm=\"camgate\"";
@@ -192,17 +192,29 @@ pub(super) async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, n
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(problem) => refuse(problem, request.method(), request.uri(), request.headers(), route.as_deref()).await,
+        Err(problem) => {
+            refuse(&gate, problem, request.method(), request.uri(), request.headers(), route.as_deref()).await
+        }
     }
 }
 
 /// The refusal, as a person in front of a browser, a script or a program can use it.
-async fn refuse(problem: Problem, method: &Method, uri: &Uri, headers: &HeaderMap, route: Option<&str>) -> Response {
+async fn refuse(
+    gate: &Gate,
+    problem: Problem,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    route: Option<&str>,
+) -> Response {
     let is_page = matches!(route, Some("/" | "/watch/{camera}")) && method == Method::GET;
     let needs_login = problem.status() == StatusCode::UNAUTHORIZED.as_u16();
     let is_person = is_page && accepts_html(headers) && !headers.contains_key(header::AUTHORIZATION);
     if is_person && needs_login {
         return login::redirect(uri);
+    }
+    if is_person && !gate.has_users() {
+        return page::file("stranger.html", StatusCode::FORBIDDEN).await;
     }
     let mut response = problem.into_response();
     if needs_login {
