@@ -3,7 +3,8 @@
 //! `cargo bench --bench allocations`; a window has `BENCH_SECONDS` (default 10), `BENCH_VIEWERS` are the numbers of viewers
 //! (default 1,50). The gateway runs in this process under an allocator that counts for threads named peer-N, the viewers
 //! in another. A growing buffer (realloc) counts as an allocation. What the sessions themselves do all the time (ICE
-//! checks, RTCP) is measured while the camera stands still, and subtracted.
+//! checks, RTCP) is measured while the camera stands still, and subtracted. A browser offers header extensions too and
+//! reports on every packet; reading those reports counts as sending.
 
 #![allow(clippy::print_stdout)]
 
@@ -20,7 +21,7 @@ use camgate::app::App;
 use camgate::shutdown::Signals;
 
 use count::Count;
-use harness::crowd::{self, Crowd, Protection};
+use harness::crowd::{self, Crowd, Offer};
 use harness::{LIMIT, rig, setting, settings, table::Table};
 use support::wait;
 
@@ -53,6 +54,7 @@ async fn measure() {
     })
     .await;
     let mut table = Table::new(&[
+        "offer",
         "viewers",
         "packets/s",
         "allocations/packet",
@@ -61,9 +63,11 @@ async fn measure() {
         "allocations/picture and viewer",
         "meanwhile without the camera, /s",
     ]);
-    for viewers in settings("BENCH_VIEWERS", &[1, 50]) {
+    let viewers = settings("BENCH_VIEWERS", &[1, 50]);
+    let cases = [("plain", Offer::PLAIN), ("as a browser's", Offer::BROWSER)];
+    for ((name, offer), viewers) in cases.into_iter().flat_map(|case| viewers.iter().map(move |&count| (case, count))) {
         let mut crowd = Crowd::start();
-        crowd.join(&[format!("http://{address}/whep/front")], viewers, Protection::Gcm);
+        crowd.join(&[format!("http://{address}/whep/front")], viewers, offer);
         tokio::time::sleep(SETTLE).await;
         crowd.mark();
         let (start, before) = (Instant::now(), Count::now());
@@ -82,6 +86,7 @@ async fn measure() {
         let (packets, pictures) = ((report.received + report.lost) as f64, report.frames.len() as f64);
         let cell = |value: f64| format!("{value:.3}");
         table.row([
+            name.to_owned(),
             viewers.to_string(),
             format!("{:.0}", packets / took.as_secs_f64()),
             cell(sending.allocations / packets),

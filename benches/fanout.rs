@@ -1,9 +1,10 @@
 //! What a viewer costs: CPU time of the gateway's process per RTP packet sent, beside the floor of the same run, and its
-//! memory; by the number of viewers and of cameras, by how SRTP protects, with UDP GSO and without.
+//! memory; by the number of viewers and of cameras, by how SRTP protects, with UDP GSO and without, and for viewers that
+//! offer the header extensions of a browser and give its feedback.
 //!
 //! `cargo bench --bench fanout`; `BENCH_VIEWERS` are the numbers of viewers (default 1,10,100), a window has
 //! `BENCH_SECONDS` (default 10), `BENCH_CASES` (names of [`CASES`]) leaves out others. All that the README shows:
-//! `BENCH_VIEWERS=1,10,50,100,200,400 cargo bench --bench fanout`, 25 minutes.
+//! `BENCH_VIEWERS=1,10,50,100,200,400 cargo bench --bench fanout`, half an hour.
 //!
 //! Any other WHEP gateway is measured by the same crowd with `cargo bench --bench fanout -- --pid 123 --url
 //! http://192.0.2.7/whep/front`, once more `--url` for each further camera; its viewers come from the address that leads
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use harness::crowd::{self, Protection};
+use harness::crowd::{self, Offer, Protection};
 use harness::floor::Way;
 use harness::load::{Load, Target};
 use harness::rig::{self, Rig};
@@ -34,16 +35,31 @@ use harness::{LIMIT, binary, setting, settings, table::Table, without_gso};
 struct Case {
     name: &'static str,
     cameras: usize,
-    way: Way,
+    protection: Protection,
+    gso: bool,
+    /// The header extensions and the feedback of a browser.
+    extensions: bool,
 }
 
-const CASES: [Case; 5] = [
-    Case { name: "gcm", cameras: 1, way: Way { protection: Protection::Gcm, gso: true } },
-    Case { name: "cm", cameras: 1, way: Way { protection: Protection::Cm, gso: true } },
-    Case { name: "gcm-no-gso", cameras: 1, way: Way { protection: Protection::Gcm, gso: false } },
-    Case { name: "cm-no-gso", cameras: 1, way: Way { protection: Protection::Cm, gso: false } },
-    Case { name: "gcm-20-cameras", cameras: 20, way: Way { protection: Protection::Gcm, gso: true } },
+const GCM: Case = Case { name: "gcm", cameras: 1, protection: Protection::Gcm, gso: true, extensions: false };
+const CASES: [Case; 6] = [
+    GCM,
+    Case { name: "gcm-browser", extensions: true, ..GCM },
+    Case { name: "cm", protection: Protection::Cm, ..GCM },
+    Case { name: "gcm-no-gso", gso: false, ..GCM },
+    Case { name: "cm-no-gso", protection: Protection::Cm, gso: false, ..GCM },
+    Case { name: "gcm-20-cameras", cameras: 20, ..GCM },
 ];
+
+impl Case {
+    fn offer(&self) -> Offer {
+        Offer { protection: self.protection, extensions: self.extensions }
+    }
+
+    fn way(&self) -> Way {
+        Way { protection: self.protection, gso: self.gso }
+    }
+}
 
 /// What another gateway has to be told of.
 #[derive(Parser)]
@@ -89,15 +105,15 @@ async fn main() {
     if let Some(pid) = arguments.pid {
         // Whether it has GSO is its own affair: the floor has it.
         let target = Target { wheps: arguments.url, pid };
-        for case in cases.filter(|case| case.cameras == 1 && case.way.gso) {
-            fanout.measure(case.name, &target, None, case.way).await;
+        for case in cases.filter(|case| case.cameras == 1 && case.gso) {
+            fanout.measure(case, &target, None).await;
         }
     } else {
         let binary = binary::build(&[]);
         let camera = rig::camera();
         for case in cases {
-            let rig = Rig::start(&binary, &camera.url(), case.cameras, case.way.gso).await;
-            fanout.measure(case.name, &rig.target, Some(&rig), case.way).await;
+            let rig = Rig::start(&binary, &camera.url(), case.cameras, case.gso).await;
+            fanout.measure(case, &rig.target, Some(&rig)).await;
         }
     }
     fanout.table.print(&format!("CPU per RTP packet, {:?} each; {}", fanout.length, fanout.stream));
@@ -112,20 +128,26 @@ struct Fanout {
 
 impl Fanout {
     /// A row without viewers and one for each number of them.
-    async fn measure(&mut self, name: &str, target: &Target, rig: Option<&Rig>, way: Way) {
-        let idle = Load::measure(target, 0, way.protection, self.length).await;
+    async fn measure(&mut self, case: &Case, target: &Target, rig: Option<&Rig>) {
+        let name = case.name;
+        let idle = Load::measure(target, 0, case.offer(), self.length).await;
         self.row(name, 0, &idle, "", ["", "", ""].map(str::to_owned));
         // The first viewers make it load code and fill pools, which is not their memory.
         let mut first: Option<(usize, u64)> = None;
         for &viewers in &self.viewers.clone() {
-            let load = Load::measure(target, viewers, way.protection, self.length).await;
+            let load = Load::measure(target, viewers, case.offer(), self.length).await;
             if let Some(rig) = rig {
                 rig.gateway.wait_sessions(0, LIMIT).await;
             }
-            let floor = load.floor(viewers, self.length, way).await;
+            let floor = load.floor(viewers, self.length, case.way()).await;
             let us = load.per_packet();
             self.stream = load.stream();
             println!("{name}, {viewers} viewers: {us:.2} us/packet, floor {floor:.2}, {}", self.stream);
+            if case.extensions {
+                // None at all: the gateway does not number its packets, whatever it answered.
+                let each = load.report.feedbacks as f64 / load.length.as_secs_f64() / viewers as f64;
+                println!("feedback from each viewer: {each:.1} a second");
+            }
             let (few, few_kb) = *first.get_or_insert((viewers, load.rss_kb));
             let each = load.rss_kb.saturating_sub(few_kb) as f64 / viewers.saturating_sub(few) as f64;
             let each = if viewers > few { format!("{each:.0}") } else { String::new() };

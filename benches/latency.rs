@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use delay::Delays;
 use harness::binary::{self, Binary};
-use harness::crowd::{self, Crowd, Frame, Protection};
+use harness::crowd::{self, Crowd, Frame, Offer, Protection};
 use harness::floor::{self, Way};
 use harness::rig::{self, Rig};
 use harness::{LIMIT, setting, settings, table::Table};
@@ -73,7 +73,7 @@ async fn wire(binary: &Binary, length: Duration) {
     ]);
     for viewers in settings("BENCH_VIEWERS", &[1, 100, 200]) {
         let mut crowd = Crowd::start();
-        crowd.join(&rig.target.wheps, viewers, WAY.protection);
+        crowd.join(&rig.target.wheps, viewers, Offer::PLAIN);
         tokio::time::sleep(SETTLE).await;
         relay.take();
         crowd.mark();

@@ -14,7 +14,7 @@ mod support;
 
 use std::time::Duration;
 
-use harness::crowd::{self, Protection};
+use harness::crowd::{self, Offer, Protection};
 use harness::floor::Way;
 use harness::load::Load;
 use harness::rig::{self, Rig};
@@ -59,7 +59,7 @@ struct Row {
 
 async fn measure(rig: &Rig, viewers: usize, count: usize, length: Duration) -> Row {
     let before = machine::idle_time();
-    let load = Load::measure(&rig.target, viewers, WAY.protection, length).await;
+    let load = Load::measure(&rig.target, viewers, Offer::PLAIN, length).await;
     let idle = machine::idle_time().since(&before);
     rig.gateway.wait_sessions(0, LIMIT).await;
     let floor = if viewers == 0 { None } else { Some(load.floor(viewers, length, WAY).await) };

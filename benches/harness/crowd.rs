@@ -4,6 +4,7 @@
 //! line. A viewer is a sans-I/O `rtc` client that does ICE and DTLS like any other, and after that only counts the media:
 //! it is not decrypted, because a crowd of browsers would run on other machines.
 
+mod feedback;
 mod member;
 mod overflow;
 mod tally;
@@ -37,6 +38,20 @@ pub enum Protection {
     Cm,
 }
 
+/// What a viewer offers.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Offer {
+    pub protection: Protection,
+    /// The header extensions and the feedback of a browser.
+    pub extensions: bool,
+}
+
+impl Offer {
+    /// The cheapest to serve.
+    pub const PLAIN: Self = Self { protection: Protection::Gcm, extensions: false };
+    pub const BROWSER: Self = Self { extensions: true, ..Self::PLAIN };
+}
+
 /// What came to all viewers since the last [`Crowd::mark`].
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
@@ -45,6 +60,8 @@ pub struct Report {
     pub lost: u64,
     /// Datagrams that came and that the crowd was too slow to read: it lost them, and not the sender.
     pub overflowed: u64,
+    /// What viewers with [`Offer::extensions`] sent back.
+    pub feedbacks: u64,
     /// Viewers that received nothing.
     pub starved: usize,
     /// The pictures that the first viewer received.
@@ -53,7 +70,7 @@ pub struct Report {
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Order {
-    Join { wheps: Vec<String>, count: usize, protection: Protection },
+    Join { wheps: Vec<String>, count: usize, offer: Offer },
     Listen { count: usize },
     Mark,
     Report,
@@ -90,8 +107,8 @@ impl Crowd {
     }
 
     /// Adds viewers, who take turns with the cameras behind `wheps`, and waits until each has received a packet.
-    pub fn join(&mut self, wheps: &[String], count: usize, protection: Protection) {
-        self.ask(&Order::Join { wheps: wheps.to_vec(), count, protection })
+    pub fn join(&mut self, wheps: &[String], count: usize, offer: Offer) {
+        self.ask(&Order::Join { wheps: wheps.to_vec(), count, offer })
     }
 
     /// Opens sockets that only count what comes.
@@ -154,8 +171,8 @@ struct Members {
 impl Members {
     async fn obey(&mut self, order: Order) -> serde_json::Result<String> {
         match order {
-            Order::Join { wheps, count, protection } => {
-                self.join(&wheps, count, protection).await;
+            Order::Join { wheps, count, offer } => {
+                self.join(&wheps, count, offer).await;
                 serde_json::to_string(&())
             }
             Order::Listen { count } => {
@@ -190,12 +207,12 @@ impl Members {
         }
     }
 
-    async fn join(&mut self, wheps: &[String], count: usize, protection: Protection) {
+    async fn join(&mut self, wheps: &[String], count: usize, offer: Offer) {
         let http = client();
         for start in (0..count).step_by(AT_ONCE) {
             let mut fresh = Vec::new();
             for index in start..count.min(start + AT_ONCE) {
-                let joined = member::join(&http, &wheps[index % wheps.len()], protection).await;
+                let joined = member::join(&http, &wheps[index % wheps.len()], offer).await;
                 fresh.push(joined.tally);
                 self.resources.push(joined.resource);
                 self.ports.insert(joined.port);
@@ -211,6 +228,7 @@ impl Members {
             let tally = tally.lock().unwrap();
             report.received += tally.received;
             report.lost += tally.lost;
+            report.feedbacks += tally.feedbacks;
             report.starved += usize::from(tally.received == 0);
             if index == 0 {
                 report.frames.clone_from(&tally.frames);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::crowd::{Crowd, Protection, Report};
+use super::crowd::{Crowd, Offer, Report};
 use super::floor::{self, Way};
 use super::machine;
 use crate::support::process;
@@ -28,9 +28,9 @@ pub struct Load {
 
 impl Load {
     /// Lets so many viewers watch for `length`, then leave. Nobody is there while `viewers` is 0.
-    pub async fn measure(target: &Target, viewers: usize, protection: Protection, length: Duration) -> Self {
+    pub async fn measure(target: &Target, viewers: usize, offer: Offer, length: Duration) -> Self {
         let mut crowd = Crowd::start();
-        crowd.join(&target.wheps, viewers, protection);
+        crowd.join(&target.wheps, viewers, offer);
         tokio::time::sleep(SETTLE).await;
         crowd.mark();
         let (start, cpu_before) = (Instant::now(), machine::cpu_time(target.pid));

@@ -19,14 +19,17 @@ use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::transport::{CandidateConfig, CandidateHostConfig, RTCIceCandidate};
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
-use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
+};
 use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::{Protection, Tally};
+use super::feedback::{EXTENSIONS, Feedback};
+use super::{Offer, Protection, Tally};
 
 /// Payload types of the offer: H.264 and its retransmissions.
 const H264: u8 = 102;
@@ -52,7 +55,7 @@ pub async fn listen() -> (Arc<Mutex<Tally>>, SocketAddr) {
     tokio::spawn(async move {
         let mut buffer = Buffer::new();
         while socket.readable().await.is_ok() {
-            drain(&socket, &mut buffer, &shared, |_, _| {});
+            drain(&socket, &mut buffer, &shared, None, |_, _| {});
         }
     });
     (tally, address)
@@ -83,11 +86,11 @@ pub struct Joined {
 }
 
 /// Offers to `whep`, takes the answer, and leaves the rest to a task.
-pub async fn join(http: &reqwest::Client, whep: &str, protection: Protection) -> Joined {
+pub async fn join(http: &reqwest::Client, whep: &str, terms: Offer) -> Joined {
     let url = reqwest::Url::parse(whep).expect("a URL");
     let socket = bind(address_towards(&url).await).await;
     let local = socket.local_addr().expect("it is bound");
-    let mut connection = connection(local, protection);
+    let mut connection = connection(local, terms);
     let offer = connection.create_offer(None).expect("an offer");
     connection.set_local_description(Instant::now(), offer).expect("the offer is ours");
     let offer = connection.local_description().expect("just set").sdp;
@@ -98,14 +101,15 @@ pub async fn join(http: &reqwest::Client, whep: &str, protection: Protection) ->
     assert_eq!(status.as_u16(), 201, "POST {whep}: {answer}");
     let location = headers.get("location").and_then(|value| value.to_str().ok()).expect("a 201 has a Location");
     let resource = url.join(location).expect("a URL");
+    let feedback = Feedback::answered(&answer);
     let answer = RTCSessionDescription::answer(answer).expect("SDP");
     connection.set_remote_description(Instant::now(), answer).expect("the answer fits the offer");
     let tally = Arc::new(Mutex::new(Tally::default()));
-    tokio::spawn(drive(connection, socket, local, tally.clone()));
+    tokio::spawn(drive(connection, socket, local, tally.clone(), feedback));
     Joined { tally, resource, port: local.port() }
 }
 
-fn connection(local: SocketAddr, protection: Protection) -> RTCPeerConnection {
+fn connection(local: SocketAddr, terms: Offer) -> RTCPeerConnection {
     let mut media = MediaEngine::default();
     for (payload_type, mime_type, fmtp) in [
         (H264, MIME_TYPE_H264, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f".to_owned()),
@@ -117,12 +121,19 @@ fn connection(local: SocketAddr, protection: Protection) -> RTCPeerConnection {
             clock_rate: 90_000,
             channels: 0,
             sdp_fmtp_line: fmtp,
-            rtcp_feedback: vec![feedback("nack", ""), feedback("nack", "pli")],
+            rtcp_feedback: match terms.extensions {
+                true => vec![feedback("nack", ""), feedback("nack", "pli"), feedback("transport-cc", "")],
+                false => vec![feedback("nack", ""), feedback("nack", "pli")],
+            },
         };
         let codec = RTCRtpCodecParameters { rtp_codec, payload_type };
         media.register_codec(codec, RtpCodecKind::Video).expect("a codec of ours");
     }
-    let profile = match protection {
+    for uri in EXTENSIONS.into_iter().filter(|_| terms.extensions) {
+        let extension = RTCRtpHeaderExtensionCapability { uri: uri.to_owned() };
+        media.register_header_extension(extension, RtpCodecKind::Video, None).expect("room for an extension");
+    }
+    let profile = match terms.protection {
         Protection::Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
         Protection::Cm => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
     };
@@ -151,7 +162,13 @@ fn connection(local: SocketAddr, protection: Protection) -> RTCPeerConnection {
 }
 
 /// Runs the connection's ICE and DTLS and counts its media, until the process ends.
-async fn drive(mut connection: RTCPeerConnection, socket: UdpSocket, local_addr: SocketAddr, tally: Arc<Mutex<Tally>>) {
+async fn drive(
+    mut connection: RTCPeerConnection,
+    socket: UdpSocket,
+    local_addr: SocketAddr,
+    tally: Arc<Mutex<Tally>>,
+    mut feedback: Option<Feedback>,
+) {
     let mut buffer = Buffer::new();
     loop {
         while let Some(out) = connection.poll_write() {
@@ -161,13 +178,14 @@ async fn drive(mut connection: RTCPeerConnection, socket: UdpSocket, local_addr:
         while connection.poll_event().is_some() {}
         while connection.poll_read().is_some() {}
         let now = Instant::now();
-        let wake = connection.poll_timeout().unwrap_or(now + MAX_SLEEP).clamp(now, now + MAX_SLEEP);
+        let timer = connection.poll_timeout().unwrap_or(now + MAX_SLEEP).clamp(now, now + MAX_SLEEP);
+        let wake = feedback.as_ref().map_or(timer, |feedback| feedback.due.min(timer));
         tokio::select! {
             readable = socket.readable() => {
                 if readable.is_err() {
                     return;
                 }
-                drain(&socket, &mut buffer, &tally, |peer_addr, datagram| {
+                drain(&socket, &mut buffer, &tally, feedback.as_mut(), |peer_addr, datagram| {
                     let transport =
                         TransportContext { local_addr, peer_addr, ecn: None, transport_protocol: TransportProtocol::UDP };
                     let message = BytesMut::from(datagram);
@@ -176,8 +194,19 @@ async fn drive(mut connection: RTCPeerConnection, socket: UdpSocket, local_addr:
             }
             () = tokio::time::sleep_until(wake.into()) => {}
         }
-        if Instant::now() >= wake {
-            let _ = connection.handle_timeout(Instant::now());
+        let now = Instant::now();
+        if now >= timer {
+            let _ = connection.handle_timeout(now);
+        }
+        if let Some(feedback) = feedback.as_mut().filter(|feedback| now >= feedback.due) {
+            let packets = feedback.take(now);
+            let receiver = connection.get_receivers().next();
+            if let (false, Some(mut receiver)) =
+                (packets.is_empty(), receiver.and_then(|id| connection.rtp_receiver(id)))
+            {
+                receiver.write_rtcp(now, packets).expect("the way is open: media came");
+                tally.lock().unwrap().feedbacks += 1;
+            }
         }
     }
 }
@@ -211,10 +240,23 @@ impl Buffer {
 }
 
 /// Reads all there is: video is counted, the rest is handed to `other`.
-fn drain(socket: &UdpSocket, buffer: &mut Buffer, tally: &Mutex<Tally>, mut other: impl FnMut(SocketAddr, &[u8])) {
+fn drain(
+    socket: &UdpSocket,
+    buffer: &mut Buffer,
+    tally: &Mutex<Tally>,
+    mut feedback: Option<&mut Feedback>,
+    mut other: impl FnMut(SocketAddr, &[u8]),
+) {
     let mut tally = tally.lock().unwrap();
     while let Ok((length, from, at)) = socket.try_io(Interest::READABLE, || buffer.read(socket)) {
         let datagram = &buffer.bytes[..length];
-        if is_video(datagram) { tally.note(datagram, at) } else { other(from, datagram) }
+        if !is_video(datagram) {
+            other(from, datagram);
+            continue;
+        }
+        tally.note(datagram, at);
+        if let Some(feedback) = &mut feedback {
+            feedback.note(datagram, at);
+        }
     }
 }

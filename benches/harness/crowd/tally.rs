@@ -20,6 +20,8 @@ pub type Arrival = (u32, u64, u64);
 pub struct Tally {
     pub received: u64,
     pub lost: u64,
+    /// Sent back to say how the packets came.
+    pub feedbacks: u64,
     pub frames: Vec<Frame>,
     pub arrivals: Vec<Arrival>,
     newest: Option<u16>,
