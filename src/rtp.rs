@@ -1,10 +1,12 @@
 //! RTP on this side of encryption: packing access units into payloads once per camera, the headers that differ per
 //! viewer, and the timelines that RTP timestamps run on.
 
+mod extensions;
 mod header;
 mod packetizer;
 mod timeline;
 
+pub use extensions::Extensions;
 pub use header::{HEADER, Header};
 pub use packetizer::{MAX_PAYLOAD, pack_audio, pack_h264};
 pub use timeline::{Continuity, Timeline};

@@ -17,7 +17,7 @@ use rtc::{
         receiver_report::ReceiverReport,
         reception_report::ReceptionReport,
         sender_report::SenderReport,
-        transport_feedbacks::transport_layer_nack::TransportLayerNack,
+        transport_feedbacks::{transport_layer_cc::TransportLayerCc, transport_layer_nack::TransportLayerNack},
     },
     sansio::Protocol,
     shared::error::Error,
@@ -37,6 +37,8 @@ pub(super) enum Feedback {
     Reference { reporter: u32, time: u32 },
     /// Reception statistics (RFC 3550 section 6.4.1).
     Report { ssrc: u32, fraction_lost: f32, last_sender_report: u32, delay: u32 },
+    /// When packets arrived (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+    Arrivals(Box<TransportLayerCc>),
 }
 
 /// Most feedback kept between two looks of the session; a viewer that sends more than this per datagram is not heard.
@@ -78,6 +80,8 @@ impl Listener {
             self.inbox.push(Feedback::Lost { ssrc: nack.media_ssrc, sequence_numbers });
         } else if packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>() {
             self.inbox.push(Feedback::KeyframeWanted);
+        } else if let Some(arrivals) = packet.downcast_ref::<TransportLayerCc>() {
+            self.inbox.push(Feedback::Arrivals(Box::new(arrivals.clone())));
         } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
             self.note_reports(&report.reports);
         } else if let Some(report) = packet.downcast_ref::<SenderReport>() {

@@ -1,7 +1,7 @@
 //! What was sent on one stream, for retransmission: not the packets but which unit they were cut from, so that all
 //! viewers of a camera share one copy of the payloads.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
@@ -24,6 +24,8 @@ struct Sent {
 pub(super) struct Again {
     pub(super) timestamp: u32,
     pub(super) marker: bool,
+    /// Of a picture's last packet: when it was captured.
+    pub(super) captured: Option<Instant>,
     pub(super) payload: Bytes,
 }
 
@@ -54,6 +56,7 @@ impl History {
         Some(Again {
             timestamp: sent.timestamp,
             marker: index + 1 == sent.unit.payloads.len(),
+            captured: (index + 1 == sent.unit.payloads.len()).then_some(sent.unit.captured),
             payload: sent.unit.payloads[index].clone(),
         })
     }
@@ -68,8 +71,6 @@ impl Sent {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::media::Kind;
 
@@ -89,10 +90,12 @@ mod tests {
     #[test]
     fn finds_packets_across_the_wrap() {
         let mut history = History::default();
-        history.push(65_534, 100, unit(4));
+        let first = unit(4);
+        let captured = Some(first.captured);
+        history.push(65_534, 100, first);
         history.push(2, 200, unit(1));
         let again = history.find(1).expect("the last of the first unit");
-        assert_eq!(again, Again { timestamp: 100, marker: true, payload: Bytes::from(vec![3u8; 3]) });
+        assert_eq!(again, Again { timestamp: 100, marker: true, captured, payload: Bytes::from(vec![3u8; 3]) });
         assert_eq!(history.find(65_535).map(|again| again.marker), Some(false));
         assert_eq!(history.find(2).map(|again| again.timestamp), Some(200));
         assert_eq!(history.find(3), None);

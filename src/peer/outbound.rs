@@ -9,7 +9,9 @@ use rtc::{crypto::CryptoError, rtcp::sender_report::SenderReport};
 
 use super::{
     batch::Batch,
-    history::History,
+    congestion::Congestion,
+    history::{Again, History},
+    negotiation::Extensions,
     srtp::{Place, Protector},
 };
 use crate::{
@@ -21,13 +23,38 @@ use crate::{
 /// A stream that has been silent this long says nothing about time any more.
 const SILENT: Duration = Duration::from_secs(5);
 
+/// What a packet has on the wire besides its payload, in bytes: IP and UDP (28), RTP (12), an extension (8), a tag (16).
+const OVERHEAD: usize = 64;
+
+/// What the packets of one session pass on their way out.
+pub(super) struct Wire<'a> {
+    pub(super) now: Instant,
+    /// The same moment by two clocks.
+    pub(super) clocks: Option<(Instant, SystemTime)>,
+    pub(super) protector: &'a mut Protector,
+    /// Where the viewer reports what arrives.
+    pub(super) congestion: Option<&'a mut Congestion>,
+    pub(super) out: &'a mut Batch,
+}
+
 /// Where packets of one SSRC are numbered, once and for all: see [`srtp`](super::srtp) for what hangs on it.
 #[derive(Debug)]
 struct Numbers {
     ssrc: u32,
     payload_type: u8,
+    extensions: Extensions,
     /// Rollover counter and sequence number of the next packet, in 48 bits.
     next: u64,
+}
+
+/// What is to be written.
+struct Packet<'a> {
+    index: u64,
+    timestamp: u32,
+    marker: bool,
+    /// Of a picture's last packet: when it was captured.
+    captured: Option<Instant>,
+    payload: &'a [&'a [u8]],
 }
 
 /// One stream.
@@ -53,6 +80,11 @@ pub(super) struct Departing {
 }
 
 impl Departing {
+    /// Bytes of it that are not on their way.
+    pub(super) fn left(&self) -> usize {
+        self.unit.payloads[self.sent..].iter().map(|payload| payload.len()).sum()
+    }
+
     /// Whether all of it is on its way.
     pub(super) fn is_done(&self) -> bool {
         self.sent == self.unit.payloads.len()
@@ -63,7 +95,8 @@ impl Numbers {
     fn new(ssrc: u32, payload_type: u8) -> Self {
         // Random (RFC 3550 section 5.1), in the lower half: an SRTP receiver that misses the first packets must not take a
         // wrap for the start (RFC 3711 section 3.3.1).
-        Self { ssrc, payload_type, next: u64::from(rand::random::<u16>() >> 1) }
+        let extensions = Extensions::default();
+        Self { ssrc, payload_type, extensions, next: u64::from(rand::random::<u16>() >> 1) }
     }
 
     fn take(&mut self, count: usize) -> u64 {
@@ -94,6 +127,15 @@ impl Outbound {
 
     pub(super) fn with_retransmission(mut self, ssrc: u32, payload_type: u8) -> Self {
         self.retransmission = Some(Numbers::new(ssrc, payload_type));
+        self
+    }
+
+    /// With header extensions, which differ each time: not for a stream that repeats its packets as they were.
+    pub(super) fn with_extensions(mut self, extensions: Extensions) -> Self {
+        self.numbers.extensions = extensions;
+        if let Some(rtx) = &mut self.retransmission {
+            rtx.extensions = extensions;
+        }
         self
     }
 
@@ -129,8 +171,7 @@ impl Outbound {
         &mut self,
         departing: &mut Departing,
         mut may: impl FnMut(usize) -> bool,
-        protector: &mut Protector,
-        out: &mut Batch,
+        wire: &mut Wire<'_>,
     ) -> Result<(), CryptoError> {
         let unit = &departing.unit;
         while let Some(payload) = unit.payloads.get(departing.sent)
@@ -141,7 +182,9 @@ impl Outbound {
             // A picture's last packet is marked (RFC 6184 section 5.1); sound has a marker only at the start of a talkspurt
             // (RFC 3551 section 4.1), which is not known here.
             let marker = unit.kind == Kind::Video && departing.sent == unit.payloads.len();
-            write(&self.numbers, index, departing.timestamp, marker, &[payload], protector, out)?;
+            let captured = marker.then_some(unit.captured);
+            let timestamp = departing.timestamp;
+            wire.write(&self.numbers, &Packet { index, timestamp, marker, captured, payload: &[payload] })?;
             self.packets = self.packets.wrapping_add(1);
             self.octets = self.octets.wrapping_add(payload.len() as u32);
         }
@@ -153,24 +196,18 @@ impl Outbound {
     ///
     /// # Errors
     /// Those of [`Protector::protect`]; the stream is of no use any more then.
-    pub(super) fn again(
-        &mut self,
-        sequence_number: u16,
-        protector: &mut Protector,
-        out: &mut Batch,
-    ) -> Result<bool, CryptoError> {
+    pub(super) fn again(&mut self, sequence_number: u16, wire: &mut Wire<'_>) -> Result<bool, CryptoError> {
         let Some(again) = self.history.find(sequence_number) else { return Ok(false) };
         let Some(index) = self.numbers.index_of(sequence_number) else { return Ok(false) };
+        let Again { timestamp, marker, captured, payload } = again;
         match &mut self.retransmission {
             Some(rtx) => {
-                // RFC 4588 section 4: the original sequence number stands before the payload.
-                let payload: [&[u8]; 2] = [&sequence_number.to_be_bytes(), &again.payload];
                 let index = rtx.take(1);
-                write(rtx, index, again.timestamp, again.marker, &payload, protector, out)?;
+                // RFC 4588 section 4: the original sequence number stands before the payload.
+                let payload: &[&[u8]] = &[&sequence_number.to_be_bytes(), &payload];
+                wire.write(rtx, &Packet { index, timestamp, marker, captured, payload })?;
             }
-            None => {
-                write(&self.numbers, index, again.timestamp, again.marker, &[&again.payload], protector, out)?;
-            }
+            None => wire.write(&self.numbers, &Packet { index, timestamp, marker, captured, payload: &[&payload] })?,
         }
         Ok(true)
     }
@@ -191,23 +228,35 @@ impl Outbound {
     }
 }
 
-fn write(
-    numbers: &Numbers,
-    index: u64,
-    timestamp: u32,
-    marker: bool,
-    payload: &[&[u8]],
-    protector: &mut Protector,
-    out: &mut Batch,
-) -> Result<(), CryptoError> {
-    let &Numbers { ssrc, payload_type, .. } = numbers;
-    let header = rtp::Header { marker, payload_type, sequence_number: index as u16, timestamp, ssrc };
-    out.add(|buffer| {
-        let start = buffer.len();
-        header.write(buffer);
-        payload.iter().for_each(|part| buffer.extend_from_slice(part));
-        protector.protect(buffer, Place { start, header: rtp::HEADER, ssrc, index })
-    })
+impl Wire<'_> {
+    fn write(&mut self, numbers: &Numbers, packet: &Packet<'_>) -> Result<(), CryptoError> {
+        let &Numbers { ssrc, payload_type, .. } = numbers;
+        let &Packet { index, timestamp, marker, payload, .. } = packet;
+        let extensions = self.extensions(numbers, packet);
+        let header = rtp::Header { marker, payload_type, sequence_number: index as u16, timestamp, ssrc, extensions };
+        let protector = &mut *self.protector;
+        self.out.add(|buffer| {
+            let start = buffer.len();
+            header.write(buffer);
+            payload.iter().for_each(|part| buffer.extend_from_slice(part));
+            protector.protect(buffer, Place { start, header: header.size(), ssrc, index })
+        })
+    }
+
+    fn extensions(&mut self, numbers: &Numbers, packet: &Packet<'_>) -> rtp::Extensions {
+        let mut extensions = rtp::Extensions::default();
+        if let (Some(id), Some(congestion)) = (numbers.extensions.transport_cc, &mut self.congestion) {
+            let bytes = OVERHEAD + packet.payload.iter().map(|part| part.len()).sum::<usize>();
+            extensions.push(id, &congestion.number(self.now, bytes).to_be_bytes());
+        }
+        let id = numbers.extensions.abs_capture_time;
+        if let (Some(id), Some(captured), Some((at, wall))) = (id, packet.captured, self.clocks) {
+            let behind = at.saturating_duration_since(captured);
+            let ahead = captured.saturating_duration_since(at);
+            extensions.push(id, &NtpTime::from_system(wall + ahead - behind).0.to_be_bytes());
+        }
+        extensions
+    }
 }
 
 #[cfg(test)]
@@ -237,8 +286,12 @@ mod tests {
 
     fn send(stream: &mut Outbound, unit: Arc<Unit>, timestamp: u32, protector: &mut Protector, out: &mut Batch) {
         let mut departing = stream.depart(unit, timestamp);
-        stream.send(&mut departing, |_| true, protector, out).expect("protected");
+        stream.send(&mut departing, |_| true, &mut wire(protector, out)).expect("protected");
         assert!(departing.is_done());
+    }
+
+    fn wire<'a>(protector: &'a mut Protector, out: &'a mut Batch) -> Wire<'a> {
+        Wire { now: Instant::now(), clocks: None, protector, congestion: None, out }
     }
 
     fn number(packet: &[u8]) -> u16 {
@@ -263,9 +316,9 @@ mod tests {
         let mut departing = stream.depart(unit(0, Instant::now()), 5);
         let mut places = 1;
         let may = |_| std::mem::take(&mut places) > 0;
-        stream.send(&mut departing, may, &mut protector, &mut out).expect("protected");
+        stream.send(&mut departing, may, &mut wire(&mut protector, &mut out)).expect("protected");
         assert_eq!((departing.is_done(), out.len()), (false, 1));
-        stream.send(&mut departing, |_| true, &mut protector, &mut out).expect("protected");
+        stream.send(&mut departing, |_| true, &mut wire(&mut protector, &mut out)).expect("protected");
         assert_eq!((departing.is_done(), out.len()), (true, 2));
         let packets: Vec<_> = out.packets().collect();
         assert_eq!(number(packets[1]), number(packets[0]).wrapping_add(1));
@@ -276,8 +329,8 @@ mod tests {
         let (mut stream, mut protector, mut out) = (stream(), protector(Protection::Gcm), Batch::default());
         send(&mut stream, unit(0, Instant::now()), 5, &mut protector, &mut out);
         let lost = number(out.packets().next().expect("two were sent"));
-        assert_eq!(stream.again(lost, &mut protector, &mut out), Ok(true));
-        assert_eq!(stream.again(lost.wrapping_add(2), &mut protector, &mut out), Ok(false));
+        assert_eq!(stream.again(lost, &mut wire(&mut protector, &mut out)), Ok(true));
+        assert_eq!(stream.again(lost.wrapping_add(2), &mut wire(&mut protector, &mut out)), Ok(false));
         let packets: Vec<_> = out.packets().collect();
         assert_eq!((packets.len(), packets[2]), (3, packets[0]));
     }
@@ -294,7 +347,7 @@ mod tests {
             }
             // Numbers before and after the rollover, in packets before and after the rollover of their own stream.
             for lost in [65_534, 1] {
-                assert_eq!(stream.again(lost, &mut protector, &mut out), Ok(true));
+                assert_eq!(stream.again(lost, &mut wire(&mut protector, &mut out)), Ok(true));
             }
             let media = libsrtp(protection, SSRC, out.packets());
             let numbers: Vec<_> = media.iter().map(|packet| number(packet)).collect();
@@ -304,6 +357,26 @@ mod tests {
             let told: Vec<_> = again.iter().map(|packet| (number(packet), packet[1] & 0x7f, &packet[12..])).collect();
             assert_eq!(told, [(65_535, 103, &b"\xff\xfetwo"[..]), (0, 103, b"\0\x01one")], "{protection:?}");
         }
+    }
+
+    #[test]
+    fn numbers_every_packet_for_the_whole_transport_in_an_extension() {
+        let (mut protector, mut out) = (protector(Protection::Gcm), Batch::default());
+        let extensions = Extensions { transport_cc: Some(4), ..Extensions::default() };
+        let mut stream = stream().with_retransmission(RTX, 103).with_extensions(extensions);
+        let mut congestion = Congestion::new(Instant::now());
+        let mut departing = stream.depart(unit(0, Instant::now()), 5);
+        let mut wire = Wire { congestion: Some(&mut congestion), ..wire(&mut protector, &mut out) };
+        stream.send(&mut departing, |_| true, &mut wire).expect("protected");
+        let lost = departing.first as u16;
+        assert_eq!(stream.again(lost, &mut wire), Ok(true));
+        let block = |packet: &[u8]| (packet[0], packet[12..20].to_vec());
+        let numbered = |number| (0x90, vec![0xbe, 0xde, 0, 1, 0x41, 0, number, 0]);
+        let sent = libsrtp(Protection::Gcm, SSRC, out.packets());
+        assert_eq!(sent.iter().map(|packet| block(packet)).collect::<Vec<_>>(), [numbered(0), numbered(1)]);
+        assert_eq!(sent[0][20..], *b"one");
+        let again = libsrtp(Protection::Gcm, RTX, out.packets());
+        assert_eq!(again.iter().map(|packet| block(packet)).collect::<Vec<_>>(), [numbered(2)]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod datagram;
 mod end;
+mod feedback;
 mod flight;
 mod handshake;
 mod ice;
@@ -41,7 +42,7 @@ use super::{
     batch::Batch,
     candidates::local_address,
     engine::{Blueprint, Engine, Protection},
-    feedback::{Feedback, Inbox, reference_seen, round_trip},
+    feedback::Inbox,
     socket::Received,
     transport::Remote,
 };
@@ -84,6 +85,8 @@ pub(super) struct Session {
     /// SSRCs that RTCP of the viewer came from.
     reporters: Vec<[u8; 4]>,
     end: Option<End>,
+    /// Whether the log has said that the viewer's network is too slow.
+    told_too_slow: bool,
 }
 
 impl Session {
@@ -127,6 +130,7 @@ impl Session {
             remote: None,
             reporters: Vec::new(),
             end: None,
+            told_too_slow: false,
         };
         Ok((session, answer))
     }
@@ -357,33 +361,6 @@ impl Session {
     fn give_up(&mut self) {
         let connected = self.status.phase() == Phase::Connected;
         self.close(if connected { End::ConsentLost } else { End::NeverConnected });
-    }
-
-    fn on_feedback(&mut self, feedback: Feedback, now: Instant, wall: SystemTime, out: &mut Batch) {
-        self.heard = true;
-        match feedback {
-            Feedback::Lost { ssrc, sequence_numbers } => {
-                let played = self.playback.retransmit(now, ssrc, &sequence_numbers, out);
-                self.check(played);
-            }
-            Feedback::KeyframeWanted => {
-                self.status.plis.add(1);
-                self.playback.on_keyframe_request(now, self.viewing.camera());
-            }
-            Feedback::Reference { reporter, time } => {
-                if let Some(ssrc) = self.playback.ssrc() {
-                    self.connection.send_rtcp(now, vec![Box::new(reference_seen(ssrc, reporter, time))]);
-                }
-            }
-            Feedback::Report { fraction_lost, last_sender_report, delay, ssrc, .. } => {
-                if self.playback.is_video(ssrc) {
-                    self.status.set_loss(fraction_lost);
-                }
-                if let Some(rtt) = round_trip(wall, last_sender_report, delay) {
-                    self.status.set_rtt(rtt);
-                }
-            }
-        }
     }
 
     fn audio_changed(&self) -> bool {

@@ -7,7 +7,7 @@ use std::{
         Mutex,
         atomic::{AtomicU8, AtomicU32, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::transport::Remote;
@@ -82,6 +82,20 @@ pub enum Ending {
     Final,
 }
 
+/// A page that says more often how late its picture is would count for many.
+const SAID_OFTEN_ENOUGH: Duration = Duration::from_secs(1);
+
+/// What a viewer's reports on arrivals say of the way to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PathState {
+    /// What its narrowest link carries, in bits per second, once packets have queued at it.
+    pub estimate_bps: Option<f64>,
+    /// How long the newest packet waited on it.
+    pub queueing: Duration,
+    /// Whether pictures are left out because it cannot carry them all.
+    pub leaves_out: bool,
+}
+
 /// One session's state and counters.
 #[derive(Debug)]
 pub struct SessionStatus {
@@ -111,6 +125,9 @@ pub struct SessionStatus {
     rtt_us: AtomicU32,
     /// Fraction lost of 65,536; `u32::MAX` while unknown.
     loss_65536: AtomicU32,
+    path: Mutex<PathState>,
+    /// How late the picture is on the viewer's screen, and when its page said so.
+    screen_delay: Mutex<Option<(Duration, Instant)>>,
     ended: watch::Sender<Option<Ending>>,
 }
 
@@ -131,6 +148,8 @@ impl SessionStatus {
             skipped_units: Counter::default(),
             rtt_us: AtomicU32::new(u32::MAX),
             loss_65536: AtomicU32::new(u32::MAX),
+            path: Mutex::default(),
+            screen_delay: Mutex::default(),
             ended: watch::Sender::new(None),
         }
     }
@@ -174,6 +193,31 @@ impl SessionStatus {
         *self.remote.lock().unwrap_or_else(|e| e.into_inner()) = Some(remote);
     }
 
+    /// The way to the viewer; nothing for a viewer that does not report on it.
+    pub fn path(&self) -> PathState {
+        *self.path.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub(super) fn set_path(&self, path: PathState) {
+        *self.path.lock().unwrap_or_else(|e| e.into_inner()) = path;
+    }
+
+    /// From a picture's capture to the viewer's screen, as its page measured it last.
+    pub fn screen_delay(&self) -> Option<Duration> {
+        self.screen_delay.lock().unwrap_or_else(|e| e.into_inner()).map(|(delay, _)| delay)
+    }
+
+    /// Notes what the viewer's page measured, unless it said something within [`SAID_OFTEN_ENOUGH`]. Returns whether it
+    /// counts.
+    pub fn set_screen_delay(&self, delay: Duration, now: Instant) -> bool {
+        let mut said = self.screen_delay.lock().unwrap_or_else(|e| e.into_inner());
+        let counts = said.is_none_or(|(_, at)| now.saturating_duration_since(at) >= SAID_OFTEN_ENOUGH);
+        if counts {
+            *said = Some((delay, now));
+        }
+        counts
+    }
+
     /// Time to the viewer and back, from its last reception report.
     pub fn rtt(&self) -> Option<Duration> {
         let micros = self.rtt_us.load(Ordering::Relaxed);
@@ -199,6 +243,16 @@ impl SessionStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_page_does_not_count_for_many() {
+        let status = SessionStatus::new(SessionId::random(), "front".parse().expect("a name"));
+        let now = Instant::now();
+        let says = |milliseconds, at| status.set_screen_delay(Duration::from_millis(milliseconds), at);
+        assert!(says(80, now) && !says(2_000, now + SAID_OFTEN_ENOUGH / 2));
+        assert_eq!(status.screen_delay(), Some(Duration::from_millis(80)));
+        assert!(says(90, now + SAID_OFTEN_ENOUGH));
+    }
 
     #[test]
     fn ids_are_read_back_and_nothing_else_is() {

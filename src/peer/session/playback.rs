@@ -1,5 +1,7 @@
 //! What a connected viewer is sent, and when: the cached GOP first, squeezed to end at "now", then everything live.
 
+mod leaving_out;
+
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -14,8 +16,9 @@ use crate::{
     peer::{
         SessionStatus,
         batch::Batch,
+        congestion::Congestion,
         engine::Blueprint,
-        outbound::{Departing, Outbound},
+        outbound::{Departing, Outbound, Wire},
         pacer::Pacer,
         repairs::Repairs,
         srtp::Protector,
@@ -70,6 +73,10 @@ pub(super) struct Playback {
     /// Whether the way to the viewer is full: pictures wait meanwhile.
     congested: bool,
     pacer: Pacer,
+    /// Where the viewer reports what arrives.
+    congestion: Option<Congestion>,
+    /// When more of what waits may leave.
+    resume: Instant,
     entry: Entry,
     /// Number of the next unit to send.
     next: u64,
@@ -81,6 +88,8 @@ pub(super) struct Playback {
     /// The number of the first packet, until the viewer has missed one.
     first: Option<u16>,
     next_report: Instant,
+    /// When reports were made last, by two clocks.
+    clocks: Option<(Instant, SystemTime)>,
 }
 
 impl Playback {
@@ -90,14 +99,19 @@ impl Playback {
             let timeline = Timeline::new(ClockRate::VIDEO, rand::random());
             let stream = Outbound::new(blueprint.video_ssrc, codec.payload_type, timeline);
             match choice.rtx {
-                Some(payload_type) => stream.with_retransmission(blueprint.rtx_ssrc, payload_type),
+                Some(payload_type) => stream
+                    .with_retransmission(blueprint.rtx_ssrc, payload_type)
+                    .with_extensions(choice.video_extensions),
                 None => stream,
             }
         });
         let audio = choice.audio.as_ref().map(|(codec, kind)| {
             let timeline = Timeline::new(kind.clock_rate(), rand::random());
-            Outbound::new(blueprint.audio_ssrc, codec.payload_type, timeline)
+            let stream = Outbound::new(blueprint.audio_ssrc, codec.payload_type, timeline);
+            stream.with_extensions(choice.audio_extensions)
         });
+        // Of pictures that are repeated as they were nothing is known.
+        let reported = choice.rtx.and(choice.video_extensions.transport_cc);
         Self {
             status,
             protector: None,
@@ -107,6 +121,8 @@ impl Playback {
             waiting: VecDeque::new(),
             congested: false,
             pacer: Pacer::new(now),
+            congestion: reported.map(|_| Congestion::new(now)),
+            resume: now,
             entry: Entry::Done,
             next: 0,
             awaiting_keyframe: true,
@@ -115,6 +131,7 @@ impl Playback {
             repairs: Repairs::new(now),
             first: None,
             next_report: now,
+            clocks: None,
         }
     }
 
@@ -201,28 +218,37 @@ impl Playback {
         }
         let timestamp = audio.timeline.live(unit.ticks);
         let mut departing = audio.depart(unit.clone(), timestamp);
-        audio.send(&mut departing, |_| true, protector, out)
+        audio.send(
+            &mut departing,
+            |_| true,
+            &mut Wire { now, clocks: self.clocks, protector, congestion: self.congestion.as_mut(), out },
+        )
     }
 
     fn on_picture(&mut self, now: Instant, unit: &Arc<Unit>, out: &mut Batch) -> Result<(), CryptoError> {
-        let Some(video) = &mut self.video else { return Ok(()) };
+        if self.video.is_none() {
+            return Ok(());
+        }
         if self.awaiting_keyframe && !unit.keyframe {
             self.status.skipped_units.add(1);
             return Ok(());
         }
         if unit.keyframe {
             // Whoever waits for a picture need not be sent the old ones first.
-            self.status.skipped_units.add(self.waiting.len() as u64);
-            self.waiting.clear();
-            self.awaiting_keyframe = false;
-            self.last_keyframe = Some(now);
+            self.leave_out(0, 0);
         }
-        if self.waiting.len() >= MAX_WAITING {
-            self.status.skipped_units.add(self.waiting.len() as u64 + 1);
-            self.waiting.clear();
+        let backlog = self.backlog();
+        let fits = self.congestion.as_mut().is_none_or(|path| path.admits(now, unit.bytes, unit.keyframe, backlog));
+        if !fits || self.waiting.len() >= MAX_WAITING {
+            self.leave_out(if fits { 0 } else { self.waiting.len() }, 1);
             self.awaiting_keyframe = true;
             return Ok(());
         }
+        if unit.keyframe {
+            self.awaiting_keyframe = false;
+            self.last_keyframe = Some(now);
+        }
+        let Some(video) = &mut self.video else { return Ok(()) };
         let timestamp = video.timeline.live(unit.ticks);
         self.waiting.push_back(Waiting { unit: unit.clone(), timestamp });
         self.send_waiting(now, out)
@@ -233,8 +259,9 @@ impl Playback {
             self.enter(now, camera, out)?;
         }
         if let (Some(video), Some(protector)) = (&mut self.video, &mut self.protector) {
+            let mut wire = Wire { now, clocks: self.clocks, protector, congestion: self.congestion.as_mut(), out };
             while let Some(number) = self.repairs.due(now) {
-                if video.again(number, protector, out)? {
+                if video.again(number, &mut wire)? {
                     self.status.retransmissions.add(1);
                 }
             }
@@ -248,6 +275,7 @@ impl Playback {
             return Vec::new();
         }
         self.next_report = now + REPORT_INTERVAL;
+        self.clocks = Some((now, wall));
         let streams = [&self.video, &self.audio].into_iter().flatten();
         streams.filter_map(|stream| stream.report(now, wall)).collect()
     }
@@ -260,7 +288,7 @@ impl Playback {
     /// When the next part of a burst may leave. While the way to the viewer is full there is nothing to wake for: the next
     /// unit or report finds out that it is free again.
     pub(super) fn next_burst(&self) -> Option<Instant> {
-        (self.is_sending() && !self.congested).then(|| self.pacer.next())
+        (self.is_sending() && !self.congested).then_some(self.resume)
     }
 
     /// Sends again what the viewer missed; what is no longer known it will not get.
@@ -275,8 +303,12 @@ impl Playback {
         self.send_first_again(now);
         let video = self.video.as_mut().filter(|video| video.ssrc() == ssrc);
         let (Some(video), Some(protector)) = (video, &mut self.protector) else { return Ok(()) };
-        for number in self.repairs.grant(now, self.status.rtt(), self.status.loss(), numbers) {
-            if video.again(number, protector, out)? {
+        // What is sent twice is of no help where there is no room for it once.
+        let is_full = self.congestion.as_ref().is_some_and(Congestion::leaves_out);
+        let loss = self.status.loss().filter(|_| !is_full);
+        let mut wire = Wire { now, clocks: self.clocks, protector, congestion: self.congestion.as_mut(), out };
+        for number in self.repairs.grant(now, self.status.rtt(), loss, numbers) {
+            if video.again(number, &mut wire)? {
                 self.status.retransmissions.add(1);
             }
         }
@@ -300,7 +332,9 @@ impl Playback {
         } else {
             self.first = None;
         }
-        let busy = self.entry != Entry::Done || self.is_sending();
+        // Nor is a path that carries too little helped by more: its next keyframe comes as soon as it carries it.
+        let is_full = self.congestion.as_ref().is_some_and(Congestion::leaves_out);
+        let busy = self.entry != Entry::Done || self.is_sending() || is_full;
         if recently || busy || self.video.is_none() || camera.request_keyframe() {
             return;
         }
@@ -334,62 +368,31 @@ impl Playback {
     fn send_waiting(&mut self, now: Instant, out: &mut Batch) -> Result<(), CryptoError> {
         self.pacer.refill(now);
         let (Some(video), Some(protector)) = (&mut self.video, &mut self.protector) else { return Ok(()) };
+        let mut allowance = self.congestion.as_ref().map_or(usize::MAX, |path| path.allowance(now));
+        let mut wire = Wire { now, clocks: self.clocks, protector, congestion: self.congestion.as_mut(), out };
         while !self.congested {
-            if self.departing.is_none() {
+            // What has not begun can still be left out.
+            if self.departing.is_none() && allowance > 0 {
                 let next = self.waiting.pop_front();
                 self.departing = next.map(|Waiting { unit, timestamp }| video.depart(unit, timestamp));
             }
             let Some(departing) = &mut self.departing else { break };
-            video.send(departing, |bytes| self.pacer.take(bytes), protector, out)?;
+            let may = |bytes| {
+                let may = allowance > 0 && self.pacer.take(bytes);
+                allowance = if may { allowance.saturating_sub(bytes) } else { allowance };
+                may
+            };
+            video.send(departing, may, &mut wire)?;
             if !departing.is_done() {
                 break;
             }
             self.departing = None;
         }
+        let path = self.congestion.as_ref().filter(|_| allowance == 0).map(|path| path.next(now));
+        self.resume = path.unwrap_or(now).max(self.pacer.next());
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::peer::SessionId;
-
-    #[test]
-    fn a_full_way_is_not_looked_at_before_the_next_report() {
-        let now = Instant::now();
-        let status = SessionStatus::new(SessionId::random(), "front".parse().expect("a name"));
-        let unit = Unit {
-            number: 0,
-            kind: Kind::Video,
-            keyframe: true,
-            ticks: 0,
-            captured: now,
-            payloads: Vec::new(),
-            bytes: 0,
-        };
-        let mut playback = Playback {
-            status: Arc::new(status),
-            protector: None,
-            video: None,
-            audio: None,
-            departing: None,
-            waiting: [Waiting { unit: Arc::new(unit), timestamp: 0 }].into(),
-            congested: false,
-            pacer: Pacer::new(now),
-            entry: Entry::Done,
-            next: 1,
-            awaiting_keyframe: false,
-            last_keyframe: Some(now),
-            replay_interval: KEYFRAME_INTERVAL,
-            repairs: Repairs::new(now),
-            first: None,
-            next_report: now + REPORT_INTERVAL,
-        };
-        assert_eq!(playback.poll_timeout(), Some(now));
-        playback.set_congested(true);
-        assert_eq!((playback.next_burst(), playback.poll_timeout()), (None, Some(now + REPORT_INTERVAL)));
-        playback.set_congested(false);
-        assert_eq!(playback.next_burst(), Some(now));
-    }
-}
+mod tests;

@@ -1,0 +1,61 @@
+//! What a viewer's RTCP makes a session do.
+
+use std::time::{Instant, SystemTime};
+
+use tracing::warn;
+
+use super::Session;
+use crate::peer::{
+    batch::Batch,
+    feedback::{Feedback, reference_seen, round_trip},
+};
+
+impl Session {
+    pub(super) fn on_feedback(&mut self, feedback: Feedback, now: Instant, wall: SystemTime, out: &mut Batch) {
+        self.heard = true;
+        match feedback {
+            Feedback::Lost { ssrc, sequence_numbers } => {
+                let played = self.playback.retransmit(now, ssrc, &sequence_numbers, out);
+                self.check(played);
+            }
+            Feedback::KeyframeWanted => {
+                self.status.plis.add(1);
+                self.playback.on_keyframe_request(now, self.viewing.camera());
+            }
+            Feedback::Reference { reporter, time } => {
+                if let Some(ssrc) = self.playback.ssrc() {
+                    self.connection.send_rtcp(now, vec![Box::new(reference_seen(ssrc, reporter, time))]);
+                }
+            }
+            Feedback::Arrivals(arrivals) => {
+                let played = self.playback.on_arrivals(now, &arrivals, out);
+                self.check(played);
+                self.tell_leaving_out(now);
+            }
+            Feedback::Report { fraction_lost, last_sender_report, delay, ssrc, .. } => {
+                if self.playback.is_video(ssrc) {
+                    self.status.set_loss(fraction_lost);
+                }
+                if let Some(rtt) = round_trip(wall, last_sender_report, delay) {
+                    self.status.set_rtt(rtt);
+                }
+            }
+        }
+    }
+
+    /// Once in a session: a network at its limit goes to and fro.
+    fn tell_leaving_out(&mut self, now: Instant) {
+        let path = self.status.path();
+        if path.leaves_out && !std::mem::replace(&mut self.told_too_slow, true) {
+            let kilobits = |bits: f64| (bits / 1e3).round() as u64;
+            let (carries, sends) = (path.estimate_bps.map(kilobits), kilobits(self.camera().snapshot(now).bitrate_bps));
+            warn!(
+                camera = %self.status.camera,
+                session = ?self.status.id,
+                carries_kbps = carries,
+                sends_kbps = sends,
+                "the viewer's network does not carry the camera's stream: pictures are left out; a sub stream of the camera with a lower bit rate would fit",
+            );
+        }
+    }
+}
