@@ -13,6 +13,7 @@ mod join;
 mod metrics;
 mod page;
 mod problem;
+mod quality;
 mod rate;
 mod serve;
 mod signalling;
@@ -160,8 +161,11 @@ fn router(
 ) -> Router {
     let (streaming, sockets) = (streams.places().clone(), door.places().clone());
     let bounds = metrics::Bounds { limits: limits.clone(), streams: streaming, sockets };
+    let delays = quality::Delays::default();
     let open = Router::new()
         .merge(whep::routes().layer(middleware::from_fn_with_state(limits, rate::limit)))
+        // A wall of cameras asks for each of them, all the time; who asks holds a session.
+        .merge(quality::routes())
         .route("/api/v1/cameras", get(api::cameras))
         .route("/api/v1/sessions", get(api::sessions))
         .route("/api/v1/user", get(api::user))
@@ -181,6 +185,7 @@ fn router(
         .route("/metrics", get(metrics::scrape).layer(Extension(bounds)))
         .fallback(problem::no_such_page)
         .method_not_allowed_fallback(problem::no_such_method)
+        .layer(Extension(delays))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(context)
 }

@@ -3,6 +3,7 @@
 // Events: `statechange` when `state` (see words.js) has changed, `loginneeded` when the login of this page is over.
 
 import { watchCatchUp } from '/assets/catchup.js';
+import { ScreenDelay } from '/assets/delay.js';
 import { element } from '/assets/element.js';
 import { LipSync } from '/assets/lipsync.js';
 import { LevelMeter } from '/assets/meter.js';
@@ -36,6 +37,7 @@ export class Player extends EventTarget {
   #statsReader = null;
   #meter;
   #lipSync;
+  #delay;
   #shown = { state: 'idle', text: '' };
 
   // layout: `tile` or `bare`; sound: try with sound first; controls: show buttons at all.
@@ -49,6 +51,8 @@ export class Player extends EventTarget {
     this.#meter = new LevelMeter(this.#view.level);
     this.#client = new WhepClient(this.whepUrl);
     this.#lipSync = new LipSync(() => this.#client.stats());
+    this.#delay = new ScreenDelay(this.#view.video);
+    this.#client.measureDelay = (ahead) => this.#delay.measure(ahead);
     this.#client.addEventListener('track', ({ detail }) => this.#onTrack(detail));
     this.#client.addEventListener('statechange', () => this.#onClientState());
     this.#bindControls();
@@ -165,7 +169,10 @@ export class Player extends EventTarget {
   }
 
   #onTrack({ track, receiver, streams }) {
-    if (track.kind === 'video') this.#lipSync.receive(receiver, this.#feed.find(this.#name)?.audio);
+    if (track.kind === 'video') {
+      this.#lipSync.receive(receiver, this.#feed.find(this.#name)?.audio);
+      this.#delay.receive(receiver);
+    }
     const stream = streams[0];
     if (stream && this.#stream !== stream) {
       this.#keepStill();
@@ -301,6 +308,8 @@ export class Player extends EventTarget {
     const isBad = (state) => ['stalled', 'offline', 'error'].includes(state);
     if (isBad(shown.state) || (shown.state === 'playing' && shown.text)) setText(this.#view.status, shown.text);
     else if (shown.state === 'playing' && isBad(before.state)) setText(this.#view.status, `${this.#name} is live again.`);
+    // What stood over a picture that went on is over.
+    else if (shown.state === 'playing' && before.state === 'playing') setText(this.#view.status, `${this.#name} is complete again.`);
   }
 
   #keepTicking(on) {
@@ -325,7 +334,9 @@ export class Player extends EventTarget {
 
   async #renderStatistics() {
     const report = await this.#client.stats();
-    const rows = report ? this.#statsReader.read(report) : [['Session', 'none']];
+    const rows = report
+      ? this.#statsReader.read(report, this.#client.path, this.#client.delay)
+      : [['Session', 'none']];
     const { stats } = this.#view;
     stats.replaceChildren(...rows.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]));
   }

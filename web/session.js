@@ -5,6 +5,7 @@
 //
 // When the network changes under it, the session restarts ICE (WHEP section 4.5.3) and keeps everything else.
 
+import { wantCaptureTimes } from '/assets/delay.js';
 import { Failure, failureFromResponse } from '/assets/failure.js';
 import { answerAfterRestart, iceFragment } from '/assets/fragment.js';
 import { iceServersFromLink } from '/assets/link.js';
@@ -19,6 +20,7 @@ const POST_TIMEOUT_MS = 15_000;
 const DIAGNOSIS_TIMEOUT_MS = 2000;
 const CONNECT_DEADLINE_MS = 10_000;
 const PATCH_TIMEOUT_MS = 3000;
+const QUALITY_TIMEOUT_MS = 3000;
 // How long a session may be `disconnected`, through as many ICE restarts as fit. The gateway gives up after 15 s.
 const DISCONNECTED_MS = 10_000;
 const RESTART_AGAIN_MS = 1500;
@@ -167,6 +169,25 @@ export class WhepSession extends EventTarget {
     return { packets: 0, frames: 0 };
   }
 
+  // Tells the gateway how late the picture is on this screen (milliseconds, null while unknown). Answers with what it knows
+  // of the way here ({ estimate_bps, queueing_ms, leaves_out }) and `ahead`, its clock less performance.now(); or null.
+  async quality(delay) {
+    if (!this.#resource) return null;
+    const asked = performance.now();
+    try {
+      const response = await request(`${this.#resource}/quality`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify(delay === null ? {} : { camera_to_screen_ms: delay }),
+      }, QUALITY_TIMEOUT_MS);
+      if (!response.ok) return null;
+      const heard = response.json();
+      return { ...heard, ahead: heard.now_ms - (asked + performance.now()) / 2 };
+    } catch {
+      return null;
+    }
+  }
+
   async #fetchIceServers() {
     const response = await request(this.#url, { method: 'OPTIONS' }, OPTIONS_TIMEOUT_MS);
     return iceServersFromLink(response.headers.get('Link'));
@@ -183,6 +204,7 @@ export class WhepSession extends EventTarget {
     connection.addEventListener('connectionstatechange', () => this.#onConnectionState());
     this.#video = connection.addTransceiver('video', { direction: 'recvonly' });
     this.#audio = connection.addTransceiver('audio', { direction: 'recvonly' });
+    wantCaptureTimes(this.#video);
 
     // The ICE servers are on their way while the offer is made: gathering begins only afterwards.
     const [offer, servers] = await Promise.all([connection.createOffer(), iceServers]);

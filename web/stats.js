@@ -3,8 +3,8 @@
 export class StatsReader {
   #previous = null;
 
-  // [[name, value], ...] in display order.
-  read(report) {
+  // [[name, value], ...] in display order. path: WhepClient.path; delay: from camera to screen in milliseconds, or null.
+  read(report, path, delay) {
     const entries = [...report.values()];
     const byId = (id) => (id ? report.get(id) : undefined);
     const inbound = (kind) => entries.find((entry) => entry.type === 'inbound-rtp' && entry.kind === kind);
@@ -20,6 +20,8 @@ export class StatsReader {
       ['Video', shown(byId(video?.codecId), codec)],
       ['Audio', shown(byId(audio?.codecId), codec)],
       ['Packets lost', shown(video, lost)],
+      ['Camera to screen', shown(delay, (ms) => `${Math.round(ms)} ms`)],
+      ['Network', shown(path?.estimate_bps, (bits) => network(bits, path))],
       ['Round trip', shown(pair?.currentRoundTripTime, (seconds) => `${Math.round(seconds * 1000)} ms`)],
       ['Jitter buffer', shown(jitterBuffer(before?.video, video), (ms) => `${Math.round(ms)} ms`)],
       ['Frames', shown(video, ({ framesDecoded = 0, framesDropped = 0 }) => `${framesDecoded} decoded, ${framesDropped} dropped`)],
@@ -43,6 +45,14 @@ function rate(before, now, key) {
 function bitRate(bytesPerSecond) {
   const kilobits = (bytesPerSecond * 8) / 1000;
   return kilobits < 1000 ? `${Math.round(kilobits)} kbit/s` : `${(kilobits / 1000).toFixed(2)} Mbit/s`;
+}
+
+// The gateway cannot tell faster ones apart.
+const FAST_BPS = 100e6;
+
+function network(bits, { queueing_ms: queue, leaves_out: leavesOut }) {
+  const rest = [queue > 0 && `queue ${queue} ms`, leavesOut && 'pictures left out'].filter(Boolean);
+  return [bits >= FAST_BPS ? 'over 100 Mbit/s' : bitRate(bits / 8), ...rest].join(', ');
 }
 
 function codec({ mimeType, sdpFmtpLine = '', clockRate, channels }) {

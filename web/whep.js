@@ -23,6 +23,11 @@ const WATCH_FIRST_FRAME_MS = 200;
 const WATCH_MS = 1000;
 // Longer than the pause between two frames of a slow camera, short enough not to pass for live.
 const STALLED_MS = 3000;
+// The same where the gateway leaves pictures out up to the next keyframe: longer than the GOP of nearly every camera.
+const STALLED_ON_SLOW_NETWORK_MS = 15_000;
+// Between two questions about the way, and while nothing comes.
+const ASK_MS = 5000;
+const ASK_SOON_MS = 1500;
 // A picture this old is not part of a reconnect loop.
 const STABLE_MS = 10_000;
 // Waking up (online, visible again) skips the wait, but not this.
@@ -40,6 +45,7 @@ export class WhepClient extends EventTarget {
   #attemptedAt = -Infinity;
   #connected = false;
   #watch = null;
+  #path = null;
   #hiddenByPage = false;
 
   // options.iceServers: RTCIceServer list; without it each attempt asks the gateway.
@@ -78,6 +84,19 @@ export class WhepClient extends EventTarget {
   // performance.now() of the last decoded frame in this session, or of its connection.
   get lastFrameAt() {
     return this.#watch?.lastFrameAt ?? null;
+  }
+
+  // What the gateway knows of the way to this browser: see WhepSession.quality(). Null before it has said so.
+  get path() {
+    return this.#path;
+  }
+
+  // Gives how late the picture is on this screen in milliseconds, or null: of the gateway's clock less performance.now().
+  measureDelay = () => null;
+
+  // How late the picture is on this screen in milliseconds, or null while that is not known.
+  get delay() {
+    return this.#path ? this.measureDelay(this.#path.ahead) : null;
   }
 
   start() {
@@ -138,7 +157,7 @@ export class WhepClient extends EventTarget {
     if (this.#connected) return;
     this.#connected = true;
     const now = performance.now();
-    this.#watch = { frames: 0, packets: 0, lastFrameAt: now, playingSince: null, timer: 0 };
+    this.#watch = { frames: 0, packets: 0, lastFrameAt: now, askedAt: now, playingSince: null, timer: 0 };
     this.#changed();
     this.#observe(session, this.#watch);
   }
@@ -148,12 +167,25 @@ export class WhepClient extends EventTarget {
       const progress = await session.progress();
       if (this.#session !== session) return;
       this.#judge(watch, progress);
+      this.#ask(session, watch);
     } catch {
       // The connection closed under the question; `lost` says so.
       if (this.#session !== session) return;
     }
     const pause = this.#state === 'playing' ? WATCH_MS : WATCH_FIRST_FRAME_MS;
     watch.timer = setTimeout(() => this.#observe(session, watch), pause);
+  }
+
+  async #ask(session, watch) {
+    const now = performance.now();
+    const isStill = now - watch.lastFrameAt > ASK_SOON_MS;
+    if (now - watch.askedAt < (isStill ? ASK_SOON_MS : ASK_MS)) return;
+    watch.askedAt = now;
+    const path = await session.quality(this.delay);
+    if (this.#session !== session || !path) return;
+    const isNews = path.leaves_out !== Boolean(this.#path?.leaves_out);
+    this.#path = path;
+    if (isNews) this.#changed();
   }
 
   #judge(watch, { frames, packets }) {
@@ -167,7 +199,7 @@ export class WhepClient extends EventTarget {
       if (this.#state !== 'playing') this.#enter('playing');
       return;
     }
-    if (now - watch.lastFrameAt < STALLED_MS) return;
+    if (now - watch.lastFrameAt < (this.#path?.leaves_out ? STALLED_ON_SLOW_NETWORK_MS : STALLED_MS)) return;
     watch.playingSince = null;
     // Packets without frames: the browser cannot decode what arrives. No packets: the camera is silent.
     const code = packets > watch.packets ? 'no-frames' : 'no-media';
@@ -200,6 +232,7 @@ export class WhepClient extends EventTarget {
     clearTimeout(this.#watch?.timer);
     this.#watch = null;
     this.#session = null;
+    this.#path = null;
     this.#connected = false;
     if (!session) return;
     session.close();

@@ -58,7 +58,17 @@ function playing(name, client, camera, playRefused) {
       : `${name} sends sound only.`;
     return { state: 'playing', text };
   }
+  if (client.path?.leaves_out) return { state: 'playing', text: slowNetwork(name, client.path, camera) };
   return { state: 'playing', text: camera?.video?.b_frames ? outOfOrder(name) : '' };
+}
+
+function slowNetwork(name, path, camera) {
+  const megabits = (bits) => (bits / 1e6).toFixed(1);
+  const [carried, sent] = [path.estimate_bps, camera?.video?.bitrate_bps].map((bits) => bits && megabits(bits));
+  if (!carried || !sent || Number(carried) >= Number(sent)) {
+    return `Your network does not carry all that ${name} sends: pictures are left out.`;
+  }
+  return `Your network carries ${carried} of the ${sent} Mbit/s that ${name} sends: pictures are left out.`;
 }
 
 function connecting(name, client, camera) {
@@ -68,6 +78,7 @@ function connecting(name, client, camera) {
 }
 
 function stalled(name, client, camera) {
+  if (client.path?.leaves_out) return slowNetwork(name, client.path, camera);
   if (client.cause.code === 'no-frames') return undecodable(name, camera);
   if (camera?.state === 'idle' || camera?.state === 'connecting') return `${name} is starting again.`;
   const seconds = Math.round((performance.now() - client.lastFrameAt) / 1000);

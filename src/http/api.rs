@@ -1,6 +1,6 @@
 //! What programs and the pages may know: cameras and sessions as JSON.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::{Extension, Json, extract::State};
 use serde::Serialize;
@@ -66,6 +66,10 @@ pub(super) struct SessionView {
     skipped_units: u64,
     rtt_ms: Option<f64>,
     loss: Option<f64>,
+    estimate_bps: Option<f64>,
+    queueing_ms: f64,
+    leaves_out: bool,
+    camera_to_screen_ms: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -155,6 +159,8 @@ impl CameraView {
 
 impl SessionView {
     fn of(session: &SessionStatus) -> Self {
+        let path = session.path();
+        let milliseconds = |time: Duration| rounded(time.as_secs_f64() * 1_000.0, 100.0);
         Self {
             // The whole would let anybody end it.
             id: format!("{:?}", session.id),
@@ -170,8 +176,12 @@ impl SessionView {
             retransmissions: session.retransmissions.total(),
             plis: session.plis.total(),
             skipped_units: session.skipped_units.total(),
-            rtt_ms: session.rtt().map(|rtt| rounded(rtt.as_secs_f64() * 1_000.0, 100.0)),
+            rtt_ms: session.rtt().map(milliseconds),
             loss: session.loss(),
+            estimate_bps: path.estimate_bps.map(f64::round),
+            queueing_ms: milliseconds(path.queueing),
+            leaves_out: path.leaves_out,
+            camera_to_screen_ms: session.screen_delay().map(milliseconds),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `GET /metrics`: counters and states in the OpenMetrics text format that Prometheus reads.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use axum::{
     Extension,
@@ -17,6 +17,7 @@ use prometheus_client::{
 use super::{
     Context,
     auth::{Caller, Gate},
+    quality::Delays,
     rate::Limits,
 };
 use crate::{
@@ -28,8 +29,8 @@ use crate::{
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfCamera {
-    camera: String,
+pub(super) struct OfCamera {
+    pub(super) camera: String,
 }
 
 /// What bounds clients, and counts those that it refuses.
@@ -40,16 +41,19 @@ pub(super) struct Bounds {
     pub(super) sockets: Places,
 }
 
-/// Reads everything at the moment it is asked; nothing is kept between scrapes.
+/// Reads everything at the moment it is asked; nothing is kept between scrapes but what viewers have said.
 pub(super) async fn scrape(
     State(context): State<Context>,
     Extension(bounds): Extension<Bounds>,
     Extension(caller): Extension<Caller>,
     Extension(gate): Extension<Arc<Gate>>,
+    Extension(delays): Extension<Delays>,
 ) -> Response {
     let mut registry = Registry::with_prefix("camgate");
     cameras(&caller.cameras(&context.hub), &mut registry);
     viewers(&context, &mut registry);
+    paths(&context, &caller, &mut registry);
+    delays.register(&caller.cameras(&context.hub), &mut registry);
     requests(&bounds, gate.failures(), &mut registry);
     let mut text = String::new();
     match encode(&mut text, &registry) {
@@ -85,6 +89,24 @@ fn cameras(cameras: &[Arc<Camera>], registry: &mut Registry) {
     registry.register("camera_live", "Whether media flows", live);
     registry.register("camera_viewers", "Viewers now", viewers);
     registry.register("camera_b_frames", "Whether it sends B-frames, which browsers cannot show", b_frames);
+}
+
+/// What viewers' networks carry: of each camera's viewers the one that is worst off, and how many get only part.
+fn paths(context: &Context, caller: &Caller, registry: &mut Registry) {
+    let left_out = Family::<OfCamera, Gauge>::default();
+    let lowest = Family::<OfCamera, Gauge<f64, AtomicU64>>::default();
+    for session in context.peers.sessions().iter().filter(|session| caller.sees(session.camera.as_str())) {
+        let label = OfCamera { camera: session.camera.to_string() };
+        let path = session.path();
+        left_out.get_or_create(&label).inc_by(path.leaves_out.into());
+        if let Some(estimate) = path.estimate_bps {
+            let gauge = lowest.get_or_create(&label);
+            let known = gauge.get();
+            gauge.set(if known > 0.0 { estimate.min(known) } else { estimate });
+        }
+    }
+    registry.register("camera_viewers_leaving_out", "Viewers whose network does not carry every picture", left_out);
+    registry.register("camera_lowest_estimate_bps", "What the slowest network of its viewers carries", lowest);
 }
 
 fn requests(bounds: &Bounds, failed_logins: u64, registry: &mut Registry) {

@@ -153,6 +153,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-events", "Unusable list of events", detail)
     }
 
+    pub(super) fn bad_quality(reason: &str) -> Self {
+        let detail = format!("What the page measured is of no use: {reason}.");
+        Self::new(StatusCode::BAD_REQUEST, "bad-quality", "Unusable measurement", detail)
+    }
+
     pub(super) fn unknown_stream() -> Self {
         let detail = "There is no such event stream; its session may have ended.";
         Self::new(StatusCode::NOT_FOUND, "no-such-stream", "No such event stream", detail)

@@ -13,6 +13,7 @@ use axum::{
     routing::{get, options},
 };
 
+pub(super) use self::session::{absent, known};
 use super::Context;
 
 /// Content type of offers and answers (RFC 8866 section 8.1).

@@ -10,6 +10,7 @@ mod auth_page;
 mod b_frames;
 mod bad_networks;
 mod cameras;
+mod congestion;
 mod events;
 mod networks;
 mod offers;

@@ -81,13 +81,18 @@ fn own(caller: &Caller, camera: &str, session: &str) -> Option<SessionId> {
 }
 
 /// A session of `camera` that is there, and the caller's.
-pub(super) fn known(context: &Context, caller: &Caller, camera: &str, session: &str) -> Option<Arc<SessionStatus>> {
+pub(in crate::http) fn known(
+    context: &Context,
+    caller: &Caller,
+    camera: &str,
+    session: &str,
+) -> Option<Arc<SessionStatus>> {
     let status = context.peers.session(own(caller, camera, session)?)?;
     (status.camera.as_str() == camera).then_some(status)
 }
 
 /// What is answered for a session that is not there, or somebody else's: 410 with the reason where that is known, else 404.
-pub(super) fn absent(context: &Context, caller: &Caller, camera: &str, session: &str) -> Problem {
+pub(in crate::http) fn absent(context: &Context, caller: &Caller, camera: &str, session: &str) -> Problem {
     let ended = own(caller, camera, session).and_then(|id| context.peers.end_of(camera, id));
     ended.map_or_else(Problem::unknown_session, |ended| Problem::ended(&ended))
 }
