@@ -275,12 +275,15 @@ impl Session {
     /// When [`on_timeout`](Self::on_timeout) is due next.
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
         let own = match self.status.phase() {
+            // The connection has nothing left to do by the clock but ICE, and nobody to do it with; it is told the time with
+            // each sender report.
             Phase::Connected => self.playback.poll_timeout(),
-            Phase::New | Phase::Connecting => Some(self.opened + CONNECT_DEADLINE),
+            Phase::New | Phase::Connecting => {
+                [Some(self.opened + CONNECT_DEADLINE), self.connection.rtc.poll_timeout()].into_iter().flatten().min()
+            }
             Phase::Closed => None,
         };
-        let others = [self.connection.rtc.poll_timeout(), self.ice.poll_timeout(), self.last_flight.poll_timeout()];
-        others.into_iter().chain([own]).flatten().min()
+        [self.ice.poll_timeout(), self.last_flight.poll_timeout(), own].into_iter().flatten().min()
     }
 
     /// The next datagram to send that is not media. To be called until there is none.

@@ -46,8 +46,9 @@ const QUICK_ROUNDS: u32 = 8;
 const SLOW_CHECKS: Duration = Duration::from_secs(1);
 /// Checks of a pair without an answer. At that pace they last until the session is given up.
 const MAX_CHECKS: u16 = 25;
-/// A session with a pair may be woken this much later, together with other timers: `rtc` would look five times a second.
-const LEEWAY: Duration = Duration::from_millis(250);
+/// A session with a pair may be woken this much later, together with its sender reports: `rtc` would look five times a
+/// second. What a viewer asks is answered at once all the same.
+const LEEWAY: Duration = Duration::from_millis(800);
 
 /// RFC 6762 section 2.
 const MDNS_PORT: u16 = 5353;

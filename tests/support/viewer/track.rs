@@ -1,6 +1,6 @@
 //! What arrived on one track.
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use super::h264::NalTypes;
 
@@ -71,9 +71,11 @@ impl TrackLog {
         self.packets.iter().filter(|packet| packet.marker).count()
     }
 
-    /// The RTP timestamps in the order of arrival, each once per run of packets.
+    /// The RTP timestamps in the order of arrival, each once per run of packets; of packets that came twice, the first time.
     pub fn timestamps(&self) -> Vec<u32> {
-        let mut timestamps: Vec<u32> = self.packets.iter().map(|p| p.timestamp).collect();
+        let mut seen = HashSet::new();
+        let packets = self.packets.iter().filter(|packet| seen.insert(packet.sequence));
+        let mut timestamps: Vec<u32> = packets.map(|packet| packet.timestamp).collect();
         timestamps.dedup();
         timestamps
     }
@@ -113,13 +115,14 @@ impl TrackLog {
         all - numbers.len()
     }
 
-    /// Packets that came after one with a higher number.
+    /// Packets that came after one with a higher number, and not before it, too: the first is sent twice.
     pub fn reordered(&self) -> usize {
         let mut highest = i64::MIN;
+        let mut seen = HashSet::new();
         self.extended_sequences()
             .into_iter()
             .filter(|&number| {
-                let late = number < highest;
+                let late = seen.insert(number) && number < highest;
                 highest = highest.max(number);
                 late
             })
