@@ -8,7 +8,7 @@ use crate::{
     peer::SessionId,
 };
 
-/// An extension of each request that got past the [`Gate`](super::Gate).
+/// An extension of each request that got past the [`Gate`].
 #[derive(Clone)]
 pub(in crate::http) enum Caller {
     /// There are no users, so that everything is everybody's.
