@@ -84,6 +84,18 @@ pub fn pipeline_report(config: &Config) -> Vec<String> {
     report
 }
 
+/// Who would be answered, in lines for a person.
+pub fn access_report(config: &Config) -> Vec<String> {
+    let near = "without a [[user]] this machine and private networks are answered, without a password";
+    match config.http.users.as_slice() {
+        [] if config.http.allow_anonymous => {
+            vec!["everybody is answered, from wherever, without a password".to_owned()]
+        }
+        [] => vec![near.to_owned()],
+        users => users.iter().map(|user| format!("user {user}")).collect(),
+    }
+}
+
 /// The addresses that viewers would be told of, in lines for a person. Asks name servers and STUN servers, nobody else.
 ///
 /// # Errors

@@ -117,8 +117,7 @@ fn merge(document: &Document, overrides: Vec<Override>, report: &mut Report<'_>)
 /// Reads each section on its own.
 fn read(mut sections: Map<String, Value>, report: &mut Report<'_>) -> Config {
     let mut take = |section: &keys::Section| sections.remove(section.name);
-    let users = tables(&keys::USER, take(&keys::USER), report);
-    let users = users.into_iter().filter_map(|(path, value)| user::user(&path, value, report)).collect();
+    let users = user::users(tables(&keys::USER, take(&keys::USER), report), report);
     let http = network::http(take(&keys::HTTP), users, report);
     let peer = network::webrtc(take(&keys::WEBRTC), report);
     let pipelines = pipelines::pipelines(take(&keys::PIPELINES), report);

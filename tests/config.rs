@@ -62,6 +62,35 @@ fn the_addresses_that_viewers_are_offered_are_listed() {
 }
 
 #[test]
+fn who_is_answered_is_listed() {
+    let answered = |config: &str| {
+        let folder = Folder::with("answered", config.as_bytes());
+        let output = check(&folder.0, &[]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{text}");
+        text.lines()
+            .skip(1)
+            .take_while(|line| !line.starts_with("viewers are offered"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let near = "without a [[user]] this machine and private networks are answered, without a password";
+    assert_eq!(answered(""), [near]);
+    let everybody = "everybody is answered, from wherever, without a password";
+    assert_eq!(answered("[http]\nallow_anonymous = true\n"), [everybody]);
+    let token = |digit: &str| format!("token_hash = \"sha256:{}\"", digit.repeat(64));
+    let camera = "[[camera]]\nname = \"front\"\nurl = \"rtsp://192.0.2.1/\"\n";
+    let [anna, guest, nobody] = ["0", "1", "2"].map(token);
+    let users = format!(
+        "{camera}[[user]]\nname = \"anna\"\n{anna}\n\
+         [[user]]\nname = \"guest\"\n{guest}\ncameras = \"front\"\nactions = [\"watch\", \"api\"]\n\
+         [[user]]\nname = \"nobody\"\n{nobody}\ncameras = []\nactions = []\n"
+    );
+    let lines = ["user anna: watch; every camera", "user guest: watch, api; front", "user nobody: nothing; no camera"];
+    assert_eq!(answered(&users), lines);
+}
+
+#[test]
 fn a_placeholder_without_a_good_value_is_a_fault() {
     let config = b"[[camera]]\nname = \"desk\"\npipeline = \"cam\"\n[[camera]]\nname = \"attic\"\npipeline = \"cam\"\n\
         [camera.with]\ndevice = \"/dev/video0 ! filesink location=/etc/passwd\"\n";

@@ -218,6 +218,13 @@ fn what_is_wrong_with_a_user_is_said_without_showing_secrets() {
         ),
         (format!("{good}password = \"hunter22\""), "config.toml:7: user[0] \"anna\" password: found an unknown key"),
         (
+            format!(
+                "name = \"a\"\n{0}\n[[user]]\nname = \"b\"\n{0}",
+                format!("token_hash = \"sha256:{}\"", "0".repeat(64))
+            ),
+            "config.toml:9: user[1] \"b\" token_hash: found the token of the user a, allowed: a token that no other user has",
+        ),
+        (
             format!("{good}[[user]]\n{good}"),
             "config.toml:8: user[1] \"anna\" name: found \"anna\" again, first at config.toml:5, allowed: a name that no other user has",
         ),

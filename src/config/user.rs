@@ -37,8 +37,22 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
+/// Reads the users, each at its path. A token that two of them have would be one's by chance.
+pub(super) fn users(tables: Vec<(KeyPath, Value)>, report: &mut Report<'_>) -> Vec<User> {
+    let mut users: Vec<User> = Vec::new();
+    for (path, value) in tables {
+        let Some(user) = user(&path, value, report) else { continue };
+        if let Some(other) = users.iter().find(|other| user.token.is_some() && other.token == user.token) {
+            let found = format!("the token of the user {}", other.name);
+            report.value(&path.key("token_hash"), found, "a token that no other user has");
+        }
+        users.push(user);
+    }
+    users
+}
+
 /// Reads the user at `path`. `None` only with a fault in the report.
-pub(super) fn user(path: &KeyPath, value: Value, report: &mut Report<'_>) -> Option<User> {
+fn user(path: &KeyPath, value: Value, report: &mut Report<'_>) -> Option<User> {
     let is_table = matches!(value.kind, ValueKind::Table(_));
     let Checked { values, refused } = check::section::<UserSection>(&keys::USER, path, Some(value), report);
     if !is_table {

@@ -31,6 +31,20 @@ pub struct User {
     pub actions: Vec<Action>,
 }
 
+/// `anna: watch, api; every camera`, for a person who looks whether that is what was meant.
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let actions: Vec<_> = self.actions.iter().map(|action| action.name()).collect();
+        let actions = if actions.is_empty() { "nothing".to_owned() } else { actions.join(", ") };
+        let cameras = match &self.cameras {
+            Cameras::All => "every camera".to_owned(),
+            Cameras::Only(names) if names.is_empty() => "no camera".to_owned(),
+            Cameras::Only(names) => names.join(", "),
+        };
+        write!(f, "{}: {actions}; {cameras}", self.name)
+    }
+}
+
 /// Some of the cameras.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cameras {
