@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::http::RateLimit;
-use crate::peer::IceMode;
+use crate::peer::{IceMode, Playout};
 use crate::source::config::{Audio, Start, Transport};
 
 /// All interfaces, so that a phone on the LAN reaches a fresh installation; no root is needed for this port.
@@ -45,6 +45,9 @@ pub(super) const EXCLUDED_INTERFACES: [&str; 11] = [
 
 /// A gateway at home is behind a NAT, which only checks of its own open.
 pub(super) const ICE: IceMode = IceMode::Full;
+
+/// Who watches a door wants to see who is there now.
+pub(super) const PLAYOUT: Playout = Playout::Realtime;
 
 /// What coturn's documentation recommends: a viewer may reload the page for a day before it asks again.
 pub(super) const TURN_LIFETIME: Duration = Duration::from_secs(86_400);

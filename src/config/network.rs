@@ -39,6 +39,7 @@ pub(super) struct WebrtcSection {
     include_interfaces: Option<Vec<String>>,
     exclude_interfaces: Option<Vec<String>>,
     ice: Option<peer::IceMode>,
+    playout: Option<peer::Playout>,
     ice_servers: Option<Vec<IceServerEntry>>,
     max_sessions: Option<usize>,
 }
@@ -76,6 +77,7 @@ pub(super) fn webrtc(value: Option<Value>, report: &mut Report<'_>) -> peer::Con
         advertise: list(values.advertise.unwrap_or_default(), &path.key("advertise"), ADVERTISE_WORDS, report),
         interfaces,
         ice: values.ice.unwrap_or(defaults::ICE),
+        playout: values.playout.unwrap_or(defaults::PLAYOUT),
         ice_servers: (ice_servers.into_iter().enumerate())
             .map(|(index, entry)| ice_servers::ice_server(entry, &path.key("ice_servers").index(index), report))
             .collect(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::http::{Action, Cameras};
-use crate::peer::{Advertise, Credential, IceMode, TurnLogin};
+use crate::peer::{Advertise, Credential, IceMode, Playout, TurnLogin};
 use crate::source::config::{Credentials, GopLimits, Input, Secret, Start, Transport, parse_url};
 
 /// A folder with a config.toml that is gone with the test.
@@ -93,6 +93,7 @@ fn every_key_arrives() {
         listen = "[::1]:0"
         advertise = ["203.0.113.7", "cam.example.org"]
         ice = "lite"
+        playout = "smooth"
         include_interfaces = ["eth*", "10.0.0.0/8"]
         exclude_interfaces = ["eth7"]
         ice_servers = ["stun:stun.example.org:3478", { urls = ["turn:turn.example.org"], username = "u", credential = "c" }]
@@ -125,7 +126,7 @@ fn every_key_arrives() {
     let interfaces = &config.peer.interfaces;
     assert_eq!(interfaces.include, ["eth*".parse().unwrap(), "10.0.0.0/8".parse().unwrap()]);
     assert_eq!(interfaces.exclude, ["eth7".parse().unwrap()]);
-    assert_eq!(config.peer.ice, IceMode::Lite);
+    assert_eq!((config.peer.ice, config.peer.playout), (IceMode::Lite, Playout::Smooth));
     let [stun, turn] = config.peer.ice_servers.as_slice() else { panic!("{:?}", config.peer) };
     assert_eq!((stun.urls[0].as_str(), &stun.login), ("stun:stun.example.org:3478", &None));
     let login = TurnLogin::Fixed { username: "u".into(), credential: Credential::new("c") };

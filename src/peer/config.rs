@@ -10,6 +10,7 @@ mod interfaces;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub interfaces: Interfaces,
     /// How much of ICE the gateway does itself.
     pub ice: IceMode,
+    /// What viewers' browsers aim for.
+    pub playout: Playout,
     /// STUN and TURN servers that viewers are told to use, and that the gateway asks for its own address.
     pub ice_servers: Vec<IceServerConfig>,
     /// Sessions at one time; a viewer above it gets 503.
@@ -41,6 +44,28 @@ pub enum IceMode {
     Full,
     /// Only answers the viewer's, and offers only host candidates: for a gateway with a public address.
     Lite,
+}
+
+/// How long viewers hold pictures back so that they come evenly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Playout {
+    /// As short as each viewer's own jitter buffer makes it.
+    Realtime,
+    /// Long enough for a network that pauses now and then.
+    Smooth,
+}
+
+impl Playout {
+    /// Least and most delay, for the extension that tells viewers of it
+    /// (webrtc.org/experiments/rtp-hdrext/playout-delay); `None` leaves it to them.
+    pub(super) fn bounds(self) -> Option<[Duration; 2]> {
+        match self {
+            Self::Realtime => None,
+            // A Wi-Fi that scans pauses for 100 to 200 ms.
+            Self::Smooth => Some([Duration::from_millis(250), Duration::from_millis(1_000)]),
+        }
+    }
 }
 
 /// An address of this gateway as viewers elsewhere see it, without a port.

@@ -62,6 +62,8 @@ const INITIAL: usize = 128_000;
 const SILENT: Duration = Duration::from_millis(500);
 /// Assumed of a path that loses packets before any have queued, and the least that is believed, in bits per second.
 const LEAST: f64 = 64_000.0;
+/// Longest that a picture is spread over on a path that has room.
+const SPREAD: Duration = Duration::from_millis(50);
 /// Two packets: they show how far apart they arrive.
 const QUANTUM: f64 = 2_400.0;
 /// A viewer that reports on more packets at once than are remembered is wrong.
@@ -239,6 +241,13 @@ impl Congestion {
                 if room < quantum(rate) { 0 } else { (room * rate / 8e6) as usize + 1 }
             }
         }
+    }
+
+    /// How fast a picture of `bytes` leaves, in bits per second: somewhat faster than the path carries it, and within
+    /// [`SPREAD`].
+    pub(super) fn pace(&self, bytes: usize) -> f64 {
+        let within = bytes as f64 * 8.0 / SPREAD.as_secs_f64();
+        self.estimate().map_or(f64::INFINITY, |rate| (rate * PROBE).max(within))
     }
 
     /// When [`allowance`](Self::allowance) is no longer zero.

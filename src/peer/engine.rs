@@ -33,7 +33,7 @@ use rtc::{
 };
 
 use super::{
-    Candidate, IceMode, Origin,
+    Candidate, IceMode, Origin, Playout,
     feedback::{Inbox, Listener},
     negotiation::{Choice, Codec, Frame, TRANSPORT_CC_FEEDBACK},
     session::Terms,
@@ -87,6 +87,7 @@ pub(super) struct Blueprint {
     pub(super) choice: Choice,
     pub(super) frame: Frame,
     pub(super) ice: IceMode,
+    pub(super) playout: Playout,
     /// Credentials of both sides and candidates, up to the first restart.
     pub(super) terms: Terms,
     pub(super) stream_id: String,

@@ -24,6 +24,8 @@ struct Sent {
 pub(super) struct Again {
     pub(super) timestamp: u32,
     pub(super) marker: bool,
+    /// Whether it is a keyframe's first.
+    pub(super) opens: bool,
     /// Of a picture's last packet: when it was captured.
     pub(super) captured: Option<Instant>,
     pub(super) payload: Bytes,
@@ -56,6 +58,7 @@ impl History {
         Some(Again {
             timestamp: sent.timestamp,
             marker: index + 1 == sent.unit.payloads.len(),
+            opens: index == 0 && sent.unit.keyframe,
             captured: (index + 1 == sent.unit.payloads.len()).then_some(sent.unit.captured),
             payload: sent.unit.payloads[index].clone(),
         })
@@ -95,7 +98,10 @@ mod tests {
         history.push(65_534, 100, first);
         history.push(2, 200, unit(1));
         let again = history.find(1).expect("the last of the first unit");
-        assert_eq!(again, Again { timestamp: 100, marker: true, captured, payload: Bytes::from(vec![3u8; 3]) });
+        assert_eq!(
+            again,
+            Again { timestamp: 100, marker: true, opens: false, captured, payload: Bytes::from(vec![3u8; 3]) }
+        );
         assert_eq!(history.find(65_535).map(|again| again.marker), Some(false));
         assert_eq!(history.find(2).map(|again| again.timestamp), Some(200));
         assert_eq!(history.find(3), None);

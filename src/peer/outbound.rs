@@ -1,6 +1,7 @@
 //! One RTP stream to one viewer: numbers packets, writes them, remembers them for retransmission, reports on itself.
 
 use std::{
+    iter,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -43,6 +44,8 @@ struct Numbers {
     ssrc: u32,
     payload_type: u8,
     extensions: Extensions,
+    /// What viewers are to aim for, as the extension has it.
+    playout: Option<[u8; 3]>,
     /// Rollover counter and sequence number of the next packet, in 48 bits.
     next: u64,
 }
@@ -52,6 +55,8 @@ struct Packet<'a> {
     index: u64,
     timestamp: u32,
     marker: bool,
+    /// Whether it is a keyframe's first.
+    opens: bool,
     /// Of a picture's last packet: when it was captured.
     captured: Option<Instant>,
     payload: &'a [&'a [u8]],
@@ -80,6 +85,11 @@ pub(super) struct Departing {
 }
 
 impl Departing {
+    /// Bytes of all of it.
+    pub(super) fn bytes(&self) -> usize {
+        self.unit.bytes
+    }
+
     /// Bytes of it that are not on their way.
     pub(super) fn left(&self) -> usize {
         self.unit.payloads[self.sent..].iter().map(|payload| payload.len()).sum()
@@ -96,7 +106,7 @@ impl Numbers {
         // Random (RFC 3550 section 5.1), in the lower half: an SRTP receiver that misses the first packets must not take a
         // wrap for the start (RFC 3711 section 3.3.1).
         let extensions = Extensions::default();
-        Self { ssrc, payload_type, extensions, next: u64::from(rand::random::<u16>() >> 1) }
+        Self { ssrc, payload_type, extensions, playout: None, next: u64::from(rand::random::<u16>() >> 1) }
     }
 
     fn take(&mut self, count: usize) -> u64 {
@@ -130,11 +140,11 @@ impl Outbound {
         self
     }
 
-    /// With header extensions, which differ each time: not for a stream that repeats its packets as they were.
-    pub(super) fn with_extensions(mut self, extensions: Extensions) -> Self {
-        self.numbers.extensions = extensions;
-        if let Some(rtx) = &mut self.retransmission {
-            rtx.extensions = extensions;
+    /// With header extensions, which differ each time: not for a stream that repeats its packets as they were. A browser
+    /// reads `playout` off a picture's first packet and remembers it.
+    pub(super) fn with_extensions(mut self, extensions: Extensions, playout: Option<[Duration; 2]>) -> Self {
+        for numbers in iter::once(&mut self.numbers).chain(&mut self.retransmission) {
+            (numbers.extensions, numbers.playout) = (extensions, playout.map(playout_delay));
         }
         self
     }
@@ -184,7 +194,8 @@ impl Outbound {
             let marker = unit.kind == Kind::Video && departing.sent == unit.payloads.len();
             let captured = marker.then_some(unit.captured);
             let timestamp = departing.timestamp;
-            wire.write(&self.numbers, &Packet { index, timestamp, marker, captured, payload: &[payload] })?;
+            let opens = unit.keyframe && departing.sent == 1;
+            wire.write(&self.numbers, &Packet { index, timestamp, marker, opens, captured, payload: &[payload] })?;
             self.packets = self.packets.wrapping_add(1);
             self.octets = self.octets.wrapping_add(payload.len() as u32);
         }
@@ -199,15 +210,18 @@ impl Outbound {
     pub(super) fn again(&mut self, sequence_number: u16, wire: &mut Wire<'_>) -> Result<bool, CryptoError> {
         let Some(again) = self.history.find(sequence_number) else { return Ok(false) };
         let Some(index) = self.numbers.index_of(sequence_number) else { return Ok(false) };
-        let Again { timestamp, marker, captured, payload } = again;
+        let Again { timestamp, marker, opens, captured, payload } = again;
         match &mut self.retransmission {
             Some(rtx) => {
                 let index = rtx.take(1);
                 // RFC 4588 section 4: the original sequence number stands before the payload.
                 let payload: &[&[u8]] = &[&sequence_number.to_be_bytes(), &payload];
-                wire.write(rtx, &Packet { index, timestamp, marker, captured, payload })?;
+                wire.write(rtx, &Packet { index, timestamp, marker, opens, captured, payload })?;
             }
-            None => wire.write(&self.numbers, &Packet { index, timestamp, marker, captured, payload: &[&payload] })?,
+            None => {
+                let payload: &[&[u8]] = &[&payload];
+                wire.write(&self.numbers, &Packet { index, timestamp, marker, opens, captured, payload })?;
+            }
         }
         Ok(true)
     }
@@ -226,6 +240,13 @@ impl Outbound {
             ..SenderReport::default()
         })
     }
+}
+
+/// Two numbers of 12 bits that count 10 ms each.
+fn playout_delay(bounds: [Duration; 2]) -> [u8; 3] {
+    let [least, most] = bounds.map(|bound| (bound.as_millis() / 10).min(0xfff) as u32);
+    let [_, bytes @ ..] = (least << 12 | most).to_be_bytes();
+    bytes
 }
 
 impl Wire<'_> {
@@ -249,6 +270,9 @@ impl Wire<'_> {
             let bytes = OVERHEAD + packet.payload.iter().map(|part| part.len()).sum::<usize>();
             extensions.push(id, &congestion.number(self.now, bytes).to_be_bytes());
         }
+        if let (Some(id), Some(bounds), true) = (numbers.extensions.playout_delay, numbers.playout, packet.opens) {
+            extensions.push(id, &bounds);
+        }
         let id = numbers.extensions.abs_capture_time;
         if let (Some(id), Some(captured), Some((at, wall))) = (id, packet.captured, self.clocks) {
             let behind = at.saturating_duration_since(captured);
@@ -267,6 +291,7 @@ mod tests {
     use crate::{
         media::ClockRate,
         peer::{
+            Playout,
             engine::Protection,
             srtp::tests::{libsrtp, protector},
         },
@@ -363,7 +388,7 @@ mod tests {
     fn numbers_every_packet_for_the_whole_transport_in_an_extension() {
         let (mut protector, mut out) = (protector(Protection::Gcm), Batch::default());
         let extensions = Extensions { transport_cc: Some(4), ..Extensions::default() };
-        let mut stream = stream().with_retransmission(RTX, 103).with_extensions(extensions);
+        let mut stream = stream().with_retransmission(RTX, 103).with_extensions(extensions, None);
         let mut congestion = Congestion::new(Instant::now());
         let mut departing = stream.depart(unit(0, Instant::now()), 5);
         let mut wire = Wire { congestion: Some(&mut congestion), ..wire(&mut protector, &mut out) };
@@ -377,6 +402,25 @@ mod tests {
         assert_eq!(sent[0][20..], *b"one");
         let again = libsrtp(Protection::Gcm, RTX, out.packets());
         assert_eq!(again.iter().map(|packet| block(packet)).collect::<Vec<_>>(), [numbered(2)]);
+    }
+
+    #[test]
+    fn a_keyframes_first_packet_says_how_long_to_wait_and_a_pictures_last_when_it_was_captured() {
+        let (mut protector, mut out) = (protector(Protection::Gcm), Batch::default());
+        let extensions = Extensions { playout_delay: Some(5), abs_capture_time: Some(13), ..Extensions::default() };
+        let bounds = Playout::Smooth.bounds();
+        let mut stream = stream().with_retransmission(RTX, 103).with_extensions(extensions, bounds);
+        let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let keyframe = unit(0, now - Duration::from_millis(500));
+        let mut departing = stream.depart(keyframe, 5);
+        let mut wire = Wire { clocks: Some((now, wall)), ..wire(&mut protector, &mut out) };
+        stream.send(&mut departing, |_| true, &mut wire).expect("protected");
+        let sent = libsrtp(Protection::Gcm, SSRC, out.packets());
+        // 25 and 100 times 10 ms.
+        assert_eq!(sent[0][12..20], [0xbe, 0xde, 0, 1, 0x52, 0x01, 0x90, 0x64]);
+        let seconds = (2_208_988_800_u64 + 1_799_999_999) as u32;
+        let captured = [&seconds.to_be_bytes()[..], &[0x80, 0, 0, 0]].concat();
+        assert_eq!(sent[1][12..28], [&[0xbe, 0xde, 0, 3, 0xd7], &captured[..], &[0, 0, 0]].concat());
     }
 
     #[test]

@@ -9,6 +9,9 @@ const TICK: Duration = Duration::from_millis(4);
 /// kernel memory, which about 90 packets fill; a burst of 2 MB at once lost a sixth of itself in it (Chromium, loopback).
 const BYTES_PER_TICK: usize = 50_000;
 
+/// What it may send per tick on the slowest path: two packets.
+const LEAST: usize = 2_400;
+
 /// Decides when the next part of a burst may leave.
 #[derive(Debug)]
 pub(super) struct Pacer {
@@ -21,10 +24,10 @@ impl Pacer {
         Self { next: now, budget: 0 }
     }
 
-    /// Opens the next tick if it is due.
-    pub(super) fn refill(&mut self, now: Instant) {
+    /// Opens the next tick if it is due, for `rate` bits per second where that is less than it would be.
+    pub(super) fn refill(&mut self, now: Instant, rate: f64) {
         if now >= self.next {
-            self.budget = BYTES_PER_TICK;
+            self.budget = ((rate / 8.0 * TICK.as_secs_f64()) as usize).clamp(LEAST, BYTES_PER_TICK);
             self.next = now + TICK;
         }
     }
@@ -56,13 +59,24 @@ mod tests {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
         assert!(!pacer.take(1));
-        pacer.refill(start);
+        pacer.refill(start, f64::INFINITY);
         assert!(pacer.take(BYTES_PER_TICK - 1));
         assert!(pacer.take(1_000_000));
         assert!(!pacer.take(1));
-        pacer.refill(start + TICK / 2);
+        pacer.refill(start + TICK / 2, f64::INFINITY);
         assert!(!pacer.take(1));
-        pacer.refill(start + TICK);
+        pacer.refill(start + TICK, f64::INFINITY);
         assert!(pacer.take(1));
+    }
+    #[test]
+    fn a_slow_path_gets_less_at_a_time() {
+        let start = Instant::now();
+        let taken = |rate| {
+            let mut pacer = Pacer::new(start);
+            pacer.refill(start, rate);
+            std::iter::from_fn(|| pacer.take(1_200).then_some(1_200)).sum::<usize>()
+        };
+        assert_eq!([taken(10e6), taken(1e3)], [6_000, 2_400]);
+        assert!(taken(1e9) >= BYTES_PER_TICK);
     }
 }

@@ -178,6 +178,7 @@ impl Peers {
             choice,
             frame,
             ice: self.config.ice,
+            playout: self.config.playout,
             terms: Terms { ours: credentials(), theirs, offered, candidates },
             stream_id: format!("camgate-{}", camera.name()),
             video_ssrc,

@@ -118,3 +118,26 @@ async fn what_a_page_says_of_its_picture_has_bounds() {
     };
     wait::until("the one is counted", LIMIT, counted).await;
 }
+
+/// Chromium's jitter buffer is as long as it is asked to be, above what it needs itself.
+#[tokio::test]
+async fn smooth_playout_is_what_the_browser_aims_for() {
+    let camera = camera().start();
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
+        .webrtc("playout = \"smooth\"")
+        .config(camera.toml("front"))
+        .spawn()
+        .await;
+    let browser = Browser::start().await;
+    browser.open(&gateway.url("/")).await;
+    browser.wait_decoded(50, LIMIT).await;
+    let held = || async {
+        let before = browser.video_stats().await?;
+        let after = browser.wait_decoded(25, LIMIT).await;
+        let pictures = (after.jitter_buffer_emitted_count - before.jitter_buffer_emitted_count) as f64;
+        let held = (after.jitter_buffer_delay - before.jitter_buffer_delay) / pictures;
+        println!("held back for {held} s");
+        (held > 0.2).then_some(())
+    };
+    wait::until("pictures are held back", LIMIT, held).await;
+}

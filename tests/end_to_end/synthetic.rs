@@ -49,6 +49,7 @@ impl Bench {
             advertise: Vec::new(),
             interfaces: peer::Interfaces::default(),
             ice: peer::IceMode::Full,
+            playout: peer::Playout::Realtime,
             ice_servers: Vec::new(),
             max_sessions: 10,
         };

@@ -377,3 +377,14 @@ fn feedback_about_packets_that_were_never_sent_says_nothing() {
     assert_eq!((congestion.estimate(), congestion.queueing()), (None, Duration::ZERO));
     assert!(congestion.admits(start, 1_000_000, false, 0));
 }
+
+#[test]
+fn a_large_picture_is_spread_but_not_for_long() {
+    let mut rig = Rig::new(Link::new(20e6), 2, 100_000);
+    assert_eq!(rig.congestion.pace(300_000), f64::INFINITY);
+    rig.run(10 * SECOND);
+    let faster = rig.congestion.pace(10_000) / 20e6;
+    assert!((1.3..1.7).contains(&faster), "{faster}");
+    let spread = 300_000.0 * 8.0 / rig.congestion.pace(300_000);
+    assert!((spread - SPREAD.as_secs_f64()).abs() < 1e-6, "{spread}");
+}

@@ -101,14 +101,14 @@ impl Playback {
             match choice.rtx {
                 Some(payload_type) => stream
                     .with_retransmission(blueprint.rtx_ssrc, payload_type)
-                    .with_extensions(choice.video_extensions),
+                    .with_extensions(choice.video_extensions, blueprint.playout.bounds()),
                 None => stream,
             }
         });
         let audio = choice.audio.as_ref().map(|(codec, kind)| {
             let timeline = Timeline::new(kind.clock_rate(), rand::random());
             let stream = Outbound::new(blueprint.audio_ssrc, codec.payload_type, timeline);
-            stream.with_extensions(choice.audio_extensions)
+            stream.with_extensions(choice.audio_extensions, None)
         });
         // Of pictures that are repeated as they were nothing is known.
         let reported = choice.rtx.and(choice.video_extensions.transport_cc);
@@ -366,7 +366,13 @@ impl Playback {
     /// Sends as much of what waits as may leave at once. A picture that is begun is ended before the next, and also when a
     /// keyframe has made it superfluous: its numbers are taken.
     fn send_waiting(&mut self, now: Instant, out: &mut Batch) -> Result<(), CryptoError> {
-        self.pacer.refill(now);
+        let front = self
+            .departing
+            .as_ref()
+            .map(Departing::bytes)
+            .or_else(|| self.waiting.front().map(|front| front.unit.bytes));
+        let path = self.congestion.as_ref().zip(front);
+        self.pacer.refill(now, path.map_or(f64::INFINITY, |(path, bytes)| path.pace(bytes)));
         let (Some(video), Some(protector)) = (&mut self.video, &mut self.protector) else { return Ok(()) };
         let mut allowance = self.congestion.as_ref().map_or(usize::MAX, |path| path.allowance(now));
         let mut wire = Wire { now, clocks: self.clocks, protector, congestion: self.congestion.as_mut(), out };
