@@ -46,8 +46,8 @@ pub(super) const EXCLUDED_INTERFACES: [&str; 11] = [
 /// A gateway at home is behind a NAT, which only checks of its own open.
 pub(super) const ICE: IceMode = IceMode::Full;
 
-/// Who watches a door wants to see who is there now.
-pub(super) const PLAYOUT: Playout = Playout::Realtime;
+/// A picture waits for its sound where that is heard, for which 150 ms are sometimes too little.
+pub(super) const PLAYOUT: Playout = Playout::Adaptive;
 
 /// What coturn's documentation recommends: a viewer may reload the page for a day before it asks again.
 pub(super) const TURN_LIFETIME: Duration = Duration::from_secs(86_400);

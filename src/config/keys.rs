@@ -118,7 +118,7 @@ pub(super) static WEBRTC: Section = Section {
         key("include_interfaces", Kind::TextList(INTERFACE_WORDS)),
         key("exclude_interfaces", Kind::TextList(INTERFACE_WORDS)),
         key("ice", Kind::Choice(&["full", "lite"])),
-        key("playout", Kind::Choice(&["realtime", "smooth"])),
+        key("playout", Kind::Choice(&["adaptive", "realtime", "smooth"])),
         key("ice_servers", Kind::IceServers),
         key("max_sessions", Kind::Integer { min: 1, max: 100_000 }),
     ],

@@ -208,7 +208,7 @@ mod tests {
             advertise: advertise.iter().map(|text| text.parse().expect("an address or a name")).collect(),
             interfaces: super::super::Interfaces::default(),
             ice: IceMode::Full,
-            playout: super::super::Playout::Realtime,
+            playout: super::super::Playout::Adaptive,
             ice_servers: Vec::new(),
             max_sessions: 1,
         };

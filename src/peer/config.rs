@@ -50,7 +50,9 @@ pub enum IceMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Playout {
-    /// As short as each viewer's own jitter buffer makes it.
+    /// As long as each viewer's own jitter buffer makes it.
+    Adaptive,
+    /// As short as can be, also after a time when the network was bad.
     Realtime,
     /// Long enough for a network that pauses now and then.
     Smooth,
@@ -61,7 +63,10 @@ impl Playout {
     /// (webrtc.org/experiments/rtp-hdrext/playout-delay); `None` leaves it to them.
     pub(super) fn bounds(self) -> Option<[Duration; 2]> {
         match self {
-            Self::Realtime => None,
+            Self::Adaptive => None,
+            // Chromium was seen to hold pictures back by 300 to 450 ms for minutes after 20 s of a network that was too slow, and
+            // by a second on a machine that was too busy.
+            Self::Realtime => Some([Duration::ZERO, Duration::from_millis(150)]),
             // A Wi-Fi that scans pauses for 100 to 200 ms.
             Self::Smooth => Some([Duration::from_millis(250), Duration::from_millis(1_000)]),
         }

@@ -416,6 +416,8 @@ mod tests {
         let mut wire = Wire { clocks: Some((now, wall)), ..wire(&mut protector, &mut out) };
         stream.send(&mut departing, |_| true, &mut wire).expect("protected");
         let sent = libsrtp(Protection::Gcm, SSRC, out.packets());
+        assert_eq!(Playout::Realtime.bounds().map(playout_delay), Some([0, 0, 15]));
+        assert_eq!(Playout::Adaptive.bounds(), None);
         // 25 and 100 times 10 ms.
         assert_eq!(sent[0][12..20], [0xbe, 0xde, 0, 1, 0x52, 0x01, 0x90, 0x64]);
         let seconds = (2_208_988_800_u64 + 1_799_999_999) as u32;

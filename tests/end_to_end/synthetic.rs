@@ -49,7 +49,7 @@ impl Bench {
             advertise: Vec::new(),
             interfaces: peer::Interfaces::default(),
             ice: peer::IceMode::Full,
-            playout: peer::Playout::Realtime,
+            playout: peer::Playout::Adaptive,
             ice_servers: Vec::new(),
             max_sessions: 10,
         };
