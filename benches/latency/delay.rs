@@ -52,7 +52,8 @@ impl Delays {
         self.last.push(ms(last));
     }
 
-    pub fn row(&self, table: &mut Table, case: &str, viewers: usize) {
+    /// `idle` is the share of the machine that nobody used meanwhile.
+    pub fn row(&self, table: &mut Table, case: &str, viewers: usize, idle: f64) {
         let cell = |value: f64| format!("{value:.2}");
         table.row([
             case.to_owned(),
@@ -64,6 +65,7 @@ impl Delays {
             cell(numbers::percentile(&self.last, 99.0)),
             cell(numbers::max(&self.last)),
             self.missing.to_string(),
+            format!("{:.0} %", idle * 100.0),
         ]);
     }
 }
