@@ -51,7 +51,7 @@ pub(super) async fn scrape(
 ) -> Response {
     let mut registry = Registry::with_prefix("camgate");
     cameras(&caller.cameras(&context.hub), &mut registry);
-    viewers(&context, &mut registry);
+    viewers(&context, &caller, &mut registry);
     paths(&context, &caller, &mut registry);
     delays.register(&caller.cameras(&context.hub), &mut registry);
     requests(&bounds, gate.failures(), &mut registry);
@@ -129,8 +129,9 @@ fn requests(bounds: &Bounds, failed_logins: u64, registry: &mut Registry) {
     counter("refused_signalling_sockets", "WebSockets of /api/ws that there was no place for", sockets.refused());
 }
 
-fn viewers(context: &Context, registry: &mut Registry) {
-    let sessions = context.peers.sessions();
+fn viewers(context: &Context, caller: &Caller, registry: &mut Registry) {
+    let mut sessions = context.peers.sessions();
+    sessions.retain(|session| caller.sees(session.camera.as_str()));
     let connected = sessions.iter().filter(|session| session.phase() == Phase::Connected).count();
     let mut gauge = |name: &str, help: &str, value: usize| {
         let gauge = Gauge::<i64>::default();

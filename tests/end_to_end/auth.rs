@@ -190,7 +190,7 @@ async fn a_guest_cannot_tell_a_hidden_camera_from_none() {
 #[tokio::test]
 async fn a_guest_hears_of_no_hidden_camera() {
     let camera = Camera::builder().start();
-    let guest = user("guest", "cameras = \"front\"").await;
+    let guest = user("guest", "cameras = \"front\"\nactions = [\"watch\", \"metrics\"]").await;
     let gateway = gateway_with(&camera, &[guest, user("anna", "").await]).await;
     let mut events = Events::open_as(&gateway.url("/api/v1/events"), "guest", PASSWORD).await;
     let (_, all) = events.next(LIMIT).await;
@@ -205,6 +205,8 @@ async fn a_guest_hears_of_no_hidden_camera() {
             break;
         }
     }
+    let metrics = get_as(&gateway, "guest", "/metrics").await.text().await.expect("a body");
+    assert!(metrics.contains("camgate_sessions 1\n"), "{metrics}");
 }
 
 /// The status that a WebSocket for a camera is refused with, or the first thing it says about an offer.
