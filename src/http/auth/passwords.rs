@@ -21,7 +21,7 @@ use crate::places::customer;
 
 /// Checks that may wait for their turn: a second's worth.
 const MAX_WAITING: usize = 32;
-/// How long proofs are good: programs with Basic send the password with each request.
+/// How long proofs are good after their last use: programs with Basic send the password with each request.
 const PROVEN: Duration = Duration::from_secs(300);
 /// Proofs that are kept, one for each user and address.
 const MAX_PROVEN: usize = 1_000;
@@ -137,9 +137,10 @@ impl Passwords {
     }
 
     fn recall(&self, name: &str, proof: Option<Proof>, now: Instant) -> Option<Arc<User>> {
-        let proven = self.proven.lock().unwrap_or_else(|e| e.into_inner());
-        let until = proven.get(&proof?)?;
-        if *until > now { self.users.get(name).cloned() } else { None }
+        let mut proven = self.proven.lock().unwrap_or_else(|e| e.into_inner());
+        let until = proven.get_mut(&proof?).filter(|until| **until > now)?;
+        *until = now + PROVEN;
+        self.users.get(name).cloned()
     }
 
     fn remember(&self, proof: Option<Proof>, now: Instant) {
@@ -215,6 +216,18 @@ mod tests {
         ] {
             assert_eq!(passwords.prove(HOME, name, password).await.map(drop), Err(Refused::Wrong), "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_proof_is_good_as_long_as_it_is_used() {
+        let passwords = passwords();
+        let (proof, start) = (passwords.proof(HOME, "anna", "correct horse"), Instant::now());
+        passwords.remember(proof, start);
+        let almost = PROVEN - Duration::from_secs(1);
+        for times in 1..100 {
+            assert!(passwords.recall("anna", proof, start + almost * times).is_some(), "{times}");
+        }
+        assert!(passwords.recall("anna", proof, start + almost * 99 + PROVEN).is_none());
     }
 
     #[tokio::test]
