@@ -366,7 +366,13 @@ async fn who_guesses_is_told_to_wait_and_named_in_the_log() {
     assert!(line.contains("login failed from 127.0.0.1: wrong password for user anna"), "{line}");
     guess("root\nlogin failed from 192.0.2.1: wrong password for user anna", "hunter22").await;
     guess("hunter22", "").await;
+    for _ in 0..30 {
+        let response = request(&gateway, Method::GET, "/metrics").bearer_auth("hunter22").send().await;
+        assert_eq!(response.expect("an answer").status(), 401);
+    }
     let log = gateway.log();
+    let lines = log.matches("unknown token from 127.0.0.1").count();
+    assert!((1..30).contains(&lines), "one a second: {lines}");
     assert!(log.contains("login failed from 127.0.0.1: wrong password for an unknown user"), "{log}");
     assert!(!log.contains("192.0.2.1") && !log.contains("hunter22") && !log.contains("guess"), "{log}");
 }

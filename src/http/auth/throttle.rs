@@ -54,7 +54,7 @@ impl Throttle {
     /// Notes a failure of an address, and with the name of a user if it gave one. This machine may be a reverse proxy with
     /// everybody behind it, so that its address is not counted.
     pub(super) fn failed(&self, address: IpAddr, name: Option<&str>, now: Instant) {
-        self.failures.add(1);
+        self.count();
         let customer = customer(address);
         if !customer.is_loopback() {
             self.addresses.failed(customer, now);
@@ -62,6 +62,11 @@ impl Throttle {
         if let Some(name) = name {
             self.users.failed(name.to_owned(), now);
         }
+    }
+
+    /// Notes a failure that costs nobody a pause.
+    pub(super) fn count(&self) {
+        self.failures.add(1);
     }
 
     /// How many there were.
