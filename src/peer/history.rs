@@ -10,6 +10,9 @@ use crate::hub::Unit;
 /// How many packets back a viewer may ask. At 3 Mbit/s these are 11 seconds, more than any browser waits; a GOP of 10 s
 /// that was sent as a burst fits whole. Half of the sequence number space would be ambiguous (RFC 3550 A.1), this is far below.
 const MAX_PACKETS: usize = 4_096;
+/// For how many seconds: Chromium asks ten times at most, each a round trip or 100 ms after the last. A viewer that is sent
+/// less than others would else hold on to units that are nobody's any more.
+const MAX_AGE: u8 = 4;
 
 /// One sent unit.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ struct Sent {
     first: u16,
     timestamp: u32,
     unit: Arc<Unit>,
+    /// In whole seconds.
+    age: u8,
 }
 
 /// A packet to send again.
@@ -42,10 +47,22 @@ impl History {
     /// `unit` was sent under the sequence numbers from `first` on.
     pub(super) fn push(&mut self, first: u16, timestamp: u32, unit: Arc<Unit>) {
         self.packets += unit.payloads.len();
-        self.sent.push_back(Sent { first, timestamp, unit });
-        while self.packets > MAX_PACKETS
-            && let Some(oldest) = self.sent.pop_front()
-        {
+        self.sent.push_back(Sent { first, timestamp, unit, age: 0 });
+        while self.packets > MAX_PACKETS {
+            self.forget_oldest();
+        }
+    }
+
+    /// A second has passed.
+    pub(super) fn grow_older(&mut self) {
+        self.sent.iter_mut().for_each(|sent| sent.age += 1);
+        while self.sent.front().is_some_and(|oldest| oldest.age >= MAX_AGE) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.sent.pop_front() {
             self.packets -= oldest.unit.payloads.len();
         }
     }
@@ -58,7 +75,7 @@ impl History {
         Some(Again {
             timestamp: sent.timestamp,
             marker: index + 1 == sent.unit.payloads.len(),
-            opens: index == 0 && sent.unit.keyframe,
+            opens: index == 0,
             captured: (index + 1 == sent.unit.payloads.len()).then_some(sent.unit.captured),
             payload: sent.unit.payloads[index].clone(),
         })
@@ -117,5 +134,17 @@ mod tests {
         }
         assert!(history.packets <= MAX_PACKETS);
         assert_eq!(history.sent.len(), MAX_PACKETS / 100);
+    }
+
+    #[test]
+    fn nobody_asks_after_seconds() {
+        let mut history = History::default();
+        history.push(0, 0, unit(3));
+        history.grow_older();
+        history.push(3, 0, unit(2));
+        (1..MAX_AGE).for_each(|_| history.grow_older());
+        assert_eq!((history.packets, history.find(0), history.find(3).is_some()), (2, None, true));
+        history.grow_older();
+        assert_eq!((history.packets, history.sent.len()), (0, 0));
     }
 }

@@ -1,9 +1,13 @@
 //! How many packets a viewer may have sent again: NACKs are asked for by whoever likes, and cost us the traffic.
 
+mod room;
+
 use std::{
     collections::{HashMap, VecDeque},
     time::{Duration, Instant},
 };
+
+use self::room::Room;
 
 /// Retransmissions per second in the long run: 15 Mbit/s, more than the whole stream of most cameras.
 const PER_SECOND: f64 = 1_500.0;
@@ -31,11 +35,12 @@ pub(super) struct Repairs {
     refilled: Instant,
     last: HashMap<u16, Instant>,
     copies: VecDeque<(Instant, u16)>,
+    pub(super) room: Room,
 }
 
 impl Repairs {
     pub(super) fn new(now: Instant) -> Self {
-        Self { tokens: AT_ONCE, refilled: now, last: HashMap::new(), copies: VecDeque::new() }
+        Self { tokens: AT_ONCE, refilled: now, last: HashMap::new(), copies: VecDeque::new(), room: Room::default() }
     }
 
     /// Those of `numbers` that are sent again now. What is not the viewer asks for once more.

@@ -23,6 +23,7 @@ impl Session {
                 self.playback.on_keyframe_request(now, self.viewing.camera());
             }
             Feedback::Reference { reporter, time } => {
+                self.playback.on_reference();
                 if let Some(ssrc) = self.playback.ssrc() {
                     self.connection.send_rtcp(now, vec![Box::new(reference_seen(ssrc, reporter, time))]);
                 }
@@ -33,11 +34,12 @@ impl Session {
                 self.tell_leaving_out(now);
             }
             Feedback::Report { fraction_lost, last_sender_report, delay, ssrc, .. } => {
-                if self.playback.is_video(ssrc) {
-                    self.status.set_loss(fraction_lost);
-                }
                 if let Some(rtt) = round_trip(wall, last_sender_report, delay) {
                     self.status.set_rtt(rtt);
+                }
+                if self.playback.is_video(ssrc) {
+                    self.status.set_loss(fraction_lost);
+                    self.playback.on_loss(now, fraction_lost.into());
                 }
             }
         }

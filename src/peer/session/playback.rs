@@ -1,6 +1,7 @@
 //! What a connected viewer is sent, and when: the cached GOP first, squeezed to end at "now", then everything live.
 
 mod leaving_out;
+mod loss;
 
 use std::{
     collections::VecDeque,
@@ -276,6 +277,7 @@ impl Playback {
         }
         self.next_report = now + REPORT_INTERVAL;
         self.clocks = Some((now, wall));
+        self.video.iter_mut().for_each(Outbound::grow_older);
         let streams = [&self.video, &self.audio].into_iter().flatten();
         streams.filter_map(|stream| stream.report(now, wall)).collect()
     }
@@ -313,13 +315,6 @@ impl Playback {
             }
         }
         Ok(())
-    }
-
-    /// A viewer asks for what it missed between two packets, so never for the first: it goes with the first that is missed.
-    fn send_first_again(&mut self, now: Instant) {
-        if let Some(first) = self.first.take() {
-            self.repairs.remind(now, first);
-        }
     }
 
     /// The viewer's decoder is lost: ask the source where it can make a keyframe, else play it the cached GOP, unless the
