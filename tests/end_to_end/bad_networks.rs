@@ -88,6 +88,8 @@ fn gateway_in(network: &Network, camera: &Camera, keys: &str) -> Builder {
         .on(network, "gateway")
         .http_listen(&format!("{GATEWAY}:8080"))
         .webrtc_listen("0.0.0.0:8189")
+        // Some of its viewers come from the Internet.
+        .http("allow_anonymous = true")
         .config(format!("{}\n{keys}", camera.toml("front")))
 }
 
