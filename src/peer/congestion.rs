@@ -162,7 +162,7 @@ impl Congestion {
             }
         }
         self.path.settle();
-        self.loss.settle(wall);
+        self.loss.settle(wall, self.queueing() >= QUEUE);
         self.judge(now);
     }
 
@@ -230,7 +230,7 @@ impl Congestion {
         }
     }
 
-    /// How many bytes of pictures may leave now.
+    /// How many bytes of pictures, and of packets that were lost, may leave now.
     pub(super) fn allowance(&self, now: Instant) -> usize {
         match self.state {
             State::New if self.awaits_feedback(now) => INITIAL.saturating_sub(self.sent_bytes as usize),

@@ -11,6 +11,8 @@ const BELIEVED: u32 = 2;
 const HELD: std::ops::Range<f64> = 0.05..0.15;
 /// How much a limit rises in a window.
 const RISE: f64 = 1.25;
+/// No limit is lower, in bits per second: sound needs as much.
+const LEAST: f64 = 64_000.0;
 /// The share of what arrived that a limit begins with: the rest repairs what is lost.
 const FIRST: f64 = 0.9;
 
@@ -35,27 +37,31 @@ impl Loss {
         self.lost += 1;
     }
 
-    /// All of one feedback has been told, at `now` in microseconds.
-    pub(super) fn settle(&mut self, now: i64) {
+    /// All of one feedback has been told, at `now` in microseconds. Where packets queue, the queue tells more: what is lost
+    /// there was one too many for it.
+    pub(super) fn settle(&mut self, now: i64, queues: bool) {
         let since = *self.since.get_or_insert(now);
         let (time, packets) = (now - since, self.arrived + self.lost);
-        if time < WINDOW || packets < PACKETS {
+        if !queues && (time < WINDOW || packets < PACKETS) {
             return;
         }
-        let (fraction, carried) = (f64::from(self.lost) / f64::from(packets), self.bytes as f64 * 8e6 / time as f64);
-        self.bad = if fraction >= TOO_MUCH { self.bad + 1 } else { 0 };
-        self.limit = match self.limit {
-            None => (self.bad >= BELIEVED).then_some(carried * FIRST),
-            Some(limit) if fraction >= HELD.end => Some(limit * (1.0 - fraction)),
-            Some(limit) if fraction < HELD.start => Some(limit * RISE),
-            held => held,
-        };
+        if !queues {
+            let (fraction, carried) =
+                (f64::from(self.lost) / f64::from(packets), self.bytes as f64 * 8e6 / time as f64);
+            self.bad = if fraction >= TOO_MUCH { self.bad + 1 } else { 0 };
+            self.limit = match self.limit {
+                None => (self.bad >= BELIEVED).then_some(carried * FIRST),
+                Some(limit) if fraction >= HELD.end => Some((limit * (1.0 - fraction)).max(carried * FIRST)),
+                Some(limit) if fraction < HELD.start => Some(limit * RISE),
+                held => held,
+            };
+        }
         (self.since, self.arrived, self.lost, self.bytes) = (Some(now), 0, 0, 0);
     }
 
     /// What may be sent, in bits per second, while much of what was sent was lost.
     pub(super) fn limit(&self) -> Option<f64> {
-        self.limit
+        self.limit.map(|limit| limit.max(LEAST))
     }
 
     /// It is over.

@@ -15,6 +15,9 @@ const SHORTEST: i64 = 1_000;
 const CONVINCING: f64 = 50_000.0;
 /// What a sample counts for at least.
 const LEAST_WEIGHT: f64 = 0.25;
+/// By how much an estimate rises at once, at most. A shaper lets a few packets pass before it shapes (a token bucket), and
+/// they look like a fast link.
+const STEP: f64 = 2.0;
 /// No estimate is above, in bits per second: 250 us are three packets then.
 const MAX_RATE: f64 = 100e6;
 
@@ -75,7 +78,7 @@ impl Path {
         let Some((sample, time)) = self.gaps.sample() else { return };
         self.gaps = Gaps::default();
         let weight = (time as f64 / CONVINCING).clamp(LEAST_WEIGHT, 1.0);
-        let rate = self.rate.map_or(sample, |rate| rate + weight * (sample - rate));
+        let rate = self.rate.map_or(sample, |rate| (rate + weight * (sample - rate)).min(rate * STEP));
         self.rate = Some(rate.min(MAX_RATE));
     }
 
@@ -180,6 +183,19 @@ mod tests {
         path.settle();
         let after = path.rate().expect("measured");
         assert!((after - before).abs() < before / 10.0, "{before} {after}");
+    }
+
+    #[test]
+    fn a_few_packets_that_a_shaper_lets_pass_are_no_fast_link() {
+        let mut path = Path::default();
+        frame(&mut path, 0, 40, SERVICE);
+        let before = path.rate().expect("measured");
+        frame(&mut path, 1_000_000, 30, 40);
+        let after = path.rate().expect("measured");
+        assert!(after <= before * STEP, "{before} {after}");
+        frame(&mut path, 2_000_000, 40, SERVICE);
+        let later = path.rate().expect("measured");
+        assert!((later / before - 1.0).abs() < 0.01, "{before} {later}");
     }
 
     #[test]

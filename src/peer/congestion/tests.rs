@@ -87,6 +87,8 @@ struct Rig {
     left_out: usize,
     awaiting_keyframe: bool,
     waiting: VecDeque<Pending>,
+    /// Packets that the viewer has asked for again.
+    repairs: usize,
     /// By transport-wide number: when it arrived.
     unreported: VecDeque<(u16, Option<i64>)>,
     feedbacks: VecDeque<(i64, TransportLayerCc)>,
@@ -111,6 +113,7 @@ impl Rig {
             left_out: 0,
             awaiting_keyframe: false,
             waiting: VecDeque::new(),
+            repairs: 0,
             unreported: VecDeque::new(),
             feedbacks: VecDeque::new(),
             sound: Vec::new(),
@@ -153,6 +156,11 @@ impl Rig {
             self.picture();
         }
         let mut allowance = self.congestion.allowance(self.instant());
+        while allowance >= PACKET && self.repairs > 0 {
+            self.repairs -= 1;
+            allowance -= PACKET;
+            self.send(PACKET);
+        }
         while allowance > 0
             && let Some(front) = self.waiting.front_mut()
         {
@@ -211,7 +219,10 @@ impl Rig {
         };
         for (_, at) in reports {
             let packet_status_symbol = match at {
-                None => SymbolTypeTcc::PacketNotReceived,
+                None => {
+                    self.repairs += 1;
+                    SymbolTypeTcc::PacketNotReceived
+                }
                 Some(at) => {
                     let delta = (at + AHEAD - before) / 250 * 250;
                     before += delta;
@@ -325,6 +336,21 @@ fn a_policer_is_obeyed_although_nothing_queues() {
     let settled = rig.pictures.len();
     rig.run(60 * SECOND);
     assert!(rig.pictures.len() > settled + 10);
+}
+
+/// What did not fit into the queue is asked for again, and must not fill it again.
+#[test]
+fn a_short_queue_that_overflows_at_the_start_is_left_to_drain() {
+    for (rate, buffer) in [(256e3, 300), (256e3, 2_000), (1e6, 100)] {
+        let mut rig = Rig::new(Link { buffer: buffer * MILLISECOND, ..Link::new(rate) }, 2, 60_000);
+        rig.run(40 * SECOND);
+        let settled = rig.pictures.len();
+        rig.run(60 * SECOND);
+        let name = format!("{rate} bit/s, {buffer} ms");
+        assert!(rig.carries() > rate / 2.0, "{name}: {}", rig.carries());
+        assert!(rig.pictures.len() >= settled + 10, "{name}: {} after {settled}", rig.pictures.len());
+        assert!(rig.repairs < 20, "{name}: {} repairs wait", rig.repairs);
+    }
 }
 
 #[test]

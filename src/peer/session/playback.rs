@@ -24,7 +24,7 @@ use crate::{
         repairs::Repairs,
         srtp::Protector,
     },
-    rtp::Timeline,
+    rtp::{self, Timeline},
 };
 
 /// From the end of the DTLS handshake to the first packet. Clients on webrtc-rs install the keys a moment after they have
@@ -308,6 +308,9 @@ impl Playback {
         // What is sent twice is of no help where there is no room for it once.
         let is_full = self.congestion.as_ref().is_some_and(Congestion::leaves_out);
         let loss = self.status.loss().filter(|_| !is_full);
+        // What has no room now would be lost again; the viewer asks for it once more.
+        let room = self.congestion.as_ref().map_or(usize::MAX, |path| path.allowance(now)) / rtp::MAX_PAYLOAD;
+        let numbers = &numbers[..numbers.len().min(room)];
         let mut wire = Wire { now, clocks: self.clocks, protector, congestion: self.congestion.as_mut(), out };
         for number in self.repairs.grant(now, self.status.rtt(), loss, numbers) {
             if video.again(number, &mut wire)? {
