@@ -114,6 +114,7 @@ async fn main() {
         for case in cases {
             let rig = Rig::start(&binary, &camera.url(), case.cameras, case.gso).await;
             fanout.measure(case, &rig.target, Some(&rig)).await;
+            rig.end().await;
         }
     }
     fanout.table.print(&format!("CPU per RTP packet, {:?} each; {}", fanout.length, fanout.stream));

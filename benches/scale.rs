@@ -37,13 +37,14 @@ async fn main() {
     for viewers in settings("BENCH_VIEWERS", &[0, 25, 50, 100, 200, 300, 400]) {
         rows.push(measure(&rig, viewers, viewers, length).await);
     }
-    drop(rig);
+    rig.end().await;
     print("viewers", "One camera", &rows);
 
     let mut rows = Vec::new();
     for cameras in settings("BENCH_CAMERAS", &[1, 2, 5, 10, 20, 40]) {
         let rig = Rig::start(&binary, &camera.url(), cameras, WAY.gso).await;
         rows.push(measure(&rig, constant, cameras, length).await);
+        rig.end().await;
     }
     print("cameras", &format!("{constant} viewers altogether"), &rows);
 }

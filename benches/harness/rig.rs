@@ -46,4 +46,11 @@ impl Rig {
         let target = Target { wheps, pid: gateway.pid() };
         Self { gateway, target }
     }
+
+    /// Lets the gateway take leave of its cameras, so that the RTSP server does not lose up to 40 clients of one stream in
+    /// the middle of their packets.
+    pub async fn end(mut self) {
+        self.gateway.signal("TERM");
+        self.gateway.wait_exit(LIMIT).await;
+    }
 }
