@@ -109,47 +109,59 @@ fn paths(context: &Context, caller: &Caller, registry: &mut Registry) {
     registry.register("camera_lowest_estimate_bps", "What the slowest network of its viewers carries", lowest);
 }
 
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: usize) {
+    let gauge = Gauge::<i64>::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    registry.register(name, help, gauge);
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let counter = Counter::<u64>::default();
+    counter.inc_by(value);
+    registry.register(name, help, counter);
+}
+
 fn requests(bounds: &Bounds, failed_logins: u64, registry: &mut Registry) {
     let Bounds { limits, streams, sockets } = bounds;
-    let mut gauge = |name: &str, help: &str, value: usize| {
-        let gauge = Gauge::<i64>::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        registry.register(name, help, gauge);
-    };
-    gauge("event_streams", "Streams of server-sent events that are open", streams.taken());
-    gauge("signalling_sockets", "WebSockets of /api/ws that are open", sockets.taken());
-    let mut counter = |name: &str, help: &str, value: u64| {
-        let counter = Counter::<u64>::default();
-        counter.inc_by(value);
-        registry.register(name, help, counter);
-    };
-    counter("refused_requests", "Requests beyond [http] rate_limit_per_second", limits.refused());
-    counter("failed_logins", "Wrong names, passwords and tokens", failed_logins);
-    counter("refused_event_streams", "Event streams that there was no place for", streams.refused());
-    counter("refused_signalling_sockets", "WebSockets of /api/ws that there was no place for", sockets.refused());
+    gauge(registry, "event_streams", "Streams of server-sent events that are open", streams.taken());
+    gauge(registry, "signalling_sockets", "WebSockets of /api/ws that are open", sockets.taken());
+    counter(registry, "refused_requests", "Requests beyond [http] rate_limit_per_second", limits.refused());
+    counter(registry, "failed_logins", "Wrong names, passwords and tokens", failed_logins);
+    counter(registry, "refused_event_streams", "Event streams that there was no place for", streams.refused());
+    counter(
+        registry,
+        "refused_signalling_sockets",
+        "WebSockets of /api/ws that there was no place for",
+        sockets.refused(),
+    );
 }
 
 fn viewers(context: &Context, caller: &Caller, registry: &mut Registry) {
     let mut sessions = context.peers.sessions();
     sessions.retain(|session| caller.sees(session.camera.as_str()));
     let connected = sessions.iter().filter(|session| session.phase() == Phase::Connected).count();
-    let mut gauge = |name: &str, help: &str, value: usize| {
-        let gauge = Gauge::<i64>::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        registry.register(name, help, gauge);
-    };
-    gauge("sessions", "WebRTC sessions", sessions.len());
-    gauge("sessions_connected", "WebRTC sessions that media flows in", connected);
-    gauge("tcp_connections", "Connections of viewers on the WebRTC port's TCP side", context.peers.tcp_connections());
+    gauge(registry, "sessions", "WebRTC sessions", sessions.len());
+    gauge(registry, "sessions_connected", "WebRTC sessions that media flows in", connected);
+    gauge(
+        registry,
+        "tcp_connections",
+        "Connections of viewers on the WebRTC port's TCP side",
+        context.peers.tcp_connections(),
+    );
     let drops = context.peers.drops();
-    let mut counter = |name: &str, help: &str, value: u64| {
-        let counter = Counter::<u64>::default();
-        counter.inc_by(value);
-        registry.register(name, help, counter);
-    };
-    counter("unsent_datagrams", "Datagrams to viewers that the kernel had no room for", drops.unsent_datagrams);
-    counter("unsent_frames", "Datagrams to viewers on TCP who read too slowly", drops.unsent_frames);
-    counter("unread_datagrams", "Datagrams from viewers that a worker had no room for", drops.unread_datagrams);
+    counter(
+        registry,
+        "unsent_datagrams",
+        "Datagrams to viewers that the kernel had no room for",
+        drops.unsent_datagrams,
+    );
+    counter(registry, "unsent_frames", "Datagrams to viewers on TCP who read too slowly", drops.unsent_frames);
+    counter(
+        registry,
+        "unread_datagrams",
+        "Datagrams from viewers that a worker had no room for",
+        drops.unread_datagrams,
+    );
     let help = "TCP connections to the WebRTC port that were one too many or did not begin as ICE does";
-    counter("refused_tcp_connections", help, drops.refused_connections);
+    counter(registry, "refused_tcp_connections", help, drops.refused_connections);
 }
