@@ -162,8 +162,9 @@ fn router(
     let (streaming, sockets) = (streams.places().clone(), door.places().clone());
     let bounds = metrics::Bounds { limits: limits.clone(), streams: streaming, sockets };
     let delays = quality::Delays::default();
+    let limited = middleware::from_fn_with_state(limits, rate::limit);
     let open = Router::new()
-        .merge(whep::routes().layer(middleware::from_fn_with_state(limits, rate::limit)))
+        .merge(whep::routes().layer(limited.clone()))
         // A wall of cameras asks for each of them, all the time; who asks holds a session.
         .merge(quality::routes())
         .route("/api/v1/cameras", get(api::cameras))
@@ -176,7 +177,7 @@ fn router(
     Router::new()
         .merge(open)
         .route("/", get(page::grid))
-        .route("/login", get(auth::page).post(auth::log_in))
+        .route("/login", get(auth::page).post(auth::log_in).layer(limited))
         .route("/logout", post(auth::log_out))
         .route("/watch/{camera}", get(page::watch))
         .route("/assets/{file}", get(page::asset))

@@ -377,6 +377,24 @@ async fn who_guesses_is_told_to_wait_and_named_in_the_log() {
     assert!(!log.contains("192.0.2.1") && !log.contains("hunter22") && !log.contains("guess"), "{log}");
 }
 
+/// This machine is allowed a hundred times what the configuration says.
+#[tokio::test]
+async fn logins_are_among_what_an_address_may_ask_for() {
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
+        .http("rate_limit_per_second = 1\nrate_limit_burst = 1")
+        .config(user("anna", "").await)
+        .spawn()
+        .await;
+    let log_in = || async {
+        let response = request(&gateway, Method::POST, "/login").send().await.expect("an answer");
+        (response.status().as_u16(), response.text().await.expect("a body"))
+    };
+    let answers = futures_util::future::join_all((0..400).map(|_| log_in())).await;
+    assert_eq!(answers[0].0, 403, "not of our page");
+    assert!(answers.iter().any(|(status, text)| *status == 429 && text.contains("rate-limit")));
+    assert_eq!(gateway.get("/login").await.expect("an answer").status(), 200);
+}
+
 #[tokio::test]
 async fn a_name_that_nobody_has_is_answered_like_a_wrong_password() {
     let camera = Camera::builder().start();
