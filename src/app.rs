@@ -92,7 +92,10 @@ pub fn access_report(config: &Config) -> Vec<String> {
             vec!["everybody is answered, from wherever, without a password".to_owned()]
         }
         [] => vec![near.to_owned()],
-        users => users.iter().map(|user| format!("user {user}")).collect(),
+        users => {
+            let warning = http::uneven_passwords(users.iter()).map(|warning| format!("warning: {warning}"));
+            users.iter().map(|user| format!("user {user}")).chain(warning).collect()
+        }
     }
 }
 

@@ -38,7 +38,9 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-pub use auth::{Action, BadUser, Cameras, PasswordHash, TokenHash, User, UserName, hash_password, make_token};
+pub use auth::{
+    Action, BadUser, Cameras, PasswordHash, TokenHash, User, UserName, hash_password, make_token, uneven_passwords,
+};
 pub use config::{Config, RateLimit};
 
 use crate::{hub::Hub, peer::Peers};

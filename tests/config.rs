@@ -88,6 +88,16 @@ fn who_is_answered_is_listed() {
     );
     let lines = ["user anna: watch; every camera", "user guest: watch, api; front", "user nobody: nothing; no camera"];
     assert_eq!(answered(&users), lines);
+    let hash = |costs: &str| {
+        format!("$argon2id$v=19${costs},p=1$c29tZXNhbHRzb21lc2FsdA$MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI")
+    };
+    let [quick, slow] = ["m=19456,t=2", "m=65536,t=3"].map(hash);
+    let anna = format!("[[user]]\nname = \"anna\"\npassword_hash = \"{quick}\"\n");
+    let bert = format!("[[user]]\nname = \"bert\"\npassword_hash = \"{slow}\"\n");
+    let uneven = answered(&format!("{camera}{anna}{bert}"));
+    let warning = "warning: the password_hash of the user anna takes another time to check than that of bert";
+    assert!(uneven.len() == 3 && uneven[2].starts_with(warning), "{uneven:?}");
+    assert_eq!(answered(&format!("{camera}{anna}")), ["user anna: watch; every camera"]);
 }
 
 #[test]

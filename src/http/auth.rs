@@ -27,7 +27,7 @@ pub(super) use self::{
     login::{log_in, log_out, page},
 };
 pub use self::{
-    passwords::hash_password,
+    passwords::{hash_password, uneven_passwords},
     user::{Action, BadUser, Cameras, PasswordHash, TokenHash, User, UserName, make_token},
 };
 

@@ -25,7 +25,7 @@ use super::{
     login,
     origin::{Origin, origin},
     owners::Owners,
-    passwords::{Passwords, Refused},
+    passwords::{Passwords, Refused, Users, uneven_passwords},
     private::is_private,
     rights::{Need, need},
     throttle::Throttle,
@@ -39,7 +39,7 @@ const CHALLENGE_SCRIPT: &str = "Bearer realm=\"camgate\"";
 
 /// Knows the users.
 pub(in crate::http) struct Gate {
-    users: HashMap<String, Arc<User>>,
+    users: Users,
     tokens: HashMap<TokenHash, Arc<User>>,
     /// Without users: everybody is answered, wherever from.
     is_open: bool,
@@ -69,13 +69,13 @@ impl Gate {
     /// For these users; without any, everybody is answered who is in a private network, or wherever with `allow_anonymous`.
     /// Logins last for `lifetime`.
     pub(in crate::http) fn new(users: &[User], allow_anonymous: bool, lifetime: Duration) -> Self {
-        let users: Vec<Arc<User>> = users.iter().cloned().map(Arc::new).collect();
+        let users: Users = Arc::new(users.iter().map(|user| (user.name.to_string(), Arc::new(user.clone()))).collect());
         let throttle = Arc::new(Throttle::new());
         Self {
-            users: users.iter().map(|user| (user.name.to_string(), user.clone())).collect(),
-            tokens: users.iter().filter_map(|user| Some((user.token?, user.clone()))).collect(),
+            tokens: users.values().filter_map(|user| Some((user.token?, user.clone()))).collect(),
             is_open: allow_anonymous,
-            passwords: Arc::new(Passwords::new(&users, throttle.clone())),
+            passwords: Arc::new(Passwords::new(users.clone(), throttle.clone())),
+            users,
             throttle,
             token_lines: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN)),
             cookies: Cookies::new(lifetime),
@@ -95,6 +95,9 @@ impl Gate {
                  others are refused"
             ),
             (count, _) => info!(users = count, "nobody is answered without a password or a token"),
+        }
+        if let Some(warning) = uneven_passwords(self.users.values().map(|user| &**user)) {
+            warn!("{warning}");
         }
     }
 

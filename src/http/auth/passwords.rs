@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
+    num::NonZeroU32,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -12,6 +13,7 @@ use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier},
 };
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ring::{hmac, rand::SystemRandom};
 use tokio::sync::{Mutex as Turn, Semaphore};
 use tracing::warn;
@@ -25,6 +27,10 @@ const MAX_WAITING: usize = 32;
 const PROVEN: Duration = Duration::from_secs(300);
 /// Proofs that are kept, one for each user and address.
 const MAX_PROVEN: usize = 1_000;
+/// Wrong passwords that a proof outlives: they are compared with it before any pause.
+const MAX_MISSES: u32 = 5;
+/// Lines about failures in the log, a second and at once; the metric counts all.
+const LINES: (u32, u32) = (5, 20);
 /// Shortest password (NIST SP 800-63B section 3.1.1.2 asks for 8 at least).
 const MIN_PASSWORD: usize = 8;
 /// Random bytes in a hash (RFC 9106 section 3.1).
@@ -43,29 +49,53 @@ pub(super) enum Refused {
 
 /// The users' passwords.
 pub(super) struct Passwords {
-    users: HashMap<String, Arc<User>>,
-    /// What a name that nobody has is checked against, so that it takes as long.
+    users: Users,
+    /// What a name that nobody has is checked against, so that it takes as long: the hash that takes longest.
     decoy: Option<PasswordHash>,
     throttle: Arc<Throttle>,
     turn: Turn<()>,
     waiting: Semaphore,
     key: Option<hmac::Key>,
-    proven: Mutex<HashMap<Proof, Instant>>,
+    proven: Mutex<HashMap<Whose, Proven>>,
+    lines: DefaultDirectRateLimiter,
 }
+
+/// The users by name.
+pub(super) type Users = Arc<HashMap<String, Arc<User>>>;
+
+/// Customer and user.
+type Whose = (IpAddr, String);
 
 /// Stands for a user's name, password and address; nobody can tell from it what they are.
 type Proof = [u8; 32];
 
+struct Proven {
+    proof: Proof,
+    until: Instant,
+    misses: u32,
+}
+
+/// What is known already of a name and a password from an address.
+enum Recall {
+    Right(Arc<User>),
+    /// Another password is the right one.
+    Wrong,
+    Unknown,
+}
+
 impl Passwords {
-    pub(super) fn new(users: &[Arc<User>], throttle: Arc<Throttle>) -> Self {
+    pub(super) fn new(users: Users, throttle: Arc<Throttle>) -> Self {
+        let (per_second, burst) = LINES;
+        let count = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
         Self {
-            users: users.iter().map(|user| (user.name.to_string(), user.clone())).collect(),
-            decoy: users.iter().find_map(|user| user.password.clone()),
+            decoy: costliest(users.values().map(|user| &**user)).map(|(_, hash)| hash.clone()),
+            users,
             throttle,
             turn: Turn::default(),
             waiting: Semaphore::new(MAX_WAITING),
             key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok(),
             proven: Mutex::default(),
+            lines: RateLimiter::direct(Quota::per_second(count(per_second)).allow_burst(count(burst))),
         }
     }
 
@@ -83,17 +113,19 @@ impl Passwords {
         password: &str,
     ) -> Result<Arc<User>, Refused> {
         let now = Instant::now();
-        self.throttle.check_address(address, now).map_err(Refused::TooOften)?;
         let proof = self.proof(address, name, password);
-        if let Some(user) = self.recall(name, proof, now) {
+        let recall = self.recall(address, name, proof, now);
+        if let Recall::Right(user) = recall {
             return Ok(user);
         }
+        let is_missed = matches!(recall, Recall::Wrong);
+        self.throttle.check_address(address, now).map_err(Refused::TooOften)?;
         self.throttle.check_user(shortened(name), now).map_err(Refused::TooOften)?;
         if password.len() > MAX_PASSWORD {
             return Err(Refused::Wrong);
         }
         let (passwords, name, password) = (self.clone(), name.to_owned(), password.to_owned());
-        let check = tokio::spawn(async move { passwords.check(address, &name, password, proof).await });
+        let check = tokio::spawn(async move { passwords.check(address, &name, password, proof, is_missed).await });
         check.await.unwrap_or(Err(Refused::Busy))
     }
 
@@ -103,12 +135,13 @@ impl Passwords {
         name: &str,
         password: String,
         proof: Option<Proof>,
+        is_missed: bool,
     ) -> Result<Arc<User>, Refused> {
         let _place = self.waiting.try_acquire().map_err(|_| Refused::Busy)?;
         let _turn = self.turn.lock().await;
-        // Whoever was before us may have proved the same, or failed.
+        // Whoever was before us may have proved the same, or failed. A miss counts once.
         let now = Instant::now();
-        if let Some(user) = self.recall(name, proof, now) {
+        if !is_missed && let Recall::Right(user) = self.recall(address, name, proof, now) {
             return Ok(user);
         }
         self.throttle.check_address(address, now).map_err(Refused::TooOften)?;
@@ -123,32 +156,45 @@ impl Passwords {
         let now = Instant::now();
         match user.filter(|_| is_right && is_real) {
             Some(user) => {
-                self.remember(proof, now);
+                self.remember(address, name, proof, now);
                 Ok(user.clone())
             }
             None => {
                 self.throttle.failed(address, Some(shortened(name)), now);
                 // What strangers type is not logged: it may be a password in the wrong field, or a line that looks like ours.
                 let whom = user.map_or_else(|| "an unknown user".to_owned(), |user| format!("user {}", user.name));
-                warn!("login failed from {}: wrong password for {whom}", address.to_canonical());
+                if self.lines.check().is_ok() {
+                    warn!("login failed from {}: wrong password for {whom}", address.to_canonical());
+                }
                 Err(Refused::Wrong)
             }
         }
     }
 
-    fn recall(&self, name: &str, proof: Option<Proof>, now: Instant) -> Option<Arc<User>> {
+    /// Before any pause, so that who is known already goes on; a proof that is guessed at is dropped, or it would tell which
+    /// password is right while everybody has to pause.
+    fn recall(&self, address: IpAddr, name: &str, proof: Option<Proof>, now: Instant) -> Recall {
+        let whose = (customer(address), name.to_owned());
         let mut proven = self.proven.lock().unwrap_or_else(|e| e.into_inner());
-        let until = proven.get_mut(&proof?).filter(|until| **until > now)?;
-        *until = now + PROVEN;
-        self.users.get(name).cloned()
+        let Some(known) = proven.get_mut(&whose).filter(|known| known.until > now) else { return Recall::Unknown };
+        if Some(known.proof) == proof {
+            known.until = now + PROVEN;
+            return self.users.get(name).map_or(Recall::Unknown, |user| Recall::Right(user.clone()));
+        }
+        known.misses += 1;
+        if known.misses >= MAX_MISSES {
+            proven.remove(&whose);
+        }
+        Recall::Wrong
     }
 
-    fn remember(&self, proof: Option<Proof>, now: Instant) {
+    fn remember(&self, address: IpAddr, name: &str, proof: Option<Proof>, now: Instant) {
         let Some(proof) = proof else { return };
         let mut proven = self.proven.lock().unwrap_or_else(|e| e.into_inner());
-        proven.retain(|_, until| *until > now);
+        proven.retain(|_, known| known.until > now);
         if proven.len() < MAX_PROVEN {
-            proven.insert(proof, now + PROVEN);
+            let known = Proven { proof, until: now + PROVEN, misses: 0 };
+            proven.insert((customer(address), name.to_owned()), known);
         }
     }
 
@@ -166,6 +212,22 @@ impl Passwords {
 /// As much of a name as a user's can have.
 fn shortened(name: &str) -> &str {
     &name[..name.floor_char_boundary(MAX_NAME)]
+}
+
+/// The user whose password takes longest to check, and its hash.
+fn costliest<'a>(users: impl Iterator<Item = &'a User>) -> Option<(&'a User, &'a PasswordHash)> {
+    users.filter_map(|user| Some((user, user.password.as_ref()?))).max_by_key(|(_, hash)| hash.work())
+}
+
+/// Whose password takes another time to check than others, in a sentence that says what to do.
+pub fn uneven_passwords<'a>(users: impl Iterator<Item = &'a User> + Clone) -> Option<String> {
+    let (slow, slowest) = costliest(users.clone())?;
+    let mut others = users.filter(|user| user.password.as_ref().is_some_and(|hash| hash.costs() != slowest.costs()));
+    let (quick, slow) = (&others.next()?.name, &slow.name);
+    Some(format!(
+        "the password_hash of the user {quick} takes another time to check than that of {slow}, which tells who guesses that \
+         there is such a user: make both with the same settings, as `camgate password` does"
+    ))
 }
 
 /// The argon2id hash of a password, as the configuration takes it.
@@ -196,7 +258,9 @@ mod tests {
             let name = name.parse().expect("a name");
             Arc::new(User { name, password, token: None, cameras: Cameras::All, actions: Vec::new() })
         };
-        Arc::new(Passwords::new(&[user("anna", Some(hash)), user("robot", None)], Arc::new(Throttle::new())))
+        let users = [user("anna", Some(hash)), user("robot", None)];
+        let users = users.into_iter().map(|user| (user.name.to_string(), user)).collect();
+        Arc::new(Passwords::new(Arc::new(users), Arc::new(Throttle::new())))
     }
 
     #[tokio::test]
@@ -222,12 +286,13 @@ mod tests {
     async fn a_proof_is_good_as_long_as_it_is_used() {
         let passwords = passwords();
         let (proof, start) = (passwords.proof(HOME, "anna", "correct horse"), Instant::now());
-        passwords.remember(proof, start);
+        passwords.remember(HOME, "anna", proof, start);
+        let is_right = |now| matches!(passwords.recall(HOME, "anna", proof, now), Recall::Right(_));
         let almost = PROVEN - Duration::from_secs(1);
         for times in 1..100 {
-            assert!(passwords.recall("anna", proof, start + almost * times).is_some(), "{times}");
+            assert!(is_right(start + almost * times), "{times}");
         }
-        assert!(passwords.recall("anna", proof, start + almost * 99 + PROVEN).is_none());
+        assert!(!is_right(start + almost * 99 + PROVEN));
     }
 
     #[tokio::test]
@@ -244,22 +309,58 @@ mod tests {
         assert!(wrong >= 6 && stopped > 0 && wrong + stopped == 20, "{results:?}");
     }
 
+    /// Pauses of this address and of anna, with as many failures as it takes.
+    fn pause(passwords: &Passwords, address: IpAddr, name: Option<&str>) {
+        for _ in 0..30 {
+            passwords.throttle.failed(address, name, Instant::now());
+        }
+    }
+
     #[tokio::test]
     async fn who_has_to_pause_has_to_pause_with_the_right_password_too() {
         let passwords = passwords();
         let elsewhere = IpAddr::from([198, 51, 100, 1]);
-        passwords.prove(HOME, "anna", "correct horse").await.expect("right, and proven");
-        for _ in 0..20 {
-            passwords.throttle.failed(HOME, None, Instant::now());
-        }
+        pause(&passwords, HOME, None);
         assert!(matches!(passwords.prove(HOME, "anna", "correct horse").await, Err(Refused::TooOften(_))));
         passwords.prove(elsewhere, "anna", "correct horse").await.expect("elsewhere");
-        for _ in 0..20 {
-            passwords.throttle.failed([203, 0, 113, 1].into(), Some("anna"), Instant::now());
-        }
+        pause(&passwords, [203, 0, 113, 1].into(), Some("anna"));
         let third = IpAddr::from([203, 0, 113, 2]);
         assert!(matches!(passwords.prove(third, "anna", "correct horse").await, Err(Refused::TooOften(_))));
+        pause(&passwords, elsewhere, None);
         passwords.prove(elsewhere, "anna", "correct horse").await.expect("who was there before goes on");
+    }
+
+    #[tokio::test]
+    async fn a_proof_tells_nobody_at_its_address_which_password_is_right() {
+        let passwords = passwords();
+        passwords.prove(HOME, "anna", "correct horse").await.expect("right, and proven");
+        pause(&passwords, HOME, Some("anna"));
+        let guess = async |password: &str| passwords.prove(HOME, "anna", password).await.map(drop);
+        for number in 1..MAX_MISSES {
+            assert!(matches!(guess("guess").await, Err(Refused::TooOften(_))), "{number}");
+        }
+        assert_eq!(guess("correct horse").await, Ok(()), "a few mistakes are free");
+        assert!(matches!(guess("guess").await, Err(Refused::TooOften(_))));
+        assert!(matches!(guess("correct horse").await, Err(Refused::TooOften(_))), "forgotten");
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_takes_as_long_as_the_slowest_password() {
+        let rest = "p=1$c29tZXNhbHRzb21lc2FsdA$MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI";
+        let user = |name: &str, costs: &str| User {
+            name: name.parse().expect("a name"),
+            password: Some(format!("$argon2id$v=19${costs},{rest}").parse().expect("a hash")),
+            token: None,
+            cameras: Cameras::All,
+            actions: Vec::new(),
+        };
+        let users = [user("anna", "m=19456,t=2"), user("bert", "m=65536,t=3"), user("carl", "m=19456,t=2")];
+        let named = users.iter().map(|user| (user.name.to_string(), Arc::new(user.clone()))).collect();
+        let passwords = Passwords::new(Arc::new(named), Arc::new(Throttle::new()));
+        assert_eq!(passwords.decoy.expect("one").costs(), [65_536, 3, 1]);
+        let warning = uneven_passwords(users.iter()).expect("a warning");
+        assert!(warning.contains("anna") && warning.contains("bert") && !warning.contains("carl"), "{warning}");
+        assert_eq!(uneven_passwords([&users[0], &users[2]].into_iter()), None);
     }
 
     #[tokio::test]

@@ -158,6 +158,20 @@ impl FromStr for PasswordHash {
     }
 }
 
+impl PasswordHash {
+    /// Memory in KiB, passes and lanes.
+    pub(super) fn costs(&self) -> [u32; 3] {
+        // It has been read once.
+        Params::try_from(&self.0).map_or([0; 3], |params| [params.m_cost(), params.t_cost(), params.p_cost()])
+    }
+
+    /// What a check's time grows with.
+    pub(super) fn work(&self) -> u64 {
+        let [memory, passes, _] = self.costs();
+        u64::from(memory) * u64::from(passes)
+    }
+}
+
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
