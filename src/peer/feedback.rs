@@ -44,6 +44,9 @@ pub(super) enum Feedback {
 /// Most feedback kept between two looks of the session; a viewer that sends more than this per datagram is not heard.
 const MAX_QUEUED: usize = 256;
 
+/// Of which so many transport-wide ones at most.
+const MAX_ARRIVALS: usize = 8;
+
 /// Where the interceptor leaves feedback and the session finds it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inbox(Arc<Mutex<VecDeque<Feedback>>>);
@@ -55,7 +58,15 @@ impl Inbox {
 
     fn push(&self, feedback: Feedback) {
         let mut queue = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        if queue.len() < MAX_QUEUED {
+        let kind = std::mem::discriminant(&feedback);
+        let same = queue.iter().filter(|other| std::mem::discriminant(*other) == kind).count();
+        let room = match feedback {
+            // Each is answered, or walks through all that is in flight; browsers put one into a compound.
+            Feedback::Reference { .. } => same < 1,
+            Feedback::Arrivals(_) => same < MAX_ARRIVALS,
+            _ => true,
+        };
+        if room && queue.len() < MAX_QUEUED {
             queue.push_back(feedback);
         }
     }
@@ -204,5 +215,17 @@ mod tests {
             listener.note(&PictureLossIndication { sender_ssrc: 1, media_ssrc: 7 });
         }
         assert_eq!(inbox.take().len(), MAX_QUEUED);
+    }
+
+    #[test]
+    fn what_costs_much_is_kept_a_few_times() {
+        let inbox = Inbox::default();
+        for number in 0..100 {
+            inbox.push(Feedback::Reference { reporter: number, time: 0 });
+            inbox.push(Feedback::Arrivals(Box::default()));
+        }
+        let seen = inbox.take();
+        assert_eq!(seen.iter().filter(|feedback| matches!(feedback, Feedback::Reference { .. })).count(), 1);
+        assert_eq!(seen.len(), 1 + MAX_ARRIVALS);
     }
 }

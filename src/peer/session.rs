@@ -53,8 +53,9 @@ use crate::{
 
 /// A viewer that has not connected by then never will: ICE checks of every browser have ended (Chromium after 15 s).
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
-/// A viewer reports under one SSRC or, with several streams, a few.
-const MAX_REPORTERS: usize = 8;
+/// A viewer reports under one SSRC or, with several streams, a few. The rest is room for forged ones, which are only found
+/// out later: they must not crowd out the viewer's own.
+const MAX_REPORTERS: usize = 256;
 /// One viewer.
 pub(super) struct Session {
     pub(super) status: Arc<SessionStatus>,
@@ -78,6 +79,8 @@ pub(super) struct Session {
     /// Whether the viewer began its DTLS handshake.
     handshake: bool,
     last_flight: LastFlight,
+    /// How often media began once more because of it.
+    restarts: u32,
     /// Whether the viewer has said anything of the media.
     heard: bool,
     /// Where datagrams go, as `status` has it.
@@ -126,6 +129,7 @@ impl Session {
             hello: Hello::new(blueprint, inbox),
             handshake: false,
             last_flight: LastFlight::default(),
+            restarts: 0,
             heard: false,
             remote: None,
             reporters: Vec::new(),
@@ -207,9 +211,9 @@ impl Session {
         }
     }
 
-    /// When a burst that is under way goes on.
-    pub(super) fn next_burst(&self) -> Option<Instant> {
-        self.playback.next_burst()
+    /// When a unit that was sent calls for more: the rest of a burst, a report.
+    pub(super) fn next_playback(&self) -> Option<Instant> {
+        self.playback.poll_timeout()
     }
 
     /// Where the media goes that was written for it, and from which address of ours.

@@ -110,9 +110,7 @@ fn rollover(place: Place) -> u32 {
 
 /// RFC 7714 section 8.1: two octets of zeros, SSRC, rollover counter and sequence number, XORed with the salt.
 fn gcm_nonce(mut salt: [u8; 12], place: Place) -> [u8; 12] {
-    let number = place.index.to_be_bytes();
-    let text = place.ssrc.to_be_bytes().into_iter().chain(number[2..].iter().copied());
-    salt[2..].iter_mut().zip(text).for_each(|(byte, other)| *byte ^= other);
+    mix(&mut salt[2..], place);
     salt
 }
 
@@ -120,8 +118,13 @@ fn gcm_nonce(mut salt: [u8; 12], place: Place) -> [u8; 12] {
 fn counter(salt: &[u8; 14], place: Place) -> [u8; 16] {
     let mut counter = [0; 16];
     counter[..14].copy_from_slice(salt);
+    mix(&mut counter[4..14], place);
+    counter
+}
+
+/// XORs SSRC and index, ten octets, into `salt`.
+fn mix(salt: &mut [u8], place: Place) {
     let number = place.index.to_be_bytes();
     let text = place.ssrc.to_be_bytes().into_iter().chain(number[2..].iter().copied());
-    counter[4..14].iter_mut().zip(text).for_each(|(byte, other)| *byte ^= other);
-    counter
+    salt.iter_mut().zip(text).for_each(|(byte, other)| *byte ^= other);
 }

@@ -212,11 +212,15 @@ impl Worker {
                 heed_congestion(session, &self.port);
                 session.on_unit(now, &delivery.unit, &mut self.batch);
                 transmit(session, self.index, now, &mut self.batch, &self.port, &self.directory);
-                session.next_burst()
+                session.next_playback()
             });
             match happened {
                 Some(soon) => timed.deadline = [timed.deadline, soon].into_iter().flatten().min(),
-                None => broken.push(*id),
+                None => {
+                    // What it was in the middle of must not go to the next viewer.
+                    self.batch.clear();
+                    broken.push(*id);
+                }
             }
         }
         for id in broken {

@@ -1,5 +1,7 @@
 //! Loss as a sign that the path is too narrow: a policer lets packets queue nowhere, it throws away what is too much.
 
+use super::LEAST;
+
 /// What is lost in a window of this length, in microseconds, and of at least [`PACKETS`] packets, is looked at together.
 const WINDOW: i64 = 1_000_000;
 const PACKETS: u32 = 30;
@@ -50,8 +52,8 @@ impl Loss {
                 (f64::from(self.lost) / f64::from(packets), self.bytes as f64 * 8e6 / time as f64);
             self.bad = if fraction >= TOO_MUCH { self.bad + 1 } else { 0 };
             self.limit = match self.limit {
-                None => (self.bad >= BELIEVED).then_some(carried * FIRST),
-                Some(limit) if fraction >= HELD.end => Some((limit * (1.0 - fraction)).max(carried * FIRST)),
+                None => (self.bad >= BELIEVED).then_some((carried * FIRST).max(LEAST)),
+                Some(limit) if fraction >= HELD.end => Some((limit * (1.0 - fraction)).max(carried * FIRST).max(LEAST)),
                 Some(limit) if fraction < HELD.start => Some(limit * RISE),
                 held => held,
             };
@@ -67,5 +69,27 @@ impl Loss {
     /// It is over.
     pub(super) fn lift(&mut self) {
         (self.limit, self.bad) = (None, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A window in which all or nothing arrives.
+    fn window(loss: &mut Loss, second: i64, arrives: bool) {
+        for _ in 0..PACKETS {
+            if arrives { loss.on_arrival(1_200) } else { loss.on_loss() }
+        }
+        loss.settle(second * WINDOW, false);
+    }
+
+    #[test]
+    fn a_limit_never_becomes_so_low_that_it_does_not_rise_again() {
+        let mut loss = Loss::default();
+        (0..60).for_each(|second| window(&mut loss, second, false));
+        assert_eq!(loss.limit(), Some(LEAST));
+        (60..80).for_each(|second| window(&mut loss, second, true));
+        assert!(loss.limit().is_some_and(|limit| limit > 3e6), "{:?}", loss.limit());
     }
 }

@@ -36,17 +36,20 @@ pub(super) struct LastFlight {
 }
 
 impl LastFlight {
-    /// A datagram came from the viewer; whether it is one that came before.
+    /// A datagram came from the viewer; whether it shows that our last flight was lost.
     pub(super) fn on_datagram(&mut self, datagram: &[u8], now: Instant) -> bool {
         self.answered = true;
         let Some(position) = Position::of(datagram) else { return false };
         let repeated = self.newest.is_some_and(|newest| position <= newest);
-        if repeated {
-            self.again = Some(now);
-        } else {
+        if !repeated {
             self.newest = Some(position);
+            return false;
         }
-        repeated
+        if self.datagrams.is_empty() {
+            return false;
+        }
+        self.again = Some(now);
+        true
     }
 
     /// A datagram goes to the viewer.

@@ -25,6 +25,10 @@ use crate::peer::{
 /// share, and is repeated until it is answered.
 const MAX_HELD: usize = 8;
 
+/// How often media begins once more because of a lost flight: each time is a burst of the whole cached GOP, and a datagram of
+/// the handshake is easily forged.
+const MAX_RESTARTS: u32 = 4;
+
 /// What is known of the viewer's SRTP profiles.
 pub(super) enum Hello {
     /// Its ClientHello has not come whole, or ICE has no pair yet.
@@ -101,9 +105,10 @@ impl Connection {
 impl Session {
     /// DTLS: waits until it is known which SRTP profile the viewer does and where it is.
     pub(super) fn on_handshake(&mut self, datagram: BytesMut, now: Instant) {
-        if self.last_flight.on_datagram(&datagram, now) && !self.heard {
-            // Our Finished was lost, and with it the way to read what has been sent since.
-            self.playback.restart(now);
+        let repeated = self.last_flight.on_datagram(&datagram, now);
+        // Our Finished was lost, and with it the way to read what has been sent since.
+        if repeated && !self.heard && self.restarts < MAX_RESTARTS && self.playback.restart(now) {
+            self.restarts += 1;
         }
         if let Hello::Awaited(awaited) = &mut self.hello {
             awaited.gcm = awaited.gcm.or_else(|| awaited.reader.read(&datagram));

@@ -37,6 +37,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const KEYFRAME_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait between two bursts; also the calm after which the next one is the first again.
 const MAX_REPLAY: Duration = Duration::from_secs(16);
+/// Between two keyframes that a viewer asks for whose path does not carry the stream.
+const ASKED_FULL: Duration = Duration::from_secs(5);
 /// A keyframe of the camera's own that comes this soon is waited for.
 const SOON: Duration = Duration::from_secs(1);
 /// Units that may wait in and behind a burst, or for a viewer that reads slowly: a minute at 60 frames a second. Beyond, the viewer skips to the next
@@ -83,6 +85,8 @@ pub(super) struct Playback {
     next: u64,
     awaiting_keyframe: bool,
     last_keyframe: Option<Instant>,
+    /// When the source was last asked for one.
+    asked: Option<Instant>,
     /// How long after the last keyframe a request is answered.
     replay_interval: Duration,
     repairs: Repairs,
@@ -128,6 +132,7 @@ impl Playback {
             next: 0,
             awaiting_keyframe: true,
             last_keyframe: None,
+            asked: None,
             replay_interval: KEYFRAME_INTERVAL,
             repairs: Repairs::new(now),
             first: None,
@@ -143,11 +148,13 @@ impl Playback {
         self.entry = Entry::At(now + START_DELAY);
     }
 
-    /// What was sent so far cannot have been read: begins once more, if it has begun.
-    pub(super) fn restart(&mut self, now: Instant) {
-        if self.is_started() {
+    /// What was sent so far cannot have been read: begins once more, if it has begun. Returns whether it does.
+    pub(super) fn restart(&mut self, now: Instant) -> bool {
+        let has_begun = self.is_started() && !matches!(self.entry, Entry::At(_));
+        if has_begun {
             self.entry = Entry::At(now + START_DELAY);
         }
+        has_begun
     }
 
     /// Whether it ever began.
@@ -332,8 +339,14 @@ impl Playback {
         }
         // Nor is a path that carries too little helped by more: its next keyframe comes as soon as it carries it.
         let is_full = self.congestion.as_ref().is_some_and(Congestion::leaves_out);
-        let busy = self.entry != Entry::Done || self.is_sending() || is_full;
-        if recently || busy || self.video.is_none() || camera.request_keyframe() {
+        let busy = self.entry != Entry::Done || self.is_sending();
+        // A camera that makes keyframes only when asked would show it nothing for ever. But each costs all the others.
+        let asked = self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < ASKED_FULL);
+        if recently || busy || self.video.is_none() || (is_full && asked) {
+            return;
+        }
+        self.asked = Some(now);
+        if camera.request_keyframe() || is_full {
             return;
         }
         let join = camera.join();
