@@ -1,7 +1,5 @@
 //! Loss as a sign that the path is too narrow: a policer lets packets queue nowhere, it throws away what is too much.
 
-use super::LEAST;
-
 /// What is lost in a window of this length, in microseconds, and of at least [`PACKETS`] packets, is looked at together.
 const WINDOW: i64 = 1_000_000;
 const PACKETS: u32 = 30;
@@ -63,7 +61,7 @@ impl Loss {
 
     /// What may be sent, in bits per second, while much of what was sent was lost.
     pub(super) fn limit(&self) -> Option<f64> {
-        self.limit.map(|limit| limit.max(LEAST))
+        self.limit
     }
 
     /// It is over.
