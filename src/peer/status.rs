@@ -207,7 +207,7 @@ impl SessionStatus {
         self.screen_delay.lock().unwrap_or_else(|e| e.into_inner()).map(|(delay, _)| delay)
     }
 
-    /// Notes what the viewer's page measured, unless it said something within [`SAID_OFTEN_ENOUGH`]. Returns whether it
+    /// Notes what the viewer's page measured, unless it said something within a second. Returns whether it
     /// counts.
     pub fn set_screen_delay(&self, delay: Duration, now: Instant) -> bool {
         let mut said = self.screen_delay.lock().unwrap_or_else(|e| e.into_inner());
