@@ -2,9 +2,11 @@
 
 mod leaving_out;
 mod loss;
+mod requests;
 
 use std::{
     collections::VecDeque,
+    iter,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -24,7 +26,7 @@ use crate::{
         repairs::Repairs,
         srtp::Protector,
     },
-    rtp::{self, Timeline},
+    rtp::Timeline,
 };
 
 /// From the end of the DTLS handshake to the first packet. Clients on webrtc-rs install the keys a moment after they have
@@ -35,12 +37,6 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Between a keyframe and the first answer to a request for another. A burst of a whole GOP into a network that is losing
 /// packets must not be repeated faster than it can help, so each further one waits twice as long, up to [`MAX_REPLAY`].
 const KEYFRAME_INTERVAL: Duration = Duration::from_secs(1);
-/// Longest wait between two bursts; also the calm after which the next one is the first again.
-const MAX_REPLAY: Duration = Duration::from_secs(16);
-/// Between two keyframes that a viewer asks for whose path does not carry the stream.
-const ASKED_FULL: Duration = Duration::from_secs(5);
-/// A keyframe of the camera's own that comes this soon is waited for.
-const SOON: Duration = Duration::from_secs(1);
 /// Units that may wait in and behind a burst, or for a viewer that reads slowly: a minute at 60 frames a second. Beyond, the viewer skips to the next
 /// keyframe; the units are shared, so that this bounds time and not memory.
 const MAX_WAITING: usize = 3_600;
@@ -266,14 +262,8 @@ impl Playback {
         if matches!(self.entry, Entry::At(at) if now >= at) {
             self.enter(now, camera, out)?;
         }
-        if let (Some(video), Some(protector)) = (&mut self.video, &mut self.protector) {
-            let mut wire = Wire { now, clocks: self.clocks, protector, congestion: self.congestion.as_mut(), out };
-            while let Some(number) = self.repairs.due(now) {
-                if video.again(number, &mut wire)? {
-                    self.status.retransmissions.add(1);
-                }
-            }
-        }
+        let due: Vec<u16> = iter::from_fn(|| self.repairs.due(now)).collect();
+        self.repeat(now, &due, out)?;
         self.send_waiting(now, out)
     }
 
@@ -298,66 +288,6 @@ impl Playback {
     /// unit or report finds out that it is free again.
     pub(super) fn next_burst(&self) -> Option<Instant> {
         (self.is_sending() && !self.congested).then_some(self.resume)
-    }
-
-    /// Sends again what the viewer missed; what is no longer known it will not get.
-    pub(super) fn retransmit(
-        &mut self,
-        now: Instant,
-        ssrc: u32,
-        numbers: &[u16],
-        out: &mut Batch,
-    ) -> Result<(), CryptoError> {
-        self.status.nacks.add(numbers.len() as u64);
-        self.send_first_again(now);
-        let video = self.video.as_mut().filter(|video| video.ssrc() == ssrc);
-        let (Some(video), Some(protector)) = (video, &mut self.protector) else { return Ok(()) };
-        // What is sent twice is of no help where there is no room for it once.
-        let is_full = self.congestion.as_ref().is_some_and(Congestion::leaves_out);
-        let loss = self.status.loss().filter(|_| !is_full);
-        // What has no room now would be lost again; the viewer asks for it once more.
-        let room = self.congestion.as_ref().map_or(usize::MAX, |path| path.allowance(now)) / rtp::MAX_PAYLOAD;
-        let numbers = &numbers[..numbers.len().min(room)];
-        let mut wire = Wire { now, clocks: self.clocks, protector, congestion: self.congestion.as_mut(), out };
-        for number in self.repairs.grant(now, self.status.rtt(), loss, numbers) {
-            if video.again(number, &mut wire)? {
-                self.status.retransmissions.add(1);
-            }
-        }
-        Ok(())
-    }
-
-    /// The viewer's decoder is lost: ask the source where it can make a keyframe, else play it the cached GOP, unless the
-    /// next keyframe is near anyhow.
-    pub(super) fn on_keyframe_request(&mut self, now: Instant, camera: &Camera) {
-        let since = self.last_keyframe.map(|last| now.saturating_duration_since(last));
-        let recently = since.is_some_and(|since| since < self.replay_interval);
-        if recently {
-            self.send_first_again(now);
-        } else {
-            self.first = None;
-        }
-        // Nor is a path that carries too little helped by more: its next keyframe comes as soon as it carries it.
-        let is_full = self.congestion.as_ref().is_some_and(Congestion::leaves_out);
-        let busy = self.entry != Entry::Done || self.is_sending();
-        // A camera that makes keyframes only when asked would show it nothing for ever. But each costs all the others.
-        let asked = self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < ASKED_FULL);
-        if recently || busy || self.video.is_none() || (is_full && asked) {
-            return;
-        }
-        self.asked = Some(now);
-        if camera.request_keyframe() || is_full {
-            return;
-        }
-        let join = camera.join();
-        let age = join.gop.first().map(|first| now.saturating_duration_since(first.captured));
-        let due = camera.snapshot(now).gop.zip(age).map(|(gop, age)| gop.saturating_sub(age));
-        let soon = due.is_some_and(|due| due > Duration::ZERO && due < SOON);
-        if !soon && !join.gop.is_empty() {
-            let calm = since.is_none_or(|since| since > MAX_REPLAY);
-            self.replay_interval = if calm { KEYFRAME_INTERVAL } else { (self.replay_interval * 2).min(MAX_REPLAY) };
-            self.entry = Entry::WithNextPicture;
-        }
     }
 
     /// Of the picture, or of the sound where there is none.
