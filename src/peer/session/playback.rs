@@ -35,7 +35,7 @@ const START_DELAY: Duration = Duration::from_millis(10);
 /// Between two sender reports. RFC 3550 allows 5 s; browsers need two of them before they play in step.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Between a keyframe and the first answer to a request for another. A burst of a whole GOP into a network that is losing
-/// packets must not be repeated faster than it can help, so each further one waits twice as long, up to [`MAX_REPLAY`](requests::MAX_REPLAY).
+/// packets must not be repeated faster than it can help, so each further one waits twice as long, up to a limit.
 const KEYFRAME_INTERVAL: Duration = Duration::from_secs(1);
 /// Units that may wait in and behind a burst, or for a viewer that reads slowly: a minute at 60 frames a second. Beyond, the viewer skips to the next
 /// keyframe; the units are shared, so that this bounds time and not memory.
