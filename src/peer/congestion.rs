@@ -60,7 +60,8 @@ const SOUND: f64 = 150_000.0;
 const INITIAL: usize = 128_000;
 /// A viewer that has sent no feedback after so long sends none.
 const SILENT: Duration = Duration::from_millis(500);
-/// Assumed of a path that loses packets before any have queued, and the least that is believed, in bits per second.
+/// Assumed of a path that loses packets before any have queued, and the least that is believed, in bits per second: sound
+/// needs as much.
 const LEAST: f64 = 64_000.0;
 /// Longest that a picture is spread over on a path that has room.
 const SPREAD: Duration = Duration::from_millis(50);
@@ -236,9 +237,8 @@ impl Congestion {
             State::New if self.awaits_feedback(now) => INITIAL.saturating_sub(self.sent_bytes as usize),
             State::New | State::Free => usize::MAX,
             State::Full { .. } => {
-                let rate = self.rate();
-                let room = QUEUE.as_micros() as f64 - self.queue(now, rate * self.gain());
-                if room < quantum(rate) { 0 } else { (room * rate / 8e6) as usize + 1 }
+                let (rate, spare) = (self.rate(), self.spare(now));
+                if spare < quantum(rate) { 0 } else { (spare * rate / 8e6) as usize + 1 }
             }
         }
     }
@@ -256,9 +256,7 @@ impl Congestion {
             State::New => self.started.map_or(now, |started| started + SILENT).max(now),
             State::Free => now,
             State::Full { .. } => {
-                let rate = self.rate();
-                let room = QUEUE.as_micros() as f64 - self.queue(now, rate * self.gain());
-                now + Duration::from_secs_f64((quantum(rate) - room).max(0.0) / 1e6)
+                now + Duration::from_secs_f64((quantum(self.rate()) - self.spare(now)).max(0.0) / 1e6)
             }
         }
     }
@@ -290,6 +288,11 @@ impl Congestion {
         // Where nothing queues the next packets would be lost for sure.
         let probes = self.loss.limit().is_none() && self.queueing() < QUEUE / 2;
         if probes { PROBE } else { 1.0 }
+    }
+
+    /// By how much the queue is shorter than [`QUEUE`], in microseconds; below zero where it is longer.
+    fn spare(&self, now: Instant) -> f64 {
+        QUEUE.as_micros() as f64 - self.queue(now, self.rate() * self.gain())
     }
 
     /// How long a packet would queue that left now, in microseconds, if the link serves `rate`.

@@ -1,5 +1,7 @@
 //! Loss as a sign that the path is too narrow: a policer lets packets queue nowhere, it throws away what is too much.
 
+use super::LEAST;
+
 /// What is lost in a window of this length, in microseconds, and of at least [`PACKETS`] packets, is looked at together.
 const WINDOW: i64 = 1_000_000;
 const PACKETS: u32 = 30;
@@ -11,8 +13,6 @@ const BELIEVED: u32 = 2;
 const HELD: std::ops::Range<f64> = 0.05..0.15;
 /// How much a limit rises in a window.
 const RISE: f64 = 1.25;
-/// No limit is lower, in bits per second: sound needs as much.
-const LEAST: f64 = 64_000.0;
 /// The share of what arrived that a limit begins with: the rest repairs what is lost.
 const FIRST: f64 = 0.9;
 
