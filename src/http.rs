@@ -94,7 +94,7 @@ impl Server {
         if matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()) {
             address.set_ip(Ipv4Addr::UNSPECIFIED.into());
         }
-        let gate = auth::Gate::new(&config.users, config.allow_anonymous, config.login_lifetime);
+        let gate = auth::Gate::of(config);
         Ok(Self { listener, address, rate_limit: config.rate_limit, gate })
     }
 

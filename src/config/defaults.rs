@@ -24,6 +24,9 @@ pub(super) const RATE_LIMIT: RateLimit =
 /// A phone is asked for the password once a month; whoever loses it can be locked out by another password and a restart.
 pub(super) const LOGIN_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 
+/// Beside config.toml, so that two gateways on a machine do not share their secrets.
+pub(super) const STATE_DIR: &str = "state";
+
 /// All interfaces. 8189 is what other WebRTC gateways use, so that firewall recipes fit.
 pub(super) const WEBRTC_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8189);
 

@@ -106,6 +106,7 @@ pub(super) static HTTP: Section = Section {
         key("rate_limit_burst", Kind::Integer { min: 1, max: 100_000 }),
         key("allow_anonymous", Kind::Flag),
         key("login_lifetime_seconds", Kind::Seconds { min: 60.0, max: 31_536_000.0 }),
+        key("state_dir", Kind::Text("a folder that camgate may write to")),
     ],
 };
 

@@ -28,6 +28,7 @@ pub(super) struct HttpSection {
     rate_limit_burst: Option<NonZeroU32>,
     allow_anonymous: Option<bool>,
     login_lifetime_seconds: Option<f64>,
+    state_dir: Option<String>,
 }
 
 /// `[webrtc]` as serde reads it.
@@ -63,6 +64,7 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
         users,
         allow_anonymous,
         login_lifetime: seconds(values.login_lifetime_seconds, defaults::LOGIN_LIFETIME),
+        state_dir: report.document().folder().join(values.state_dir.as_deref().unwrap_or(defaults::STATE_DIR)),
     }
 }
 

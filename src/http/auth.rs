@@ -14,6 +14,7 @@ mod owners;
 mod passwords;
 mod private;
 mod rights;
+mod state_dir;
 mod throttle;
 mod user;
 

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::User;
@@ -24,6 +25,8 @@ pub struct Config {
     pub allow_anonymous: bool,
     /// How long the login page's cookie is good.
     pub login_lifetime: Duration,
+    /// The folder for what outlives the program: the key of cookies and links. Made when it is needed.
+    pub state_dir: PathBuf,
 }
 
 /// Requests of one client address.

@@ -91,7 +91,7 @@ async fn a_login_page_leads_to_this_gateway_only() {
     }
 }
 
-/// The key that cookies are signed with goes with the program.
+/// The other gateway has its own folder, and so another key.
 #[tokio::test]
 async fn a_page_whose_login_is_over_asks_again() {
     let camera = Camera::builder().start();
@@ -110,6 +110,37 @@ async fn a_page_whose_login_is_over_asks_again() {
     log_in(&browser, PASSWORD).await;
     browser.wait_for(PLAYING, LIMIT).await;
     assert_eq!(browser.eval("location.pathname").await, "/watch/front");
+}
+
+#[tokio::test]
+async fn a_login_outlives_the_gateway_and_not_its_password() {
+    let camera = Camera::builder().start();
+    let state = tempfile::tempdir().expect("a folder");
+    let (other, keys) = (user("bert", "").await, format!("state_dir = \"{}\"", state.path().join("s").display()));
+    let anna = [user("anna", "").await, user("anna", "").await];
+    let start = async |anna: &str| {
+        let config = format!("{}\n{other}{anna}", camera.toml("front"));
+        Gateway::builder(env!("CARGO_BIN_EXE_camgate")).http(&keys).config(config).spawn().await
+    };
+    let log_in = async |gateway: &Gateway| {
+        let form = json!({ "name": "anna", "password": PASSWORD }).to_string();
+        let request = gateway.http().post(gateway.url("/login")).header("origin", gateway.url(""));
+        let answer = request.header("content-type", "application/json").body(form).send().await.expect("an answer");
+        assert_eq!(answer.status(), 204);
+        let cookie = answer.headers()["set-cookie"].to_str().expect("a text").to_owned();
+        cookie.split(';').next().expect("a pair").to_owned()
+    };
+    let first = start(&anna[0]).await;
+    let [kept, left] = [log_in(&first).await, log_in(&first).await];
+    let log_out = first.http().post(first.url("/logout")).header("cookie", &left).header("origin", first.url(""));
+    assert_eq!(log_out.send().await.expect("an answer").status(), 204);
+    drop(first);
+    let second = start(&anna[0]).await;
+    assert_eq!((status_with(&second, &kept).await, status_with(&second, &left).await), (200, 401));
+    drop(second);
+    // The same password with another salt.
+    let third = start(&anna[1]).await;
+    assert_eq!(status_with(&third, &kept).await, 401);
 }
 
 #[tokio::test]

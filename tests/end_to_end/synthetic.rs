@@ -42,6 +42,7 @@ impl Bench {
             users: Vec::new(),
             allow_anonymous: false,
             login_lifetime: LIMIT,
+            state_dir: "/nowhere".into(),
         };
         let server = Server::bind(&config).expect("a port");
         let config = peer::Config {

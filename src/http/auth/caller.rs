@@ -95,6 +95,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::http::auth::state_dir::StateDir;
 
     #[test]
     fn a_user_has_what_the_configuration_says_and_nobody_has_nothing() {
@@ -105,7 +106,7 @@ mod tests {
             cameras: Cameras::Only(vec!["front".to_owned()]),
             actions: vec![Action::Watch],
         };
-        let gate = Arc::new(Gate::new(&[], false, Duration::ZERO));
+        let gate = Arc::new(Gate::new(&[], false, Duration::ZERO, StateDir::forgotten()));
         let guest = Caller::User { user: Arc::new(user), login: None, gate };
         assert!(guest.sees("front") && !guest.sees("back") && !guest.sees("fron") && !guest.sees("*"));
         assert!(guest.may(Action::Watch) && !guest.may(Action::Api) && !guest.may(Action::Metrics));

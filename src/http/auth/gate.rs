@@ -28,9 +28,10 @@ use super::{
     passwords::{Passwords, Refused, Users, uneven_passwords},
     private::is_private,
     rights::{Need, need},
+    state_dir::StateDir,
     throttle::Throttle,
 };
-use crate::http::{cors, page, problem::Problem, rate::Client};
+use crate::http::{Config, cors, page, problem::Problem, rate::Client};
 
 /// Both ways, for programs (RFC 9110 section 11.6.1).
 const CHALLENGE: &str = "Basic realm=\"camgate\", charset=\"UTF-8\", Bearer realm=\"camgate\"";
@@ -67,10 +68,10 @@ enum Way {
 
 impl Gate {
     /// For these users; without any, everybody is answered who is in a private network, or wherever with `allow_anonymous`.
-    /// Logins last for `lifetime`.
-    pub(in crate::http) fn new(users: &[User], allow_anonymous: bool, lifetime: Duration) -> Self {
+    /// Logins last for `lifetime`, and are kept in `state`.
+    pub(super) fn new(users: &[User], allow_anonymous: bool, lifetime: Duration, state: StateDir) -> Self {
         let users: Users = Arc::new(users.iter().map(|user| (user.name.to_string(), Arc::new(user.clone()))).collect());
-        let throttle = Arc::new(Throttle::new());
+        let (throttle, state) = (Arc::new(Throttle::new()), Arc::new(state));
         Self {
             tokens: users.values().filter_map(|user| Some((user.token?, user.clone()))).collect(),
             is_open: allow_anonymous,
@@ -78,9 +79,14 @@ impl Gate {
             users,
             throttle,
             token_lines: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN)),
-            cookies: Cookies::new(lifetime),
+            cookies: Cookies::new(lifetime, state, SystemTime::now()),
             owners: Owners::default(),
         }
+    }
+
+    /// As the configuration says.
+    pub(in crate::http) fn of(config: &Config) -> Self {
+        Self::new(&config.users, config.allow_anonymous, config.login_lifetime, StateDir::new(&config.state_dir))
     }
 
     /// Says in the log who is answered.
@@ -127,7 +133,7 @@ impl Gate {
     /// The login that a request's cookie proves.
     pub(super) fn login(&self, headers: &HeaderMap) -> Option<(Login, Arc<User>)> {
         let login = self.cookies.read(headers, SystemTime::now())?;
-        let user = self.users.get(&login.user)?.clone();
+        let user = self.users.get(&login.user).filter(|user| self.cookies.is_of(&login, user))?.clone();
         Some((login, user))
     }
 
@@ -291,7 +297,7 @@ mod tests {
             cameras: Cameras::All,
             actions: vec![Action::Watch],
         };
-        let gate = Gate::new(&[anna], false, Duration::ZERO);
+        let gate = Gate::new(&[anna], false, Duration::ZERO, StateDir::forgotten());
         for _ in 0..100 {
             assert!(gate.by_token(home, &make_token().0).is_none());
         }

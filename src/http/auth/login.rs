@@ -50,7 +50,7 @@ pub(in crate::http) async fn log_in(
     let user = proved.map_err(|why| if why == Refused::Wrong { Problem::wrong_password() } else { refused(why) })?;
     // What the page was loaded by, also behind a proxy that speaks TLS.
     let is_secure = headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
-    let cookie = gate.cookies().issue(&user.name, is_secure, SystemTime::now());
+    let cookie = gate.cookies().issue(&user, is_secure, SystemTime::now());
     info!("user {} logged in from {}", user.name, address.to_canonical());
     Ok(with_cookie(cookie))
 }
