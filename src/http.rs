@@ -13,10 +13,12 @@ mod join;
 mod metrics;
 mod page;
 mod problem;
+mod proxy;
 mod quality;
 mod rate;
 mod serve;
 mod signalling;
+mod site;
 mod whep;
 
 use std::{
@@ -41,8 +43,13 @@ use tracing::debug;
 pub use auth::{
     Action, BadUser, Cameras, PasswordHash, TokenHash, User, UserName, hash_password, make_token, uneven_passwords,
 };
-pub use config::{Config, RateLimit};
+pub use config::{Config, RateLimit, Surroundings};
+pub use proxy::{BadBasePath, BasePath, Network, ProxyHeaders};
 
+use self::{
+    proxy::Proxies,
+    site::{Entrance, enter},
+};
 use crate::{hub::Hub, peer::Peers};
 
 /// Largest body of a request in bytes. A browser's offer has 3 to 8 kB, one with every codec and 30 candidates 20 kB.
@@ -80,6 +87,7 @@ pub struct Server {
     address: SocketAddr,
     rate_limit: RateLimit,
     gate: auth::Gate,
+    entrance: Entrance,
 }
 
 impl Server {
@@ -95,7 +103,9 @@ impl Server {
             address.set_ip(Ipv4Addr::UNSPECIFIED.into());
         }
         let gate = auth::Gate::of(config);
-        Ok(Self { listener, address, rate_limit: config.rate_limit, gate })
+        let proxies = Proxies::new(config.surroundings.trusted_proxies.clone(), config.surroundings.proxy_headers);
+        let entrance = Entrance::new(proxies, config.surroundings.base_path.clone());
+        Ok(Self { listener, address, rate_limit: config.rate_limit, gate, entrance })
     }
 
     /// Where it listens, with the real port.
@@ -117,6 +127,9 @@ impl Server {
         let news = Arc::new(camera_events::News::new(context.hub.clone()));
         let router = router(context, limits, streams, door.clone(), news.clone());
         let router = auth::around(router, self.gate);
+        // Around the routing, which is by what is below the base path.
+        let entering = middleware::from_fn_with_state(Arc::new(self.entrance), enter);
+        let router = Router::new().fallback_service(router).layer(entering);
         let looking = stopping.clone();
         tokio::spawn(async move { looking.run_until_cancelled(news.run()).await });
         let stop = async {

@@ -39,7 +39,7 @@ const OWNERS: [(&str, &[&str]); 22] = [
     ("rustls", &["play"]),
     ("quinn_udp", &["peer"]),
     ("if_addrs", &["peer", "play"]),
-    ("ipnet", &["peer"]),
+    ("ipnet", &["peer", "http/proxy.rs"]),
     ("glob", &["peer"]),
     ("base64", &["peer", "http/auth"]),
     ("argon2", &["http/auth"]),

@@ -2,8 +2,8 @@
 //
 // Event: `change` after each piece of news and each failure.
 
-import { openCameraEvents } from '/assets/events.js';
-import { Failure } from '/assets/failure.js';
+import { openCameraEvents } from './events.js';
+import { Failure } from './failure.js';
 
 export class CameraFeed extends EventTarget {
   #cameras = null;

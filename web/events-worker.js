@@ -1,6 +1,6 @@
 // A shared worker: one connection for the news of the cameras, whatever pages are open.
 
-import { CameraEvents } from '/assets/events.js';
+import { CameraEvents } from './events.js';
 
 const ports = new Set();
 let events = null;

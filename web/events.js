@@ -5,7 +5,8 @@
 // All pages of a browser share one connection: it allows six to a host, and a wall of frames with /watch pages of cameras
 // that are away would use them up.
 
-import { needsLogin } from '/assets/user.js';
+import { at } from './base.js';
+import { needsLogin } from './user.js';
 
 const AGAIN_MS = 2000;
 
@@ -24,7 +25,7 @@ function openOwn(listen) {
 }
 
 function openShared(listen) {
-  const worker = new SharedWorker('/assets/events-worker.js', { type: 'module' });
+  const worker = new SharedWorker(at('/assets/events-worker.js'), { type: 'module' });
   let close = () => {
     worker.port.postMessage('close');
     worker.port.close();
@@ -57,7 +58,7 @@ export class CameraEvents {
   }
 
   #open() {
-    const source = new EventSource('/api/v1/events');
+    const source = new EventSource(at('/api/v1/events'));
     this.#source = source;
     source.addEventListener('cameras', ({ data }) => {
       const { now, cameras } = JSON.parse(data);

@@ -1,10 +1,10 @@
 // The page of all cameras: a tile for each, in the order of config.toml.
 
-import { CameraFeed } from '/assets/cameras.js';
-import { element } from '/assets/element.js';
-import { disclose } from '/assets/menu.js';
-import { Player } from '/assets/player.js';
-import { showUser, toLogin } from '/assets/user.js';
+import { CameraFeed } from './cameras.js';
+import { element } from './element.js';
+import { disclose } from './menu.js';
+import { Player } from './player.js';
+import { showUser, toLogin } from './user.js';
 
 // A glance at another tab, or a scroll past a tile, costs no reconnect.
 const OUT_OF_SIGHT_MS = 15_000;

@@ -1,8 +1,9 @@
 // The login page: a name and a password become a cookie that scripts cannot read. Nothing of either is kept here.
 
-import { Failure, failureFromResponse } from '/assets/failure.js';
-import { request } from '/assets/request.js';
-import { loginTrouble } from '/assets/words.js';
+import { at } from './base.js';
+import { Failure, failureFromResponse } from './failure.js';
+import { request } from './request.js';
+import { loginTrouble } from './words.js';
 
 const TIMEOUT_MS = 15_000;
 
@@ -28,7 +29,7 @@ form.addEventListener('submit', async (event) => {
 });
 
 async function logIn() {
-  const response = await request('/login', {
+  const response = await request(at('/login'), {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', Accept: 'application/problem+json' },
     body: JSON.stringify({ name: name.value, password: password.value }),
@@ -38,11 +39,11 @@ async function logIn() {
 
 // Where somebody wanted to go; never to another site, whatever the link here said.
 function destination() {
-  const next = new URLSearchParams(location.search).get('next') ?? '/';
+  const next = new URLSearchParams(location.search).get('next') ?? at('/');
   try {
     const url = new URL(next, location.origin);
-    return url.origin === location.origin ? url.href : '/';
+    return url.origin === location.origin ? url.href : at('/');
   } catch {
-    return '/';
+    return at('/');
   }
 }

@@ -2,15 +2,16 @@
 //
 // Events: `statechange` when `state` (see words.js) has changed, `loginneeded` when the login of this page is over.
 
-import { watchCatchUp } from '/assets/catchup.js';
-import { ScreenDelay } from '/assets/delay.js';
-import { element } from '/assets/element.js';
-import { LipSync } from '/assets/lipsync.js';
-import { LevelMeter } from '/assets/meter.js';
-import { StatsReader } from '/assets/stats.js';
-import { tileView } from '/assets/tile.js';
-import { WhepClient } from '/assets/whep.js';
-import { countdown, describe } from '/assets/words.js';
+import { at } from './base.js';
+import { watchCatchUp } from './catchup.js';
+import { ScreenDelay } from './delay.js';
+import { element } from './element.js';
+import { LipSync } from './lipsync.js';
+import { LevelMeter } from './meter.js';
+import { StatsReader } from './stats.js';
+import { tileView } from './tile.js';
+import { WhepClient } from './whep.js';
+import { countdown, describe } from './words.js';
 
 // The gateway may still say `live` for a moment after the camera has gone: do not reconnect sooner.
 const LIVE_BUT_FROZEN_MS = 6000;
@@ -80,7 +81,7 @@ export class Player extends EventTarget {
   }
 
   get whepUrl() {
-    return new URL(`/whep/${encodeURIComponent(this.#name)}`, location.href).href;
+    return new URL(at(`/whep/${encodeURIComponent(this.#name)}`), location.href).href;
   }
 
   start() {

@@ -1,6 +1,6 @@
 // fetch with a deadline; every way of not getting a response becomes a Failure.
 
-import { failureFromFetch } from '/assets/failure.js';
+import { failureFromFetch } from './failure.js';
 
 export async function request(url, options, timeoutMs) {
   const controller = new AbortController();

@@ -5,11 +5,11 @@
 //
 // When the network changes under it, the session restarts ICE (WHEP section 4.5.3) and keeps everything else.
 
-import { wantCaptureTimes } from '/assets/delay.js';
-import { Failure, failureFromResponse } from '/assets/failure.js';
-import { answerAfterRestart, iceFragment } from '/assets/fragment.js';
-import { iceServersFromLink } from '/assets/link.js';
-import { request } from '/assets/request.js';
+import { wantCaptureTimes } from './delay.js';
+import { Failure, failureFromResponse } from './failure.js';
+import { answerAfterRestart, iceFragment } from './fragment.js';
+import { iceServersFromLink } from './link.js';
+import { request } from './request.js';
 
 // The gateway learns peer-reflexive addresses, so an offer need not wait for every candidate; what comes later is trickled.
 const GATHERING_MS = 300;

@@ -2,7 +2,8 @@
 //
 // `tile` is a picture with a bar below it (grid); `bare` is the picture alone, its buttons floating (watch page).
 
-import { element, icon } from '/assets/element.js';
+import { at } from './base.js';
+import { element, icon } from './element.js';
 
 export function tileView(name, { layout, controls = true }) {
   const video = element('video', { playsinline: true, autoplay: true, muted: true, 'aria-label': `Live picture of ${name}` });
@@ -27,7 +28,7 @@ export function tileView(name, { layout, controls = true }) {
     return view;
   }
   view.label = element('span', { class: 'label' });
-  view.open = element('a', { class: 'item', href: `/watch/${encodeURIComponent(name)}` }, 'Open in its own page');
+  view.open = element('a', { class: 'item', href: at(`/watch/${encodeURIComponent(name)}`) }, 'Open in its own page');
   view.copy = element('button', { type: 'button', class: 'item' }, 'Copy WHEP URL');
   view.menu = element('div', { class: 'menu', id: `menu-${name}`, hidden: true }, view.open, view.copy, buttons.statistics);
   buttons.statistics.className = 'item';

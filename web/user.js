@@ -1,12 +1,13 @@
 // Who is logged in by the login page, and the ways in and out.
 
-import { request } from '/assets/request.js';
+import { at } from './base.js';
+import { request } from './request.js';
 
 const TIMEOUT_MS = 5000;
 
 // Shows the user and a button to log out; nothing to those who sent a password with the request, or need none.
 export async function showUser(box) {
-  const response = await request('/api/v1/user', {}, TIMEOUT_MS).catch(() => null);
+  const response = await request(at('/api/v1/user'), {}, TIMEOUT_MS).catch(() => null);
   const user = response?.ok ? response.json() : null;
   if (!user?.by_cookie) return;
   box.querySelector('.user-name').textContent = user.name;
@@ -15,16 +16,16 @@ export async function showUser(box) {
 }
 
 async function logOut() {
-  await request('/logout', { method: 'POST' }, TIMEOUT_MS).catch(() => {});
-  location.assign('/login');
+  await request(at('/logout'), { method: 'POST' }, TIMEOUT_MS).catch(() => {});
+  location.assign(at('/login'));
 }
 
 export function toLogin() {
-  location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+  location.assign(`${at('/login')}?next=${encodeURIComponent(location.pathname + location.search)}`);
 }
 
 // Whether it is for want of a login that the gateway tells nothing.
 export async function needsLogin() {
-  const response = await request('/api/v1/user', {}, TIMEOUT_MS).catch(() => null);
+  const response = await request(at('/api/v1/user'), {}, TIMEOUT_MS).catch(() => null);
   return response?.status === 401;
 }

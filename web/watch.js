@@ -4,9 +4,9 @@
 //   ?controls=0             no buttons
 //   ?fit=cover              fill the frame and crop, instead of showing the whole picture
 
-import { CameraFeed } from '/assets/cameras.js';
-import { Player } from '/assets/player.js';
-import { toLogin } from '/assets/user.js';
+import { CameraFeed } from './cameras.js';
+import { Player } from './player.js';
+import { toLogin } from './user.js';
 
 const name = decodeURIComponent(location.pathname.replace(/\/+$/, '').split('/').pop());
 const query = new URLSearchParams(location.search);

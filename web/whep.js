@@ -15,9 +15,9 @@
 //
 // `closed` follows each session that has ended.
 
-import { Backoff } from '/assets/backoff.js';
-import { Failure } from '/assets/failure.js';
-import { WhepSession } from '/assets/session.js';
+import { Backoff } from './backoff.js';
+import { Failure } from './failure.js';
+import { WhepSession } from './session.js';
 
 const WATCH_FIRST_FRAME_MS = 200;
 const WATCH_MS = 1000;

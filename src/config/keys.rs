@@ -88,6 +88,8 @@ pub(super) const ADVERTISE_WORDS: &str = "IP addresses or host names without a p
 pub(super) const INTERFACE_WORDS: &str =
     "names of interfaces such as eth0 or docker*, or networks such as 192.168.1.0/24";
 pub(super) const ICE_URL_WORDS: &str = "stun:host[:port], stuns:..., turn:host[:port][?transport=udp|tcp] or turns:...";
+pub(super) const PROXY_WORDS: &str = "IP addresses or networks such as 172.18.0.0/16";
+pub(super) const BASE_PATH_WORDS: &str = "a path such as \"/cams\"";
 pub(super) const NAME_WORDS: &str = "1 to 64 of a-z, 0-9, _ and -";
 pub(super) const USER_NAME_WORDS: &str = "1 to 64 letters, digits, dots, _, - and @";
 pub(super) const PASSWORD_HASH_WORDS: &str = "what `camgate password` prints";
@@ -105,6 +107,9 @@ pub(super) static HTTP: Section = Section {
         key("rate_limit_per_second", Kind::Integer { min: 1, max: 100_000 }),
         key("rate_limit_burst", Kind::Integer { min: 1, max: 100_000 }),
         key("allow_anonymous", Kind::Flag),
+        key("trusted_proxies", Kind::TextList(PROXY_WORDS)),
+        key("proxy_headers", Kind::Choice(&["x-forwarded", "forwarded"])),
+        key("base_path", Kind::Text(BASE_PATH_WORDS)),
         key("login_lifetime_seconds", Kind::Seconds { min: 60.0, max: 31_536_000.0 }),
         key("state_dir", Kind::Text("a folder that camgate may write to")),
     ],

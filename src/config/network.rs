@@ -14,7 +14,7 @@ use super::defaults;
 use super::fault::Problem;
 use super::ice_servers::{self, IceServerEntry};
 use super::key_path::KeyPath;
-use super::keys::{self, ADVERTISE_WORDS, INTERFACE_WORDS, LISTEN_WORDS};
+use super::keys::{self, ADVERTISE_WORDS, BASE_PATH_WORDS, INTERFACE_WORDS, LISTEN_WORDS, PROXY_WORDS};
 use super::report::Report;
 use crate::{http, peer};
 
@@ -27,6 +27,9 @@ pub(super) struct HttpSection {
     rate_limit_per_second: Option<NonZeroU32>,
     rate_limit_burst: Option<NonZeroU32>,
     allow_anonymous: Option<bool>,
+    trusted_proxies: Option<Vec<String>>,
+    proxy_headers: Option<http::ProxyHeaders>,
+    base_path: Option<String>,
     login_lifetime_seconds: Option<f64>,
     state_dir: Option<String>,
 }
@@ -63,6 +66,16 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
         },
         users,
         allow_anonymous,
+        surroundings: http::Surroundings {
+            trusted_proxies: list(
+                values.trusted_proxies.unwrap_or_default(),
+                &path.key("trusted_proxies"),
+                PROXY_WORDS,
+                report,
+            ),
+            proxy_headers: values.proxy_headers.unwrap_or_default(),
+            base_path: base_path(values.base_path, &path.key("base_path"), report),
+        },
         login_lifetime: seconds(values.login_lifetime_seconds, defaults::LOGIN_LIFETIME),
         state_dir: report.document().folder().join(values.state_dir.as_deref().unwrap_or(defaults::STATE_DIR)),
     }
@@ -114,6 +127,14 @@ pub(super) fn list<T: FromStr<Err: Display>>(
         text.parse().map_err(refuse).ok()
     };
     entries.filter_map(parse).collect()
+}
+
+fn base_path(text: Option<String>, path: &KeyPath, report: &mut Report<'_>) -> http::BasePath {
+    let Some(text) = text else { return http::BasePath::default() };
+    text.parse().unwrap_or_else(|why| {
+        report.value(path, format!("{} ({why})", quote(&text)), BASE_PATH_WORDS);
+        http::BasePath::default()
+    })
 }
 
 fn listen(text: Option<String>, section: &KeyPath, default: SocketAddr, report: &mut Report<'_>) -> SocketAddr {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::http::{Action, Cameras};
+use crate::http::{Action, Cameras, ProxyHeaders};
 use crate::peer::{Advertise, Credential, IceMode, Playout, TurnLogin};
 use crate::source::config::{Credentials, GopLimits, Input, Secret, Start, Transport, parse_url};
 
@@ -89,6 +89,9 @@ fn every_key_arrives() {
         [http]
         listen = "127.0.0.1:0"
         start_deadline_seconds = 2.5
+        trusted_proxies = ["127.0.0.1", "fd00::/8"]
+        proxy_headers = "forwarded"
+        base_path = "/cams/"
         [webrtc]
         listen = "[::1]:0"
         advertise = ["203.0.113.7", "cam.example.org"]
@@ -118,6 +121,10 @@ fn every_key_arrives() {
     );
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:0");
     assert_eq!(config.http.start_deadline, Duration::from_millis(2500));
+    let surroundings = &config.http.surroundings;
+    assert_eq!(surroundings.trusted_proxies, ["127.0.0.1".parse().unwrap(), "fd00::/8".parse().unwrap()]);
+    assert_eq!(surroundings.proxy_headers, ProxyHeaders::Forwarded);
+    assert_eq!(surroundings.base_path, "/cams".parse().unwrap());
     assert_eq!(config.peer.listen.to_string(), "[::1]:0");
     assert_eq!(
         config.peer.advertise,
@@ -616,6 +623,22 @@ fn fault_listen() {
         )));
         assert!(lines[1].starts_with("config.toml:4: webrtc.listen: "));
     }
+}
+
+#[test]
+fn fault_reverse_proxies() {
+    let messages = faults(
+        "[http]\ntrusted_proxies = [\"10.0.0.0/33\", \"nginx\"]\nproxy_headers = \"via\"\nbase_path = \"cams\"\n",
+    );
+    let found: Vec<_> = messages.lines().map(|line| line.split(", allowed").next().unwrap()).collect();
+    assert_eq!(found.len(), 4, "{messages}");
+    assert!(found[0].starts_with("config.toml:2: http.trusted_proxies[0]: found \"10.0.0.0/33\" ("), "{messages}");
+    assert!(found[1].starts_with("config.toml:2: http.trusted_proxies[1]: found \"nginx\" ("), "{messages}");
+    assert_eq!(found[2], "config.toml:3: http.proxy_headers: found \"via\"");
+    assert!(
+        found[3].starts_with("config.toml:4: http.base_path: found \"cams\" (it does not begin with"),
+        "{messages}"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::User;
+use super::{BasePath, Network, ProxyHeaders, User};
 
 /// The settings of the HTTP server (WHEP, pages, API).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +23,23 @@ pub struct Config {
     pub users: Vec<User>,
     /// Without users: everybody is answered, wherever from.
     pub allow_anonymous: bool,
+    /// What is in front of it.
+    pub surroundings: Surroundings,
     /// How long the login page's cookie is good.
     pub login_lifetime: Duration,
     /// The folder for what outlives the program: the key of cookies and links. Made when it is needed.
     pub state_dir: PathBuf,
+}
+
+/// What stands between the gateway and those who ask it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Reverse proxies that are believed whom they ask for.
+    pub trusted_proxies: Vec<Network>,
+    /// By which header fields.
+    pub proxy_headers: ProxyHeaders,
+    /// What everything is below, where a proxy passes that on.
+    pub base_path: BasePath,
 }
 
 /// Requests of one client address.

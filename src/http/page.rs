@@ -8,7 +8,12 @@ use axum::{
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::{Context, auth::Caller, problem::no_such_page};
+use super::{
+    Context,
+    auth::Caller,
+    problem::{Problem, no_such_page},
+    site::Site,
+};
 
 /// Everything the pages load comes from here; nothing in them is inline. The watch page may stand in any frame, because
 /// that is what it is for.
@@ -25,34 +30,57 @@ const LOGIN_POLICY: &str =
 struct Web;
 
 /// `GET /`.
-pub(super) async fn grid() -> Response {
-    file("index.html", StatusCode::OK).await
+pub(super) async fn grid(Extension(site): Extension<Site>) -> Response {
+    file("index.html", StatusCode::OK, &site).await
 }
 
 /// `GET /watch/{camera}`; 404 for an unknown camera, with the same page, which says so in words.
 pub(super) async fn watch(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
+    Extension(site): Extension<Site>,
     Path(camera): Path<String>,
 ) -> Response {
     let known = caller.camera(&context.hub, &camera).is_some();
-    file("watch.html", if known { StatusCode::OK } else { StatusCode::NOT_FOUND }).await
+    file("watch.html", if known { StatusCode::OK } else { StatusCode::NOT_FOUND }, &site).await
 }
 
 /// `GET /assets/{file}`.
-pub(super) async fn asset(Path(name): Path<String>) -> Response {
-    if name.ends_with(".html") { no_such_page().await.into_response() } else { file(&name, StatusCode::OK).await }
+pub(super) async fn asset(Extension(site): Extension<Site>, Path(name): Path<String>) -> Response {
+    if name.ends_with(".html") {
+        no_such_page().await.into_response()
+    } else {
+        file(&name, StatusCode::OK, &site).await
+    }
 }
 
-pub(super) async fn file(name: &str, status: StatusCode) -> Response {
+pub(super) async fn file(name: &str, status: StatusCode, site: &Site) -> Response {
     match Web::get(name) {
-        Some(file) => (status, headers(name), content(file)).into_response(),
+        Some(file) if name.ends_with(".html") => (status, headers(name), html(&file, site)).into_response(),
+        Some(file) => (status, headers(name), file.data.into_owned()).into_response(),
         None => no_such_page().await.into_response(),
     }
 }
 
-fn content(file: EmbeddedFile) -> Vec<u8> {
-    file.data.into_owned()
+/// A refusal, for a person in front of a browser.
+pub(super) async fn refusal(problem: &Problem, site: &Site) -> Response {
+    let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::FORBIDDEN);
+    if problem.is_for_strangers() {
+        return file("stranger.html", status, site).await;
+    }
+    let Some(page) = Web::get("refused.html") else { return no_such_page().await.into_response() };
+    let text = html(&page, site).replace("{title}", &escaped(problem.title()));
+    (status, headers("refused.html"), text.replace("{detail}", &escaped(problem.detail()))).into_response()
+}
+
+/// A page, with its links below the base path. The modules that it loads find each other and the gateway by their own
+/// address (web/base.js).
+fn html(page: &EmbeddedFile, site: &Site) -> String {
+    String::from_utf8_lossy(&page.data).replace("=\"/", &format!("=\"{}/", site.base()))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn headers(name: &str) -> [(HeaderName, &'static str); 5] {

@@ -1,7 +1,10 @@
 //! The one place that decides how an error is answered: status, and a problem document (RFC 9457) whose `detail` is a
 //! sentence that a person understands.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json,
@@ -64,6 +67,16 @@ impl Problem {
 
     pub(super) fn status(&self) -> u16 {
         self.status
+    }
+
+    /// Whether it is because there are no users for strangers to be.
+    pub(super) fn is_for_strangers(&self) -> bool {
+        self.kind.ends_with(":stranger")
+    }
+
+    /// In a few words.
+    pub(super) fn title(&self) -> &str {
+        self.title
     }
 
     /// The sentence for people.
@@ -177,8 +190,18 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "stranger", "Not for strangers", detail)
     }
 
+    /// Of a private address that asks for somebody else, while there are no users.
+    pub(super) fn veiled(proxy: IpAddr) -> Self {
+        let detail = format!(
+            "A reverse proxy at {} asks for somebody else, and this gateway has no users, so that it has to know for whom. \
+             Name the proxy in [http] trusted_proxies of the gateway's configuration, or define a [[user]].",
+            proxy.to_canonical()
+        );
+        Self::new(StatusCode::FORBIDDEN, "unknown-proxy", "Behind an unknown proxy", detail)
+    }
+
     pub(super) fn login_needed() -> Self {
-        let detail = "This gateway answers its users only: log in at /login, or send a name and password (Basic) or a \
+        let detail = "This gateway answers its users only: log in on its login page, or send a name and password (Basic) or a \
                       token (Bearer) that it knows.";
         Self::new(StatusCode::UNAUTHORIZED, "login-needed", "Login needed", detail)
     }

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::rate::Client;
+use super::site::Connection;
 
 /// Connections at one time; more wait in the kernel's queue. A page holds up to six.
 const MAX_CONNECTIONS: usize = 512;
@@ -55,7 +55,9 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
         };
         // Answers are small and wanted at once.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone().layer(Extension(Client(remote.ip()))));
+        let service = TowerToHyperService::new(
+            router.clone().layer(Extension(Connection { peer: remote.ip(), is_secure: false })),
+        );
         let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {

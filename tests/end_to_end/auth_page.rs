@@ -10,14 +10,14 @@ use crate::{
     support::{browser::Browser, camera::Camera, gateway::Gateway},
 };
 
-const PLAYING: &str = "document.querySelector('[data-state=playing]')";
+pub(crate) const PLAYING: &str = "document.querySelector('[data-state=playing]')";
 
 async fn gateway_with_anna(camera: &Camera) -> Gateway {
     let config = format!("{}\n{}", camera.toml("front"), user("anna", "").await);
     Gateway::builder(env!("CARGO_BIN_EXE_camgate")).config(config).spawn().await
 }
 
-async fn log_in(browser: &Browser, password: &str) {
+pub(crate) async fn log_in(browser: &Browser, password: &str) {
     browser.wait_for("document.querySelector('#login')", LIMIT).await;
     browser.eval("document.querySelector('#name').value = ''").await;
     browser.press("#name", "anna").await;
@@ -26,7 +26,7 @@ async fn log_in(browser: &Browser, password: &str) {
 }
 
 /// The cookies that the browser keeps, as a request's header.
-async fn cookies(browser: &Browser) -> (Vec<Value>, String) {
+pub(crate) async fn cookies(browser: &Browser) -> (Vec<Value>, String) {
     let cookies =
         browser.cdp("Network.getAllCookies", json!({})).await["cookies"].as_array().cloned().unwrap_or_default();
     let text = |cookie: &Value, field: &str| cookie[field].as_str().unwrap_or_default().to_owned();

@@ -18,6 +18,7 @@ mod page;
 mod picture;
 mod play;
 mod restart;
+mod reverse_proxy;
 mod shutdown;
 mod signalling;
 #[path = "../support/mod.rs"]

@@ -41,6 +41,7 @@ impl Bench {
             rate_limit,
             users: Vec::new(),
             allow_anonymous: false,
+            surroundings: http::Surroundings::default(),
             login_lifetime: LIMIT,
             state_dir: "/nowhere".into(),
         };

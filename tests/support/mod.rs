@@ -18,6 +18,7 @@ pub mod coturn;
 pub mod events;
 pub mod gateway;
 pub mod network;
+pub mod nginx;
 pub mod process;
 pub mod viewer;
 pub mod wait;

@@ -52,20 +52,20 @@ impl Cookies {
         Self { state, key: OnceLock::new(), lifetime, revoked }
     }
 
-    /// A `Set-Cookie` for `user`; `secure` keeps it off plain HTTP.
-    pub(super) fn issue(&self, user: &User, secure: bool, now: SystemTime) -> Option<HeaderValue> {
+    /// A `Set-Cookie` for `user`, of what is below the path `base`; `secure` keeps it off plain HTTP.
+    pub(super) fn issue(&self, user: &User, base: &str, secure: bool, now: SystemTime) -> Option<HeaderValue> {
         let key = self.key.get_or_init(|| Key::from(&self.state.key_for_now(PURPOSE)));
         let (name, id, ends) = (&user.name, rand::random::<u128>(), seconds(now + self.lifetime));
         let password = self.password(user)?;
         let mut jar = CookieJar::new();
         jar.signed_mut(key).add(Cookie::new(NAME, format!("{name}.{id:032x}.{ends}.{password:016x}")));
         let signed = jar.get(NAME)?.value().to_owned();
-        header_value(signed, secure, self.lifetime)
+        header_value(signed, base, secure, self.lifetime)
     }
 
     /// A `Set-Cookie` that takes it back.
-    pub(super) fn cleared() -> Option<HeaderValue> {
-        header_value(String::new(), false, Duration::ZERO)
+    pub(super) fn cleared(base: &str) -> Option<HeaderValue> {
+        header_value(String::new(), base, false, Duration::ZERO)
     }
 
     /// The login that a request's cookies prove. Others may set cookies of this name, as from another port of this host.
@@ -156,10 +156,10 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-fn header_value(value: String, secure: bool, lifetime: Duration) -> Option<HeaderValue> {
+fn header_value(value: String, base: &str, secure: bool, lifetime: Duration) -> Option<HeaderValue> {
     let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
     let cookie = Cookie::build((NAME, value))
-        .path("/")
+        .path(if base.is_empty() { "/" } else { base }.to_owned())
         .http_only(true)
         .same_site(SameSite::Strict)
         .secure(secure)
@@ -208,8 +208,8 @@ mod tests {
         let (folder, now) = (tempfile::tempdir().expect("a folder"), SystemTime::now());
         let started = |now| Cookies::new(HOUR, Arc::new(StateDir::new(folder.path())), now);
         let (first, anna) = (started(now), user("anna"));
-        let kept = request(&sent(&first.issue(&anna, false, now).expect("a cookie")));
-        let left = request(&sent(&first.issue(&anna, false, now).expect("a cookie")));
+        let kept = request(&sent(&first.issue(&anna, "", false, now).expect("a cookie")));
+        let left = request(&sent(&first.issue(&anna, "", false, now).expect("a cookie")));
         first.revoke(&first.read(&left, now).expect("a login"), now);
         let second = started(now);
         let login = second.read(&kept, now).expect("a login");
@@ -226,7 +226,7 @@ mod tests {
     fn a_cookie_proves_a_login_until_its_end_or_until_it_is_revoked() {
         let (cookies, now) = (cookies(), SystemTime::now());
         let user = user("anna.b@example.org");
-        let set = cookies.issue(&user, true, now).expect("a cookie");
+        let set = cookies.issue(&user, "", true, now).expect("a cookie");
         let text = set.to_str().expect("a text");
         for attribute in ["HttpOnly", "SameSite=Strict", "Secure", "Path=/", "Max-Age=3600"] {
             assert!(text.contains(attribute), "{text}");
@@ -238,19 +238,20 @@ mod tests {
         assert_eq!(cookies.read(&good, now + HOUR), None, "its time is over");
         let other = self::cookies();
         assert_eq!(other.read(&good, now), None, "no key");
-        other.issue(&user, false, now).expect("a cookie");
+        other.issue(&user, "", false, now).expect("a cookie");
         assert_eq!(other.read(&good, now), None, "another key");
         cookies.revoke(&login, now);
         assert_eq!(cookies.read(&good, now), None);
-        let other = cookies.issue(&user, false, now).expect("a cookie");
-        assert!(!other.to_str().expect("a text").contains("Secure"));
+        let other = cookies.issue(&user, "/cams", false, now).expect("a cookie");
+        let text = other.to_str().expect("a text");
+        assert!(text.contains("Path=/cams;") && !text.contains("Secure"), "{text}");
         assert!(cookies.read(&request(&sent(&other)), now).is_some(), "another login goes on");
     }
 
     #[test]
     fn nobody_changes_what_a_cookie_says() {
         let (cookies, now) = (cookies(), SystemTime::now());
-        let cookie = sent(&cookies.issue(&user("anna"), false, now).expect("a cookie"));
+        let cookie = sent(&cookies.issue(&user("anna"), "", false, now).expect("a cookie"));
         let changed = [
             cookie.replace("anna", "root"),
             format!("{cookie}0"),

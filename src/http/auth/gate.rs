@@ -31,7 +31,7 @@ use super::{
     state_dir::StateDir,
     throttle::Throttle,
 };
-use crate::http::{Config, cors, page, problem::Problem, rate::Client};
+use crate::http::{Config, cors, page, problem::Problem, rate::Client, site::Site};
 
 /// Both ways, for programs (RFC 9110 section 11.6.1).
 const CHALLENGE: &str = "Basic realm=\"camgate\", charset=\"UTF-8\", Bearer realm=\"camgate\"";
@@ -170,19 +170,25 @@ impl Gate {
     async fn admit(
         self: &Arc<Self>,
         address: IpAddr,
+        site: &Site,
         need: Need,
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Caller, Problem> {
         if !self.has_users() {
-            let is_answered = self.is_open || need == Need::Nothing || is_private(address);
-            return if is_answered { Ok(Caller::Anyone) } else { Err(Problem::stranger()) };
+            return match self.is_open || need == Need::Nothing {
+                true => Ok(Caller::Anyone),
+                false if !is_private(address) => Err(Problem::stranger()),
+                // Everybody in the world may be behind a proxy in a private network.
+                false if site.is_veiled => Err(Problem::veiled(address)),
+                false => Ok(Caller::Anyone),
+            };
         }
         if need == Need::Nothing || is_preflight(method, headers) {
             return Ok(Caller::Nobody);
         }
         let (user, way) = self.identify(address, headers).await?.ok_or_else(Problem::login_needed)?;
-        if !is_our_wish(&way, method, headers) {
+        if !is_our_wish(&way, method, headers, site) {
             return Err(Problem::foreign_page());
         }
         let login = if let Way::Cookie(login) = way { Some(login) } else { None };
@@ -199,18 +205,20 @@ impl Gate {
 
 /// The middleware around everything.
 pub(super) async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
-    let Some(Client(address)) = request.extensions().get::<Client>().copied() else {
+    let extensions = request.extensions();
+    let Some((Client(address), site)) = extensions.get::<Client>().copied().zip(extensions.get::<Site>().cloned())
+    else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let need = need(route.as_deref(), request.uri().path());
-    match gate.admit(address, need, request.method(), request.headers()).await {
+    match gate.admit(address, &site, need, request.method(), request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(problem) => {
-            refuse(&gate, problem, request.method(), request.uri(), request.headers(), route.as_deref()).await
+            refuse(&gate, &site, problem, request.method(), request.uri(), request.headers(), route.as_deref()).await
         }
     }
 }
@@ -218,6 +226,7 @@ pub(super) async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, n
 /// The refusal, as a person in front of a browser, a script or a program can use it.
 async fn refuse(
     gate: &Gate,
+    site: &Site,
     problem: Problem,
     method: &Method,
     uri: &Uri,
@@ -228,10 +237,10 @@ async fn refuse(
     let needs_login = problem.status() == StatusCode::UNAUTHORIZED.as_u16();
     let is_person = is_page && accepts_html(headers) && !headers.contains_key(header::AUTHORIZATION);
     if is_person && needs_login {
-        return login::redirect(uri);
+        return login::redirect(uri, site);
     }
     if is_person && !gate.has_users() {
-        return page::file("stranger.html", StatusCode::FORBIDDEN).await;
+        return page::refusal(&problem, site).await;
     }
     let mut response = problem.into_response();
     if needs_login {
@@ -261,12 +270,12 @@ fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 
 /// Whether a request that changes something is of a page of ours, where the browser adds the credentials by itself. That
 /// another's page uses Basic is up to the preflight; a WebSocket has none.
-fn is_our_wish(way: &Way, method: &Method, headers: &HeaderMap) -> bool {
+fn is_our_wish(way: &Way, method: &Method, headers: &HeaderMap, site: &Site) -> bool {
     let is_upgrade = headers.contains_key(header::UPGRADE);
     let changes = is_upgrade || !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match way {
-        Way::Cookie(_) => !changes || origin(headers) == Origin::Own,
-        Way::Password => !is_upgrade || origin(headers) != Origin::Foreign,
+        Way::Cookie(_) => !changes || origin(headers, site.is_secure) == Origin::Own,
+        Way::Password => !is_upgrade || origin(headers, site.is_secure) != Origin::Foreign,
         Way::Token => true,
     }
 }

@@ -17,7 +17,7 @@ use super::{
     origin::{Origin, origin},
     passwords::Refused,
 };
-use crate::http::{body, page::file, problem::Problem, rate::Client};
+use crate::http::{body, page::file, problem::Problem, rate::Client, site::Site};
 
 /// What the page sends. Without `Debug`, so that nothing prints it.
 #[derive(Deserialize)]
@@ -28,19 +28,24 @@ pub(in crate::http) struct Form {
 }
 
 /// `GET /login`.
-pub(in crate::http) async fn page(Extension(gate): Extension<Arc<Gate>>) -> Response {
-    if gate.has_users() { file("login.html", StatusCode::OK).await } else { Redirect::to("/").into_response() }
+pub(in crate::http) async fn page(Extension(gate): Extension<Arc<Gate>>, Extension(site): Extension<Site>) -> Response {
+    if gate.has_users() {
+        file("login.html", StatusCode::OK, &site).await
+    } else {
+        Redirect::to(&site.path("/")).into_response()
+    }
 }
 
 /// `POST /login`: 204 with the cookie, 401, or 429.
 pub(in crate::http) async fn log_in(
     Extension(gate): Extension<Arc<Gate>>,
     Extension(Client(address)): Extension<Client>,
+    Extension(site): Extension<Site>,
     request: Request,
 ) -> Result<Response, Problem> {
     let headers = request.headers().clone();
     // Else another's page could log its visitors in as whom it likes.
-    if origin(&headers) != Origin::Own {
+    if origin(&headers, site.is_secure) != Origin::Own {
         return Err(Problem::foreign_page());
     }
     let text = body::read(request, "application/json").await?;
@@ -48,9 +53,10 @@ pub(in crate::http) async fn log_in(
     let form: Form = serde_json::from_str(&text).map_err(unreadable)?;
     let proved = gate.passwords().prove(address, &form.name, &form.password).await;
     let user = proved.map_err(|why| if why == Refused::Wrong { Problem::wrong_password() } else { refused(why) })?;
-    // What the page was loaded by, also behind a proxy that speaks TLS.
-    let is_secure = headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
-    let cookie = gate.cookies().issue(&user, is_secure, SystemTime::now());
+    // What the page was loaded by, also behind a proxy that does not tell.
+    let is_secure =
+        site.is_secure || headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
+    let cookie = gate.cookies().issue(&user, site.base(), is_secure, SystemTime::now());
     info!("user {} logged in from {}", user.name, address.to_canonical());
     Ok(with_cookie(cookie))
 }
@@ -58,24 +64,29 @@ pub(in crate::http) async fn log_in(
 /// `POST /logout`: 204, whoever asks; the cookie is good for nothing afterwards.
 pub(in crate::http) async fn log_out(
     Extension(gate): Extension<Arc<Gate>>,
+    Extension(site): Extension<Site>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if origin(&headers) != Origin::Own {
+    if origin(&headers, site.is_secure) != Origin::Own {
         return Err(Problem::foreign_page());
     }
     if let Some((login, user)) = gate.login(&headers) {
         gate.cookies().revoke(&login, SystemTime::now());
         info!("user {} logged out", user.name);
     }
-    Ok(with_cookie(super::cookies::Cookies::cleared()))
+    Ok(with_cookie(super::cookies::Cookies::cleared(site.base())))
 }
 
 /// To the login page, and from there to where somebody wanted to go.
-pub(super) fn redirect(wanted: &Uri) -> Response {
-    let wanted = wanted.path_and_query().map_or("/", |path| path.as_str());
-    let to = match wanted {
-        "/" => "/login".to_owned(),
-        _ => format!("/login?{}", form_urlencoded::Serializer::new(String::new()).append_pair("next", wanted).finish()),
+pub(super) fn redirect(wanted: &Uri, site: &Site) -> Response {
+    let path = wanted.path_and_query().map_or("/", |path| path.as_str());
+    let wanted = site.path(path);
+    let to = match path {
+        "/" => site.path("/login"),
+        _ => {
+            let next = form_urlencoded::Serializer::new(String::new()).append_pair("next", &wanted).finish();
+            site.path(&format!("/login?{next}"))
+        }
     };
     ([(header::CACHE_CONTROL, "no-store")], Redirect::to(&to)).into_response()
 }

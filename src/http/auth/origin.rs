@@ -18,15 +18,19 @@ pub(super) enum Origin {
 }
 
 /// Reads it off `Sec-Fetch-Site`, which no proxy on the way makes wrong, or off `Origin` and `Host`. Another port of the same
-/// host is foreign, though its cookies are ours.
-pub(super) fn origin(headers: &HeaderMap) -> Origin {
+/// host is foreign, though its cookies are ours; so is a page that came over plain HTTP to somebody whom the gateway is
+/// `is_secure` for.
+pub(super) fn origin(headers: &HeaderMap, is_secure: bool) -> Origin {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     if let Some(site) = text(FETCH_SITE) {
         return if matches!(site, "same-origin" | "none") { Origin::Own } else { Origin::Foreign };
     }
     let Some(origin) = text(header::ORIGIN.as_str()) else { return Origin::Unknown };
     let ours = text(header::HOST.as_str()).unwrap_or_default();
-    let theirs = origin.split_once("://").map_or("", |(_, authority)| authority);
+    let (scheme, theirs) = origin.split_once("://").unwrap_or_default();
+    if is_secure && scheme != "https" {
+        return Origin::Foreign;
+    }
     if !ours.is_empty() && theirs.eq_ignore_ascii_case(ours) { Origin::Own } else { Origin::Foreign }
 }
 
@@ -37,7 +41,7 @@ mod tests {
     fn of(fields: &[(&'static str, &str)]) -> Origin {
         let headers =
             fields.iter().map(|(name, value)| (header::HeaderName::from_static(name), value.parse().expect("a value")));
-        origin(&headers.collect())
+        origin(&headers.collect(), false)
     }
 
     #[test]
@@ -62,5 +66,12 @@ mod tests {
             let own = ("origin", "http://cam.example.org:8080");
             assert_eq!(of(&[host, own, ("sec-fetch-site", site)]), Origin::Foreign, "{site}");
         }
+        let secure =
+            [(header::HOST, "cam".parse().expect("a value")), (header::ORIGIN, "http://cam".parse().expect("a value"))];
+        assert_eq!(
+            origin(&secure.into_iter().collect(), true),
+            Origin::Foreign,
+            "whoever is in between could write it"
+        );
     }
 }

@@ -14,7 +14,8 @@ pub(super) enum Need {
 }
 
 /// The files that the login page loads.
-const LOGIN_ASSETS: [&str; 6] = ["login.js", "failure.js", "request.js", "words.js", "style.css", "icon.svg"];
+const LOGIN_ASSETS: [&str; 7] =
+    ["login.js", "base.js", "failure.js", "request.js", "words.js", "style.css", "icon.svg"];
 
 /// By the route that `path` was matched with; what no route knows needs a login too.
 pub(super) fn need(route: Option<&str>, path: &str) -> Need {

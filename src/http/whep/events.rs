@@ -26,7 +26,7 @@ use super::{
     session::{absent, known},
 };
 use crate::{
-    http::{Context, auth::Caller, body, cors, events, problem::Problem, rate::Client},
+    http::{Context, auth::Caller, body, cors, events, problem::Problem, rate::Client, site::Site},
     hub::{CameraState, Status},
     peer::{Ending, SessionId, SessionStatus},
     places::NoPlace,
@@ -108,6 +108,7 @@ pub(super) async fn post(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
     Extension(registry): Extension<Registry>,
+    Extension(site): Extension<Site>,
     Path((name, session)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -117,7 +118,7 @@ pub(super) async fn post(
     let wanted = wanted(&text).map_err(|reason| Problem::bad_events(&reason))?;
     let exists = |id| context.peers.session(id).is_some();
     let id = registry.add(status.id, wanted, exists).ok_or_else(full)?;
-    let location = format!("/whep/{name}/{session}/events/{id:032x}");
+    let location = site.path(&format!("/whep/{name}/{session}/events/{id:032x}"));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
 }
 
