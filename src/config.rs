@@ -37,6 +37,8 @@ mod defaults;
 mod document;
 mod environment;
 mod fault;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod ice_servers;
 mod key_path;
 mod keys;
@@ -76,11 +78,17 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
 ///
 /// Everything that is wrong with them.
 pub fn load_with(path: &Path, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Config, Faults> {
-    let document = Document::read(path)?;
-    let mut report = Report::new(&document);
+    read_all(&Document::read(path)?, environment)
+}
+
+fn read_all(
+    document: &Document,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Config, Faults> {
+    let mut report = Report::new(document);
     let overrides = environment::overrides(environment, &mut report);
     report.note_overrides(&overrides);
-    let sections = merge(&document, overrides, &mut report);
+    let sections = merge(document, overrides, &mut report);
     let config = read(sections, &mut report);
     report_unknown_sections(&mut report);
     report.finish(config)

@@ -7,6 +7,7 @@
 mod addresses;
 mod batch;
 mod candidates;
+mod checks;
 mod config;
 mod congestion;
 mod diagnosis;
@@ -14,9 +15,12 @@ mod directory;
 mod dtls;
 mod engine;
 mod feedback;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod history;
 mod ice_description;
 mod ice_update;
+mod limits;
 mod negotiation;
 mod outbound;
 mod pacer;
@@ -37,6 +41,7 @@ pub use config::*;
 pub use diagnosis::Ended;
 pub use ice_description::{IceCredentials, IceFragment, MAX_CANDIDATE};
 pub use ice_update::{Expected, IceUpdate, IceUpdateError};
+pub use limits::{Limits, NoRoom, Visitor};
 pub use negotiation::Refusal;
 pub use peers::{Answer, Drops, OpenError, Peers};
 pub use port::BindError;

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::http::RateLimit;
-use crate::peer::{IceMode, Playout};
+use crate::peer::{IceMode, Limits, Playout};
 use crate::source::config::{Audio, Start, Transport};
 
 /// All interfaces, so that a phone on the LAN reaches a fresh installation; no root is needed for this port.
@@ -55,9 +55,24 @@ pub(super) const PLAYOUT: Playout = Playout::Adaptive;
 /// What coturn's documentation recommends: a viewer may reload the page for a day before it asks again.
 pub(super) const TURN_LIFETIME: Duration = Duration::from_secs(86_400);
 
-/// About 200 MB of session memory (at most 450 kB each; a viewer on TCP that does not read adds up to 1.2 MB): more than a
-/// household needs, less than a Raspberry Pi has.
-pub(super) const MAX_SESSIONS: usize = 500;
+/// In all about 200 MB of session memory (at most 450 kB each; a viewer on TCP that does not read adds up to 1.2 MB): more
+/// than a household needs, less than a Raspberry Pi has. An address may be an office that watches a wall of 30 cameras in
+/// several places, and a session is half-open for a second at most where its viewer comes.
+pub(super) const LIMITS: Limits = Limits {
+    sessions: 500,
+    per_address: 250,
+    per_user: 250,
+    per_camera: 500,
+    half_open: 250,
+    half_open_per_address: 100,
+};
+
+/// They leave most of the 1,024 descriptors that a process has at least to HTTP and the cameras; `app.rs` asks for as many as
+/// all of them together can take.
+pub(super) const MAX_TCP_CONNECTIONS: usize = 400;
+
+/// Twenty times as many may be sent at once, which is what a wall of 30 cameras at one address takes; for long this is 6 kB/s.
+pub(super) const CHECKS_PER_SECOND: u32 = 50;
 
 /// Beside config.toml first, so that a user's pipeline replaces a packaged one of the same name.
 pub(super) const PIPELINE_FOLDERS: [&str; 2] = ["pipelines", "/usr/share/camgate/pipelines"];

@@ -27,14 +27,18 @@ pub(super) struct Document {
 impl Document {
     /// Reads the file at `path`.
     pub(super) fn read(path: &Path) -> Result<Self, Fault> {
-        let fault = |place, problem| Fault::new(place, String::new(), problem);
-        let whole_file = || Place::File(path.to_owned());
-        let on_line = |line| Place::Line(path.to_owned(), line);
-
+        let fault = |problem| Fault::new(Place::File(path.to_owned()), String::new(), problem);
         let bytes = std::fs::read(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => fault(whole_file(), Problem::NoFile),
-            _ => fault(whole_file(), Problem::Unreadable(error)),
+            io::ErrorKind::NotFound => fault(Problem::NoFile),
+            _ => fault(Problem::Unreadable(error)),
         })?;
+        Self::parse(path, bytes)
+    }
+
+    /// What the file at `path` holds.
+    pub(super) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self, Fault> {
+        let fault = |place, problem| Fault::new(place, String::new(), problem);
+        let on_line = |line| Place::Line(path.to_owned(), line);
         let text = String::from_utf8(bytes).map_err(|error| {
             let offset = error.utf8_error().valid_up_to();
             let (line, _) = line_and_column(error.as_bytes(), offset);

@@ -127,6 +127,13 @@ pub(super) static WEBRTC: Section = Section {
         key("playout", Kind::Choice(&["adaptive", "realtime", "smooth"])),
         key("ice_servers", Kind::IceServers),
         key("max_sessions", Kind::Integer { min: 1, max: 100_000 }),
+        key("max_sessions_per_address", Kind::Integer { min: 1, max: 100_000 }),
+        key("max_sessions_per_user", Kind::Integer { min: 1, max: 100_000 }),
+        key("max_sessions_per_camera", Kind::Integer { min: 1, max: 100_000 }),
+        key("max_half_open_sessions", Kind::Integer { min: 1, max: 100_000 }),
+        key("max_half_open_sessions_per_address", Kind::Integer { min: 1, max: 100_000 }),
+        key("max_tcp_connections", Kind::Integer { min: 1, max: 4_096 }),
+        key("max_checks_per_second", Kind::Integer { min: 1, max: 100_000 }),
     ],
 };
 

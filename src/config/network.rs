@@ -46,6 +46,13 @@ pub(super) struct WebrtcSection {
     playout: Option<peer::Playout>,
     ice_servers: Option<Vec<IceServerEntry>>,
     max_sessions: Option<usize>,
+    max_sessions_per_address: Option<usize>,
+    max_sessions_per_user: Option<usize>,
+    max_sessions_per_camera: Option<usize>,
+    max_half_open_sessions: Option<usize>,
+    max_half_open_sessions_per_address: Option<usize>,
+    max_tcp_connections: Option<usize>,
+    max_checks_per_second: Option<u32>,
 }
 
 /// Reads `[http]`, for a gateway with these users.
@@ -96,7 +103,17 @@ pub(super) fn webrtc(value: Option<Value>, report: &mut Report<'_>) -> peer::Con
         ice_servers: (ice_servers.into_iter().enumerate())
             .map(|(index, entry)| ice_servers::ice_server(entry, &path.key("ice_servers").index(index), report))
             .collect(),
-        max_sessions: values.max_sessions.unwrap_or(defaults::MAX_SESSIONS),
+        limits: peer::Limits {
+            sessions: values.max_sessions.unwrap_or(defaults::LIMITS.sessions),
+            per_address: values.max_sessions_per_address.unwrap_or(defaults::LIMITS.per_address),
+            per_user: values.max_sessions_per_user.unwrap_or(defaults::LIMITS.per_user),
+            per_camera: values.max_sessions_per_camera.unwrap_or(defaults::LIMITS.per_camera),
+            half_open: values.max_half_open_sessions.unwrap_or(defaults::LIMITS.half_open),
+            half_open_per_address: (values.max_half_open_sessions_per_address)
+                .unwrap_or(defaults::LIMITS.half_open_per_address),
+        },
+        max_tcp_connections: values.max_tcp_connections.unwrap_or(defaults::MAX_TCP_CONNECTIONS),
+        checks_per_second: values.max_checks_per_second.unwrap_or(defaults::CHECKS_PER_SECOND),
     }
 }
 

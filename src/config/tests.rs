@@ -77,7 +77,7 @@ fn an_empty_file_has_the_defaults_and_no_camera() {
     assert_eq!((config.peer.advertise.len(), config.peer.ice_servers.len()), (0, 0));
     assert_eq!(config.peer.interfaces.include, []);
     assert!(config.peer.interfaces.exclude.contains(&"docker*".parse().unwrap()));
-    assert_eq!(config.peer.max_sessions, 500);
+    assert_eq!(config.peer.limits, defaults::LIMITS);
     assert_eq!(config.shutdown_grace, Duration::from_secs(5));
     assert_eq!(config.cameras, []);
 }
@@ -138,7 +138,7 @@ fn every_key_arrives() {
     assert_eq!((stun.urls[0].as_str(), &stun.login), ("stun:stun.example.org:3478", &None));
     let login = TurnLogin::Fixed { username: "u".into(), credential: Credential::new("c") };
     assert_eq!((turn.urls[0].is_turn(), &turn.login), (true, &Some(login)));
-    assert_eq!(config.peer.max_sessions, 7);
+    assert_eq!(config.peer.limits.sessions, 7);
     assert_eq!(config.shutdown_grace, Duration::ZERO);
 
     let [front, desk] = config.cameras.as_slice() else { panic!("{:?}", config.cameras) };
@@ -346,7 +346,7 @@ fn the_environment_wins_over_the_file() {
     let config = config.unwrap();
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:2");
     assert_eq!(config.http.start_deadline, Duration::from_millis(1500));
-    assert_eq!((config.peer.advertise.len(), config.peer.ice_servers.len(), config.peer.max_sessions), (2, 2, 3));
+    assert_eq!((config.peer.advertise.len(), config.peer.ice_servers.len(), config.peer.limits.sessions), (2, 2, 3));
     let Input::Rtsp { credentials: Some(credentials), transport, .. } = &config.cameras[0].input else { panic!() };
     assert_eq!((credentials.password.expose(), *transport), ("0123", Transport::Udp));
     let Input::Pipeline { with, .. } = &config.cameras[1].input else { panic!() };

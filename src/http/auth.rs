@@ -7,6 +7,8 @@
 mod caller;
 mod cookies;
 mod credentials;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod gate;
 mod login;
 mod origin;

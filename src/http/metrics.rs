@@ -162,6 +162,9 @@ fn viewers(context: &Context, caller: &Caller, registry: &mut Registry) {
         "Datagrams from viewers that a worker had no room for",
         drops.unread_datagrams,
     );
+    counter(registry, "unknown_datagrams", "Datagrams to the WebRTC port that no viewer sent", drops.unknown_datagrams);
+    let help = "Connectivity checks beyond [webrtc] max_checks_per_second that were not sent";
+    counter(registry, "withheld_checks", help, drops.withheld_checks);
     let help = "TCP connections to the WebRTC port that were one too many or did not begin as ICE does";
     counter(registry, "refused_tcp_connections", help, drops.refused_connections);
 }

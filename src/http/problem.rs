@@ -272,8 +272,9 @@ impl Problem {
         let sentence = capitalized(&error.to_string());
         match error {
             OpenError::Refused(refusal) => Self::bad_offer(refusal).about(camera),
-            OpenError::Full { .. } | OpenError::ShuttingDown => {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
+            OpenError::NoRoom(_) | OpenError::ShuttingDown => {
+                let is_visitors = matches!(error, OpenError::NoRoom(why) if why.is_visitors());
+                let status = if is_visitors { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
                 let mut problem = Self::new(status, "full", "No place for another viewer", sentence).about(camera);
                 problem.retry_after = Some(FULL);
                 problem
@@ -324,6 +325,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::peer::NoRoom;
 
     #[test]
     fn a_camera_that_is_away_says_why_and_when_to_come_back() {
@@ -339,8 +341,10 @@ mod tests {
 
     #[test]
     fn a_full_gateway_and_a_bad_offer_differ() {
-        let full = Problem::refused("front", &OpenError::Full { limit: 3 });
+        let full = Problem::refused("front", &OpenError::NoRoom(NoRoom::Full(3)));
         assert_eq!((full.status, full.detail.as_str()), (503, "All 3 viewer places are taken."));
+        let own = Problem::refused("front", &OpenError::NoRoom(NoRoom::Address(3)));
+        assert_eq!((own.status, own.retry_after), (429, Some(FULL)));
         let bad = Problem::refused("front", &OpenError::Refused(Refusal::Malformed("it is empty".to_owned())));
         assert_eq!(bad.status, 400);
         let refusal = Refusal::NoCommonCodec { camera: "H264 High".to_owned(), offered: "VP8".to_owned() };

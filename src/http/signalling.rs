@@ -4,6 +4,8 @@
 //! The client offers and sends its candidates as it finds them; the answer has all of ours. Such players hang up as soon as
 //! they show a picture, so that a session outlives its socket once it is connected.
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod message;
 
 use std::{sync::Arc, time::Duration};
@@ -192,8 +194,8 @@ impl Conversation {
                     return self.on_joined((self.offers, form, Err(Problem::too_many_requests(wait)))).await;
                 }
                 let (number, context, caller) = (self.offers, self.context.clone(), self.caller.clone());
-                let camera = self.camera.clone();
-                self.joining.spawn(async move { (number, form, join(&context, &caller, &camera, &sdp).await) });
+                let (client, camera) = (self.client, self.camera.clone());
+                self.joining.spawn(async move { (number, form, join(&context, client, &caller, &camera, &sdp).await) });
                 Ok(())
             }
             Request::Candidate(candidate) => {

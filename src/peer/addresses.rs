@@ -210,7 +210,9 @@ mod tests {
             ice: IceMode::Full,
             playout: super::super::Playout::Adaptive,
             ice_servers: Vec::new(),
-            max_sessions: 1,
+            limits: super::super::Limits::all(1),
+            max_tcp_connections: 1,
+            checks_per_second: 1,
         };
         Addresses::new(config, ([127, 0, 0, 1], 8189).into())
     }

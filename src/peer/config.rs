@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::Limits;
+
 pub use self::ice_server::{Credential, IceServer, IceServerConfig, TurnLogin};
 pub use self::interfaces::{BadInterfacePattern, InterfacePattern, Interfaces};
 
@@ -32,8 +34,12 @@ pub struct Config {
     pub playout: Playout,
     /// STUN and TURN servers that viewers are told to use, and that the gateway asks for its own address.
     pub ice_servers: Vec<IceServerConfig>,
-    /// Sessions at one time; a viewer above it gets 503.
-    pub max_sessions: usize,
+    /// Sessions at one time; a viewer above them gets 503, or 429 where it has too many itself.
+    pub limits: Limits,
+    /// TCP connections of viewers at one time.
+    pub max_tcp_connections: usize,
+    /// Connectivity checks that an address is sent for long where no viewer is known to be.
+    pub checks_per_second: u32,
 }
 
 /// The kind of ICE agent (RFC 8445 section 2.5).

@@ -10,13 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtc::stun::{attributes::ATTR_USERNAME, message::Message};
-
 use super::{
     Ended, SessionId, SessionStatus,
+    checks::Checks,
+    limits::{self, Limits, NoRoom, Visitor},
     session::{Transaction, transaction},
     transport::Remote,
 };
+use crate::stats::Counter;
 
 /// Remote addresses remembered per session, so that nobody fills the table by sending from many ports. A browser has a
 /// handful of candidates.
@@ -25,6 +26,9 @@ const MAX_ADDRESSES: usize = 16;
 const ADDRESS_INTERVAL: Duration = Duration::from_secs(60);
 /// A STUN response later than this is not waited for: ICE gives up on a check after 1.4 s here (7 times 200 ms).
 const TRANSACTION_LIFETIME: Duration = Duration::from_secs(5);
+/// STUN header, and the type of the attribute USERNAME (RFC 8489 sections 5 and 14.3).
+const STUN_HEADER: usize = 20;
+const USERNAME: [u8; 2] = [0x00, 0x06];
 /// Sessions whose end is remembered, each with up to two dozen candidates. A viewer that fails asks within seconds.
 const MAX_ENDED: usize = 256;
 
@@ -63,22 +67,46 @@ struct Tables {
 }
 
 /// The table of all sessions, shared by the receiver, the workers and the API.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Directory {
     tables: Mutex<Tables>,
+    /// What strangers are sent because a viewer says that it is there.
+    pub(super) checks: Checks,
+    /// Datagrams that belong to nobody.
+    pub(super) unknown: Counter,
 }
 
 impl Directory {
-    /// Enters a session unless there are `limit` already; from now on its datagrams find it.
-    pub(super) fn enter(&self, route: Route, ufrag: String, status: Arc<SessionStatus>, limit: usize) -> bool {
+    /// Nobody is sent more than `checks_per_second` connectivity checks for long.
+    pub(super) fn new(checks_per_second: u32) -> Self {
+        Self { tables: Mutex::default(), checks: Checks::new(checks_per_second), unknown: Counter::default() }
+    }
+
+    /// Whether `limits` leave room for a session like `status`.
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub(super) fn check_room(&self, limits: &Limits, visitor: &Visitor, camera: &str) -> Result<(), NoRoom> {
+        self.lock().check_room(limits, visitor, camera)
+    }
+
+    /// Enters a session where `limits` leave room; from now on its datagrams find it.
+    ///
+    /// # Errors
+    /// [`NoRoom`]; nothing has changed then.
+    pub(super) fn enter(
+        &self,
+        route: Route,
+        ufrag: String,
+        status: Arc<SessionStatus>,
+        limits: &Limits,
+    ) -> Result<(), NoRoom> {
         let mut tables = self.lock();
-        if tables.sessions.len() >= limit {
-            return false;
-        }
+        tables.check_room(limits, &status.visitor, status.camera.as_str())?;
         tables.by_ufrag.insert(ufrag.clone(), route.session);
         let entry = Entry { route, ufrags: vec![ufrag], addresses: VecDeque::new(), last_new: None, status };
         tables.sessions.insert(route.session, entry);
-        true
+        Ok(())
     }
 
     /// Forgets a session and all that leads to it.
@@ -137,30 +165,26 @@ impl Directory {
         }
     }
 
-    /// The session that a datagram from `remote` is for.
+    /// The session that a datagram from `remote` is for; what is for none is counted, and neither answered nor kept.
     pub(super) fn route(&self, remote: Remote, datagram: &[u8], now: Instant) -> Option<Route> {
-        let mut tables = self.lock();
-        match Stun::of(datagram) {
-            Some(Stun::Request) => {
-                let ufrag = own_ufrag(datagram)?;
-                let session = *tables.by_ufrag.get(&ufrag)?;
-                tables.remember(session, remote, now)
-            }
-            Some(Stun::Response(transaction)) => {
-                let route = tables.by_transaction.remove(&transaction);
-                route.or_else(|| tables.by_address.get(&remote).copied())
-            }
-            None => tables.by_address.get(&remote).copied(),
+        let route = self.lock().route(remote, datagram, now);
+        if route.is_none() {
+            self.unknown.add(1);
         }
+        route
     }
 
-    /// Notes a datagram that a session sends: the answer to a STUN request finds back by its transaction.
-    pub(super) fn note_sent(&self, route: Route, datagram: &[u8], now: Instant) {
+    /// Notes a datagram that a session wants to send: the answer to a STUN request finds back by its transaction. Whether it
+    /// may be sent: a connectivity check may not that goes where nobody is known to be, and that is one too many there.
+    pub(super) fn note_sent(&self, route: Route, remote: Remote, datagram: &[u8], now: Instant) -> bool {
         if !is_request(datagram) {
-            return;
+            return true;
         }
-        let Some(transaction) = transaction(datagram) else { return };
+        let Some(transaction) = transaction(datagram) else { return true };
         let mut tables = self.lock();
+        if !tables.is_viewer(route.session, remote) && !self.checks.allow(remote.address.ip(), now) {
+            return false;
+        }
         tables.by_transaction.insert(transaction, route);
         tables.transactions.push_back((now, transaction));
         while let Some((at, old)) = tables.transactions.front().copied()
@@ -169,6 +193,7 @@ impl Directory {
             tables.transactions.pop_front();
             tables.by_transaction.remove(&old);
         }
+        true
     }
 
     /// Where a session lives.
@@ -183,16 +208,35 @@ impl Directory {
         all
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.lock().sessions.len()
-    }
-
     fn lock(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
 
 impl Tables {
+    fn check_room(&self, limits: &Limits, visitor: &Visitor, camera: &str) -> Result<(), NoRoom> {
+        limits::check(limits, self.sessions.values().map(|entry| &*entry.status), visitor, camera)
+    }
+
+    /// Whether `remote` is where a session's media goes, so that its viewer has proved to be there.
+    fn is_viewer(&self, session: SessionId, remote: Remote) -> bool {
+        self.sessions.get(&session).is_some_and(|entry| entry.status.remote() == Some(remote))
+    }
+
+    fn route(&mut self, remote: Remote, datagram: &[u8], now: Instant) -> Option<Route> {
+        match Stun::of(datagram) {
+            Some(Stun::Request) => {
+                let session = *self.by_ufrag.get(own_ufrag(datagram)?)?;
+                self.remember(session, remote, now)
+            }
+            Some(Stun::Response(transaction)) => {
+                let route = self.by_transaction.remove(&transaction);
+                route.or_else(|| self.by_address.get(&remote).copied())
+            }
+            None => self.by_address.get(&remote).copied(),
+        }
+    }
+
     /// A request that names our session came from `remote`. Whether it is authentic the session's ICE agent checks; until
     /// then all that this does is to lead this address's datagrams there, where DTLS and SRTP refuse forgeries.
     ///
@@ -247,17 +291,29 @@ impl Stun {
     }
 }
 
-/// The part of USERNAME that names the receiver.
-fn own_ufrag(datagram: &[u8]) -> Option<String> {
-    let mut message = Message::new();
-    message.unmarshal_binary(datagram).ok()?;
-    let username = String::from_utf8(message.get(ATTR_USERNAME).ok()?).ok()?;
-    username.split_once(':').map(|(ours, _)| ours.to_owned())
+/// The part of USERNAME that names the receiver. Anybody may send requests, so that this walks the attributes (RFC 8489
+/// section 14) where they are.
+fn own_ufrag(request: &[u8]) -> Option<&str> {
+    let length = usize::from(u16::from_be_bytes([*request.get(2)?, *request.get(3)?]));
+    let mut rest = request.get(STUN_HEADER..STUN_HEADER + length)?;
+    while let Some((header, after)) = rest.split_first_chunk::<4>() {
+        let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        let value = after.get(..length)?;
+        if header[..2] == USERNAME {
+            return std::str::from_utf8(value).ok()?.split_once(':').map(|(ours, _)| ours);
+        }
+        rest = after.get(length.next_multiple_of(4)..)?;
+    }
+    None
 }
 
 #[cfg(test)]
 mod tests {
-    use rtc::stun::{message::BINDING_REQUEST, textattrs::Username};
+    use rtc::stun::{
+        attributes::ATTR_USERNAME,
+        message::{BINDING_REQUEST, Message},
+        textattrs::Username,
+    };
 
     use super::*;
     use crate::peer::transport::Transport;
@@ -283,11 +339,12 @@ mod tests {
     }
 
     fn directory(count: usize) -> (Directory, Vec<Route>) {
-        let directory = Directory::default();
+        let directory = Directory::new(50);
         let routes: Vec<_> = (0..count).map(|worker| Route { worker, session: SessionId::random() }).collect();
         for (index, route) in routes.iter().enumerate() {
-            let status = SessionStatus::new(route.session, "front".parse().expect("a name"));
-            directory.enter(*route, format!("ufrag{index}"), Arc::new(status), usize::MAX);
+            let status = SessionStatus::new(route.session, "front".parse().expect("a name"), Visitor::here());
+            let entered = directory.enter(*route, format!("ufrag{index}"), Arc::new(status), &Limits::all(100));
+            assert_eq!(entered, Ok(()));
         }
         (directory, routes)
     }
@@ -323,11 +380,11 @@ mod tests {
         let (directory, routes) = directory(2);
         let now = Instant::now();
         let sent = request("theirs:ufrag0");
-        directory.note_sent(routes[0], &sent, now);
+        directory.note_sent(routes[0], addr(9), &sent, now);
         assert_eq!(directory.route(addr(9), &response(&sent), now), Some(routes[0]));
         assert_eq!(directory.route(addr(9), &response(&sent), now), None);
-        directory.note_sent(routes[0], &sent, now);
-        directory.note_sent(routes[0], &request("a:b"), now + TRANSACTION_LIFETIME * 2);
+        directory.note_sent(routes[0], addr(9), &sent, now);
+        directory.note_sent(routes[0], addr(9), &request("a:b"), now + TRANSACTION_LIFETIME * 2);
         assert_eq!(directory.route(addr(9), &response(&sent), now), None);
     }
 
@@ -342,7 +399,7 @@ mod tests {
         directory.forget(routes[1].session);
         assert_eq!(directory.route(addr(1), &[22], now), None);
         assert_eq!(directory.route(addr(1), &request("ufrag1:theirs"), now), None);
-        assert_eq!(directory.len(), 0);
+        assert!(directory.all().is_empty());
     }
 
     #[test]
@@ -410,8 +467,39 @@ mod tests {
     fn there_are_never_more_sessions_than_the_limit() {
         let (directory, _) = directory(2);
         let route = Route { worker: 0, session: SessionId::random() };
-        let status = Arc::new(SessionStatus::new(route.session, "front".parse().expect("a name")));
-        assert!(!directory.enter(route, "third".to_owned(), status, 2));
-        assert_eq!(directory.len(), 2);
+        let status = Arc::new(SessionStatus::new(route.session, "front".parse().expect("a name"), Visitor::here()));
+        assert_eq!(directory.enter(route, "third".to_owned(), status, &Limits::all(2)), Err(NoRoom::Full(2)));
+        assert_eq!(directory.all().len(), 2);
+    }
+
+    #[test]
+    fn a_stranger_is_not_checked_for_ever_and_a_viewer_is() {
+        let (directory, routes) = directory(2);
+        let (now, check) = (Instant::now(), request("theirs:ufrag0"));
+        directory.lock().sessions[&routes[0].session].status.set_remote(addr(1));
+        let sent = |route, remote| (0..5_000).filter(|_| directory.note_sent(route, remote, &check, now)).count();
+        assert_eq!(sent(routes[0], addr(1)), 5_000, "its viewer is there");
+        assert_eq!(
+            sent(routes[1], addr(2)) + sent(routes[0], addr(3)),
+            1_000,
+            "one address, whatever the session and port"
+        );
+        assert_eq!(directory.checks.withheld.total(), 9_000);
+        assert!(directory.note_sent(routes[1], addr(2), &response(&check), now), "answers are not checks");
+    }
+
+    #[test]
+    fn what_is_for_nobody_is_counted_and_not_kept() {
+        let (directory, _) = directory(1);
+        let now = Instant::now();
+        let known = request("ufrag0:theirs");
+        for length in 0..known.len() {
+            assert_eq!(directory.route(addr(1), &known[..length], now), None, "{length}");
+        }
+        for stray in [&request("nobody:theirs")[..], &[22, 1, 2], &[128, 96], &[], &response(&known)] {
+            assert_eq!(directory.route(addr(1), stray, now), None);
+        }
+        assert_eq!(directory.unknown.total(), known.len() as u64 + 5);
+        assert!(directory.lock().by_address.is_empty());
     }
 }

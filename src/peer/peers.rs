@@ -16,7 +16,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    BindError, Config, Ended, IceServer, SessionId, SessionStatus,
+    BindError, Config, Ended, IceServer, NoRoom, SessionId, SessionStatus, Visitor,
     addresses::Addresses,
     directory::{Directory, Route},
     engine::{Blueprint, Engine},
@@ -51,12 +51,9 @@ pub enum OpenError {
     /// The offer does not fit.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// `[webrtc] max_sessions` is reached.
-    #[error("all {limit} viewer places are taken")]
-    Full {
-        /// The limit.
-        limit: usize,
-    },
+    /// There are too many already.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// Draining.
     #[error("the gateway is shutting down")]
     ShuttingDown,
@@ -73,6 +70,10 @@ pub struct Drops {
     pub unread_datagrams: u64,
     /// TCP connections that were one too many, or that did not begin as ICE does.
     pub refused_connections: u64,
+    /// Datagrams from strangers.
+    pub unknown_datagrams: u64,
+    /// Connectivity checks that were one too many for an address.
+    pub withheld_checks: u64,
 }
 
 /// All sessions, their workers and their port.
@@ -93,8 +94,8 @@ impl Peers {
     /// # Errors
     /// [`BindError`] when the port cannot be opened.
     pub fn bind(config: Config, workers: usize) -> Result<Arc<Self>, BindError> {
-        let port = Arc::new(Port::bind(config.listen)?);
-        let directory = Arc::new(Directory::default());
+        let port = Arc::new(Port::bind(config.listen, config.max_tcp_connections)?);
+        let directory = Arc::new(Directory::new(config.checks_per_second));
         let fault = |source| BindError::new(config.listen, Transport::Udp, source);
         let engine = Engine::new().map_err(|e| fault(std::io::Error::other(e.to_string())))?;
         let mut handles = Vec::new();
@@ -137,13 +138,12 @@ impl Peers {
         self.config.ice_servers.iter().map(|server| server.told(now)).collect()
     }
 
-    /// Whether one more session would be too many.
+    /// Whether one more session of `camera` for `visitor` would be too many.
     ///
     /// # Errors
-    /// [`OpenError::Full`] then.
-    pub fn check_room(&self) -> Result<(), OpenError> {
-        let limit = self.config.max_sessions;
-        if self.directory.len() >= limit { Err(OpenError::Full { limit }) } else { Ok(()) }
+    /// [`OpenError::NoRoom`] then.
+    pub fn check_room(&self, camera: &Camera, visitor: &Visitor) -> Result<(), OpenError> {
+        Ok(self.directory.check_room(&self.config.limits, visitor, camera.name().as_str())?)
     }
 
     /// Reads an offer without opening anything, so that a bad one costs the camera nothing. Codecs are judged by
@@ -161,14 +161,20 @@ impl Peers {
         self.addresses.settled().await;
     }
 
-    /// Answers an offer for `camera`, which sends `formats`.
+    /// Answers an offer of `visitor` for `camera`, which sends `formats`.
     ///
     /// # Errors
     /// [`OpenError`]; nothing is left behind then.
-    pub fn open(&self, camera: &Arc<Camera>, formats: &Formats, offer: &str) -> Result<Answer, OpenError> {
+    pub fn open(
+        &self,
+        camera: &Arc<Camera>,
+        formats: &Formats,
+        offer: &str,
+        visitor: Visitor,
+    ) -> Result<Answer, OpenError> {
         let Negotiated { choice, offer, candidates, frame, note } = negotiation::negotiate(offer, formats)?;
         let id = SessionId::random();
-        let status = Arc::new(SessionStatus::new(id, camera.name().clone()));
+        let status = Arc::new(SessionStatus::new(id, camera.name().clone(), visitor));
         let (offered, own) = self.addresses.gather();
         let theirs = IceCredentials::of(&offer)
             .ok_or_else(|| Refusal::Malformed("it has no a=ice-ufrag with an a=ice-pwd".to_owned()))?;
@@ -191,11 +197,8 @@ impl Peers {
             .map_err(|e| Refusal::Malformed(e.to_string()))?;
         let (index, worker) =
             self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.load()).ok_or(OpenError::ShuttingDown)?;
-        let limit = self.config.max_sessions;
         let generation = ufrag.clone();
-        if !self.directory.enter(Route { worker: index, session: id }, ufrag, status, limit) {
-            return Err(OpenError::Full { limit });
-        }
+        self.directory.enter(Route { worker: index, session: id }, ufrag, status, &self.config.limits)?;
         if !worker.adopt(session) {
             self.directory.forget(id);
             return Err(OpenError::ShuttingDown);
@@ -270,6 +273,8 @@ impl Peers {
             unsent_frames: self.port.tcp.dropped.total(),
             unread_datagrams: self.workers.iter().map(|worker| worker.dropped.total()).sum(),
             refused_connections: self.port.tcp.refused.total(),
+            unknown_datagrams: self.directory.unknown.total(),
+            withheld_checks: self.directory.checks.withheld.total(),
         }
     }
 

@@ -37,16 +37,16 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// Opens `address` on UDP and the same number on TCP; port 0 means one that is free on both.
+    /// Opens `address` on UDP and the same number on TCP, for so many `connections`; port 0 means one that is free on both.
     ///
     /// # Errors
     /// [`BindError`] when either is taken or the address is not this machine's.
-    pub(super) fn bind(address: SocketAddr) -> Result<Self, BindError> {
+    pub(super) fn bind(address: SocketAddr, connections: usize) -> Result<Self, BindError> {
         let mut attempt = 1;
         loop {
             let udp = Socket::bind(address).map_err(|e| BindError::new(address, Transport::Udp, e))?;
             let same = SocketAddr::new(address.ip(), udp.local_address().port());
-            match Tcp::bind(same) {
+            match Tcp::bind(same, connections) {
                 Ok(tcp) => return Ok(Self { udp, tcp: Arc::new(tcp) }),
                 Err(e) if address.port() == 0 && e.kind() == io::ErrorKind::AddrInUse && attempt < ATTEMPTS => {
                     attempt += 1;
@@ -100,12 +100,12 @@ mod tests {
 
     #[tokio::test]
     async fn both_transports_have_one_number() {
-        let port = Port::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let port = Port::bind(([127, 0, 0, 1], 0).into(), 400).unwrap();
         assert_eq!(port.tcp.local_address().unwrap(), port.local_address());
-        let udp = Port::bind(port.local_address()).unwrap_err().to_string();
+        let udp = Port::bind(port.local_address(), 400).unwrap_err().to_string();
         assert!(udp.contains("cannot open this UDP port"), "{udp}");
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let tcp = Port::bind(taken.local_addr().unwrap()).unwrap_err().to_string();
+        let tcp = Port::bind(taken.local_addr().unwrap(), 400).unwrap_err().to_string();
         assert!(tcp.contains("cannot open this TCP port") && tcp.contains("[webrtc] listen"), "{tcp}");
     }
 }

@@ -4,6 +4,8 @@ mod datagram;
 mod end;
 mod feedback;
 mod flight;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod handshake;
 mod ice;
 mod playback;

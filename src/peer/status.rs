@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::transport::Remote;
+use super::{limits::Visitor, transport::Remote};
 use tokio::sync::watch;
 
 use crate::{media::CameraName, stats::Counter};
@@ -103,6 +103,8 @@ pub struct SessionStatus {
     pub id: SessionId,
     /// The camera it shows.
     pub camera: CameraName,
+    /// Who it was opened for.
+    pub(super) visitor: Visitor,
     /// When the offer was answered.
     pub since: SystemTime,
     phase: AtomicU8,
@@ -132,10 +134,11 @@ pub struct SessionStatus {
 }
 
 impl SessionStatus {
-    pub(super) fn new(id: SessionId, camera: CameraName) -> Self {
+    pub(super) fn new(id: SessionId, camera: CameraName, visitor: Visitor) -> Self {
         Self {
             id,
             camera,
+            visitor,
             since: SystemTime::now(),
             phase: AtomicU8::new(Phase::New as u8),
             remote: Mutex::new(None),
@@ -246,7 +249,7 @@ mod tests {
 
     #[test]
     fn one_page_does_not_count_for_many() {
-        let status = SessionStatus::new(SessionId::random(), "front".parse().expect("a name"));
+        let status = SessionStatus::new(SessionId::random(), "front".parse().expect("a name"), Visitor::here());
         let now = Instant::now();
         let says = |milliseconds, at| status.set_screen_delay(Duration::from_millis(milliseconds), at);
         assert!(says(80, now) && !says(2_000, now + SAID_OFTEN_ENOUGH / 2));

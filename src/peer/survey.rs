@@ -11,14 +11,14 @@ use super::{BindError, Config, addresses::Addresses, port::Port};
 /// When not even another port than the configured one can be opened.
 pub async fn survey(config: &Config) -> Result<Vec<String>, BindError> {
     let mut lines = Vec::new();
-    let opened = Port::bind(config.listen).or_else(|error| {
+    let opened = Port::bind(config.listen, config.max_tcp_connections).or_else(|error| {
         // Asking from another port finds the same address.
         lines.push(format!(
             "{error} (is camgate running?): asked from another port, so that the port behind a router differs, too"
         ));
         let mut any = config.listen;
         any.set_port(0);
-        Port::bind(any)
+        Port::bind(any, config.max_tcp_connections)
     });
     let port = opened?;
     let mut listen = port.local_address();

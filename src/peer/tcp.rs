@@ -28,6 +28,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use self::connection::Connection;
+#[cfg(feature = "fuzzing")]
+pub(super) use self::connection::frames;
 use super::{
     SessionId,
     port::{of_both_families, open},
@@ -38,10 +40,7 @@ use crate::{
     stats::Counter,
 };
 
-/// Connections that belong to sessions. They leave most of the 1,024 descriptors that a process has at least to HTTP and the
-/// cameras; `app.rs` asks for as many as all of them together can take.
-const MAX_CONNECTIONS: usize = 400;
-/// Those of one address, or of one customer's IPv6 network: whoever has watched once could take every place otherwise.
+/// Connections that belong to sessions of one address, or of one customer's IPv6 network: whoever has watched once could take every place otherwise.
 const MAX_PER_CUSTOMER: usize = 64;
 /// Connections that have not said yet whom they belong to. One is half-open for a round trip, or until its deadline.
 const MAX_HALF_OPEN: usize = 128;
@@ -92,11 +91,11 @@ pub(super) struct Tcp {
 }
 
 impl Tcp {
-    /// Opens `address`.
+    /// Opens `address`, for so many `connections` that belong to sessions.
     ///
     /// # Errors
     /// When it is taken or not this machine's.
-    pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub(super) fn bind(address: SocketAddr, connections: usize) -> io::Result<Self> {
         let socket = of_both_families(address, |address| {
             let socket = open(address, Type::STREAM, Protocol::TCP)?;
             socket.listen(BACKLOG)?;
@@ -105,7 +104,7 @@ impl Tcp {
         Ok(Self {
             listener: TcpListener::from_std(socket.into())?,
             connections: RwLock::default(),
-            places: Places::new(MAX_CONNECTIONS, MAX_PER_CUSTOMER),
+            places: Places::new(connections, MAX_PER_CUSTOMER),
             half_open: Places::new(MAX_HALF_OPEN, MAX_HALF_OPEN_PER_CUSTOMER),
             numbers: AtomicU64::new(0),
             stop: CancellationToken::new(),

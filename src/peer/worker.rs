@@ -350,8 +350,9 @@ fn transmit(session: &mut Session, worker: usize, now: Instant, batch: &mut Batc
     while let Some(Outgoing { source, remote, data }) = session.poll_transmit() {
         match remote.transport {
             Transport::Udp => {
-                directory.note_sent(route, &data, now);
-                port.udp.send_datagram(source, remote.address, &data);
+                if directory.note_sent(route, remote, &data, now) {
+                    port.udp.send_datagram(source, remote.address, &data);
+                }
             }
             Transport::Tcp => port.tcp.send(remote.address, data.freeze()),
         }

@@ -12,6 +12,7 @@ mod bad_networks;
 mod cameras;
 mod congestion;
 mod events;
+mod limits;
 mod networks;
 mod offers;
 mod page;

@@ -11,7 +11,7 @@ use camgate::{
     http::{self, Context, Server},
     hub::{Camera, CameraState, GopLimits, Hub, Producer},
     media::{AccessUnit, AudioCodec, AudioFormat, ClockRate, Kind, MediaTime, VideoFormat},
-    peer::{self, Peers},
+    peer::{self, Limits, Peers},
 };
 
 use crate::{
@@ -53,7 +53,9 @@ impl Bench {
             ice: peer::IceMode::Full,
             playout: peer::Playout::Adaptive,
             ice_servers: Vec::new(),
-            max_sessions: 10,
+            limits: Limits::all(10),
+            max_tcp_connections: 10,
+            checks_per_second: 50,
         };
         let peers = Peers::bind(config, 1).expect("a port");
         let hub = Arc::new(Hub::default());

@@ -27,6 +27,14 @@ pub(in crate::http) enum Caller {
 }
 
 impl Caller {
+    /// The user's name, where there are users.
+    pub(in crate::http) fn user(&self) -> Option<&str> {
+        match self {
+            Self::User { user, .. } => Some(user.name.as_str()),
+            Self::Anyone | Self::Nobody => None,
+        }
+    }
+
     /// Whether this is one of theirs.
     pub(super) fn may(&self, action: Action) -> bool {
         match self {

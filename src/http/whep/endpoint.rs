@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{FRAGMENT, SDP, events, links, preconditions::entity_tag};
-use crate::http::{Context, auth::Caller, body, cors, join::join, problem::Problem, site::Site};
+use crate::http::{Context, auth::Caller, body, cors, join::join, problem::Problem, rate::Client, site::Site};
 
 /// RFC 5789 section 3.1.
 pub(super) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
@@ -22,6 +22,7 @@ pub(super) async fn post(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
     Extension(site): Extension<Site>,
+    Extension(client): Extension<Client>,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -29,7 +30,7 @@ pub(super) async fn post(
         return Err(Problem::unknown_camera(&name));
     }
     let offer = body::read(request, SDP).await?;
-    let answer = join(&context, &caller, &name, &offer).await?;
+    let answer = join(&context, client, &caller, &name, &offer).await?;
     let location = site.path(&format!("/whep/{name}/{}", answer.id));
     let extension = AppendHeaders(events::link(&location).map(|link| (header::LINK, link)));
     let headers =

@@ -53,12 +53,10 @@ impl Connection {
     pub(super) fn open(stream: TcpStream, remote: SocketAddr) -> io::Result<Self> {
         let to = stream.local_addr()?.ip().to_canonical();
         let (read, write) = stream.into_split();
-        let codec =
-            |longest| LengthDelimitedCodec::builder().length_field_length(2).max_frame_length(longest).new_codec();
-        let mut out = FramedWrite::new(write, codec(usize::from(u16::MAX)));
+        let mut out = FramedWrite::new(write, frames(usize::from(u16::MAX)));
         out.set_backpressure_boundary(WRITE);
         let remote = Remote { transport: Transport::Tcp, address: remote };
-        Ok(Self { remote, to, frames: FramedRead::with_capacity(read, codec(MAX_DATAGRAM), MAX_DATAGRAM), out })
+        Ok(Self { remote, to, frames: FramedRead::with_capacity(read, frames(MAX_DATAGRAM), MAX_DATAGRAM), out })
     }
 
     /// The frame that says whom the connection is for; `None` when it does not come or is none.
@@ -103,6 +101,11 @@ impl Connection {
     fn received(&self, data: BytesMut) -> Received {
         Received { remote: self.remote, to: Some(self.to), data, at: Instant::now() }
     }
+}
+
+/// Frames behind their length in two bytes (RFC 4571), of so many bytes at most.
+pub(in crate::peer) fn frames(longest: usize) -> LengthDelimitedCodec {
+    LengthDelimitedCodec::builder().length_field_length(2).max_frame_length(longest).new_codec()
 }
 
 /// Writes until the other end of `queue` is gone.

@@ -30,7 +30,7 @@ fn port_of<S>(session: S, alive: bool) -> (Arc<Tcp>, SocketAddr, mpsc::Unbounded
 where
     S: Fn() -> Option<SessionId> + Clone + Send + Sync + 'static,
 {
-    let tcp = Arc::new(Tcp::bind(([127, 0, 0, 1], 0).into()).unwrap());
+    let tcp = Arc::new(Tcp::bind(([127, 0, 0, 1], 0).into(), 400).unwrap());
     let address = tcp.local_address().unwrap();
     let (arrived, frames) = mpsc::unbounded_channel();
     let take = move |frame| {

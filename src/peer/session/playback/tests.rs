@@ -1,11 +1,11 @@
 //! When what waits is looked at again, and when it begins again.
 
 use super::*;
-use crate::peer::SessionId;
+use crate::peer::{SessionId, Visitor};
 
 /// A picture waits.
 fn playback(now: Instant) -> Playback {
-    let status = SessionStatus::new(SessionId::random(), "front".parse().expect("a name"));
+    let status = SessionStatus::new(SessionId::random(), "front".parse().expect("a name"), Visitor::here());
     let unit =
         Unit { number: 0, kind: Kind::Video, keyframe: true, ticks: 0, captured: now, payloads: Vec::new(), bytes: 0 };
     Playback {
