@@ -8,6 +8,8 @@ mod camera_events;
 mod config;
 mod cors;
 mod events;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod health;
 mod join;
 mod metrics;

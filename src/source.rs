@@ -11,6 +11,8 @@ mod clock;
 pub mod config;
 mod error;
 mod feed;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod rtsp;
 mod supervisor;
 mod transcoding;

@@ -8,6 +8,8 @@
 //! camera says beside the media is of no use to us when the media itself is good.
 
 mod failure;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod h264_rtp;
 mod media;
 mod receive;

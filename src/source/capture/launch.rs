@@ -133,6 +133,21 @@ pub(super) fn read(file: &Path, with: &BTreeMap<String, String>) -> Result<Launc
     fill(file, &text, with)
 }
 
+/// For `fuzz/`: fills `text` and holds that the values of `with` leave the words and the quotes of the file as they are.
+#[cfg(feature = "fuzzing")]
+pub(in crate::source) fn fuzz(file: &Path, text: &str, with: &BTreeMap<String, String>) {
+    let shape = |with: &BTreeMap<String, String>| {
+        let parts = fill(file, text, with).ok()?.parts;
+        let signs = |part: &String| part.chars().filter(|c| "\"\\\n\t".contains(*c)).count();
+        Some((parts.len(), parts.iter().map(signs).sum::<usize>()))
+    };
+    let Some(filled) = shape(with) else { return };
+    let tame: BTreeMap<_, _> = with.keys().map(|key| (key.clone(), "1".to_owned())).collect();
+    let same = |tame: (usize, usize)| assert_eq!(filled, tame, "a value changes what the file says");
+    // A value that means something of its own, such as an encoder's name, has no tame one.
+    shape(&tame).map(same).unwrap_or_default();
+}
+
 /// A stretch of a pipeline file.
 enum Piece<'a> {
     Text(&'a str),
