@@ -18,6 +18,7 @@ use crate::{
         camera::Camera,
         events::Events,
         gateway::Gateway,
+        secrets,
         viewer::{Kind, Viewer},
     },
 };
@@ -42,6 +43,7 @@ pub(crate) async fn user(name: &str, keys: &str) -> String {
     let output = camgate(&["password"], &format!("{PASSWORD}\n")).await;
     assert!(output.status.success(), "{output:?}");
     let hash = String::from_utf8(output.stdout).expect("a text");
+    secrets::note(PASSWORD);
     format!("[[user]]\nname = \"{name}\"\npassword_hash = \"{}\"\n{keys}\n", hash.trim())
 }
 
@@ -50,6 +52,7 @@ async fn program(name: &str, keys: &str) -> (String, String) {
     let output = String::from_utf8(camgate(&["token"], "").await.stdout).expect("a text");
     let (token, hash) = output.split_once('\n').expect("two lines");
     let token = token.strip_prefix("token = ").expect("a token").to_owned();
+    secrets::note(&token);
     (format!("[[user]]\nname = \"{name}\"\n{hash}{keys}\n"), token)
 }
 

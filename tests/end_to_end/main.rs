@@ -20,6 +20,7 @@ mod picture;
 mod play;
 mod restart;
 mod reverse_proxy;
+mod secrets;
 mod shutdown;
 mod signalling;
 #[path = "../support/mod.rs"]

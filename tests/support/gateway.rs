@@ -1,8 +1,9 @@
-//! The camgate binary as a child process.
+//! The camgate binary as a child process, whose every word is searched for secrets in the end.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -11,10 +12,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::network::Network;
-use super::{process, wait};
+use super::recorder::Recorder;
+use super::{process, secrets, wait};
 
 /// From exec to both ports bound and /healthz answered. Generous: on two busy cores.
 const START_LIMIT: Duration = Duration::from_secs(15);
+/// Where HTTP listens unless a test says otherwise. Then it is asked through a [`Recorder`].
+const HTTP_LISTEN: &str = "127.0.0.1:0";
 /// For one HTTP request. A WHEP POST may wait for the camera's start deadline.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// Lines of log kept, and lines of them printed when a test fails.
@@ -109,8 +113,10 @@ impl Builder {
     /// Starts the process and returns at once, for tests of a start that fails.
     pub fn launch(self) -> Gateway {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let config = dir.path().join("config.toml");
-        std::fs::write(&config, self.toml()).expect("config.toml");
+        let (config, toml) = (dir.path().join("config.toml"), self.toml());
+        std::fs::write(&config, &toml).expect("config.toml");
+        let secrets = secrets::known(&toml, dir.path(), &self.env);
+        let is_recorded = self.http_listen == HTTP_LISTEN && self.raw.is_none() && self.before.is_empty();
         let words: Vec<OsString> =
             self.before.iter().map(OsString::from).chain([self.binary.clone().into_os_string()]).collect();
         let mut child = Command::new(&words[0])
@@ -122,28 +128,20 @@ impl Builder {
             .env("RUST_BACKTRACE", "1")
             .envs(self.env)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
         let log = Arc::new(Mutex::new(VecDeque::new()));
-        let (lines, stderr) = (log.clone(), child.stderr.take().expect("piped"));
-        std::thread::spawn(move || {
-            let mut input = BufReader::new(stderr);
-            let mut line = Vec::new();
-            while input.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-                let mut lines = lines.lock().unwrap();
-                if lines.len() == LOG_LINES {
-                    lines.pop_front();
-                }
-                lines.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
-                line.clear();
-            }
-        });
+        keep_lines(child.stderr.take().expect("piped"), log.clone());
+        keep_lines(child.stdout.take().expect("piped"), log.clone());
         Gateway {
             child,
             log,
             dir,
+            secrets,
+            is_recorded,
+            recorder: None,
             http_address: String::new(),
             webrtc_address: String::new(),
             http: reqwest::Client::builder().no_proxy().timeout(REQUEST_LIMIT).build().expect("an HTTP client"),
@@ -155,6 +153,12 @@ impl Builder {
         let mut gateway = self.launch();
         let end = Instant::now() + START_LIMIT;
         gateway.http_address = gateway.logged_address("http listening on http://", end).await;
+        if gateway.is_recorded {
+            let address: SocketAddr = gateway.http_address.parse().expect("an address");
+            let recorder = Recorder::before(address);
+            gateway.http_address = recorder.address().to_string();
+            gateway.recorder = Some(recorder);
+        }
         gateway.webrtc_address = gateway.logged_address("webrtc listening on udp ", end).await;
         wait::until("/healthz says 200", START_LIMIT, || async {
             let response = gateway.get("/healthz").await.ok()?;
@@ -165,11 +169,32 @@ impl Builder {
     }
 }
 
-/// A running camgate. Dropping it kills the process; a test that panics prints the end of its log.
+/// Keeps what the gateway prints, line by line, until it ends.
+fn keep_lines(output: impl Read + Send + 'static, log: Arc<Mutex<VecDeque<String>>>) {
+    std::thread::spawn(move || {
+        let mut input = BufReader::new(output);
+        let mut line = Vec::new();
+        while input.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            let mut lines = log.lock().unwrap();
+            if lines.len() == LOG_LINES {
+                lines.pop_front();
+            }
+            lines.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+            line.clear();
+        }
+    });
+}
+
+/// A running camgate. Dropping it kills the process; a test that panics prints the end of its log, and one that does not
+/// panics when the gateway told a secret.
 pub struct Gateway {
     child: Child,
     log: Arc<Mutex<VecDeque<String>>>,
     dir: tempfile::TempDir,
+    /// What it must not tell.
+    secrets: Vec<String>,
+    is_recorded: bool,
+    recorder: Option<Recorder>,
     http_address: String,
     webrtc_address: String,
     http: reqwest::Client,
@@ -180,7 +205,7 @@ impl Gateway {
     pub fn builder(binary: impl AsRef<Path>) -> Builder {
         Builder {
             binary: binary.as_ref().to_owned(),
-            http_listen: "127.0.0.1:0".into(),
+            http_listen: HTTP_LISTEN.into(),
             webrtc_listen: "127.0.0.1:0".into(),
             http: String::new(),
             webrtc: String::new(),
@@ -328,6 +353,9 @@ impl Gateway {
         let end = Instant::now() + limit;
         loop {
             if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.close();
+                }
                 return status;
             }
             assert!(Instant::now() < end, "camgate still runs after {limit:?}");
@@ -349,6 +377,27 @@ impl Gateway {
         lines.iter().find(|line| line.contains(needle)).cloned()
     }
 
+    /// What it printed, and answered over HTTP, that holds a secret.
+    pub fn leaks(&self) -> Vec<String> {
+        let said = [self.log(), self.recorder.as_ref().map(Recorder::answered).unwrap_or_default()];
+        // What cookies are signed with, as it would be printed.
+        let key = std::fs::read(self.dir.path().join("state/key")).unwrap_or_default();
+        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let secrets: Vec<_> = self.secrets.iter().cloned().chain((!key.is_empty()).then_some(key)).collect();
+        said.iter().flat_map(|text| secrets::leaks(text, &secrets)).map(str::to_owned).collect()
+    }
+
+    /// For the test of [`leaks`](Self::leaks).
+    pub fn forgive_leaks(&mut self) {
+        self.secrets.clear();
+    }
+
+    /// Where HTTP really listens, for a connection that nobody stands in the middle of.
+    pub fn direct_http_address(&self) -> String {
+        let line = self.find_log("http listening on http://").unwrap_or_default();
+        line.rsplit_once("http://").map(|(_, address)| address.trim().to_owned()).unwrap_or_default()
+    }
+
     pub async fn wait_log(&self, needle: &str, limit: Duration) -> String {
         let what = format!("camgate logs {needle:?}");
         wait::until(&what, limit, || async { self.find_log(needle) }).await
@@ -366,6 +415,9 @@ impl Drop for Gateway {
                 eprintln!("{line}");
             }
             eprintln!("---");
+            return;
         }
+        let leaks = self.leaks();
+        assert!(leaks.is_empty(), "the gateway told a secret: {leaks:#?}");
     }
 }

@@ -20,5 +20,7 @@ pub mod gateway;
 pub mod network;
 pub mod nginx;
 pub mod process;
+pub mod recorder;
+pub mod secrets;
 pub mod viewer;
 pub mod wait;

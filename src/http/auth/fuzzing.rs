@@ -1,7 +1,7 @@
 //! A way in for `fuzz/`.
 
 use std::{
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -12,6 +12,7 @@ use super::{
     cookies::Cookies,
     credentials::{Credentials, MAX_PASSWORD, credentials as read},
     origin::origin,
+    state_dir::StateDir,
 };
 
 /// Reads the three values as `Authorization`, `Cookie` and `Origin`, and the first as everything that the configuration says
@@ -25,8 +26,9 @@ pub fn credentials(authorization: &[u8], cookie: &[u8], site: &[u8]) {
     if let Some(Credentials::Basic(name, password)) = read(&headers) {
         assert!(name.len() + password.len() < MAX_PASSWORD && !name.contains(':'));
     }
-    let _ = origin(&headers);
-    let cookies = COOKIES.get_or_init(|| Cookies::new(Duration::from_secs(3_600)));
+    let _ = (origin(&headers, false), origin(&headers, true));
+    let cookies = COOKIES
+        .get_or_init(|| Cookies::new(Duration::from_secs(3_600), Arc::new(StateDir::forgotten()), SystemTime::now()));
     assert!(cookies.read(&headers, SystemTime::now()).is_none(), "nobody has logged in");
     if let Ok(text) = std::str::from_utf8(authorization) {
         let _ = text.parse::<PasswordHash>();

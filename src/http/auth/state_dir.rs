@@ -53,7 +53,7 @@ impl StateDir {
     }
 
     /// Forgotten with the program.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn forgotten() -> Self {
         Self { folder: None, secret: OnceLock::new() }
     }
