@@ -99,6 +99,12 @@ pub fn access_report(config: &Config) -> Vec<String> {
     }
 }
 
+/// The certificate that browsers would get, in lines for a person.
+pub fn certificate_report(config: &Config) -> Vec<String> {
+    let report = config.http.tls.as_ref().map(|tls| http::certificate_report(&tls.certificate));
+    report.map_or_else(Vec::new, |report| report.unwrap_or_else(|why| vec![why.to_string()]))
+}
+
 /// The addresses that viewers would be told of, in lines for a person. Asks name servers and STUN servers, nobody else.
 ///
 /// # Errors
@@ -161,7 +167,7 @@ impl App {
     /// # Errors
     /// When the HTTP port breaks while running.
     pub async fn run(self, mut signals: Signals) -> anyhow::Result<()> {
-        info!("http listening on http://{}", self.server.local_address());
+        info!("http listening on {}", self.server.url());
         self.server.announce();
         info!("webrtc listening on udp {} and on tcp, same port", self.context.peers.local_address());
         let stop = CancellationToken::new();

@@ -48,6 +48,7 @@ mod report;
 mod secret_file;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod user;
 
 /// Everything that can be set.

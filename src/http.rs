@@ -21,6 +21,7 @@ mod rate;
 mod serve;
 mod signalling;
 mod site;
+mod tls;
 mod whep;
 
 use std::{
@@ -40,17 +41,20 @@ use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, info};
 
 pub use auth::{
     Action, BadUser, Cameras, PasswordHash, TokenHash, User, UserName, hash_password, make_token, uneven_passwords,
 };
 pub use config::{Config, RateLimit, Surroundings};
 pub use proxy::{BadBasePath, BasePath, Network, ProxyHeaders};
+pub use tls::{BadCertificate, CertificateFiles, TlsConfig, report as certificate_report};
 
 use self::{
     proxy::Proxies,
+    serve::Port,
     site::{Entrance, enter},
+    tls::{Reloading, Tls, to_https},
 };
 use crate::{hub::Hub, peer::Peers};
 
@@ -61,12 +65,22 @@ const GOODBYE: Duration = Duration::from_millis(500);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1_024;
 
-/// The port cannot be opened.
+/// What keeps the server from starting.
 #[derive(Debug, Error)]
-#[error("[http] listen = \"{address}\": cannot open this TCP port: {source}")]
-pub struct BindError {
-    address: SocketAddr,
-    source: io::Error,
+pub enum BindError {
+    /// A port cannot be opened.
+    #[error("{key} = \"{address}\": cannot open this TCP port: {source}")]
+    Port {
+        /// The setting that names it.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The certificate cannot be used.
+    #[error("[http.tls] {0}")]
+    Certificate(#[from] BadCertificate),
 }
 
 /// What every handler may use.
@@ -90,6 +104,9 @@ pub struct Server {
     rate_limit: RateLimit,
     gate: auth::Gate,
     entrance: Entrance,
+    tls: Option<(Tls, Reloading)>,
+    /// Where plain HTTP is sent on to HTTPS.
+    redirect: Option<TcpListener>,
 }
 
 impl Server {
@@ -98,16 +115,22 @@ impl Server {
     /// # Errors
     /// [`BindError`] when it is taken or the address is not this machine's.
     pub fn bind(config: &Config) -> Result<Self, BindError> {
-        let fault = |source| BindError { address: config.listen, source };
-        let listener = listen(config.listen).map_err(fault)?;
-        let mut address = listener.local_addr().map_err(fault)?;
+        let fault = |key, address| move |source| BindError::Port { key, address, source };
+        let fault_here = fault("[http] listen", config.listen);
+        let listener = listen(config.listen).map_err(fault_here)?;
+        let mut address = listener.local_addr().map_err(fault_here)?;
         if matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()) {
             address.set_ip(Ipv4Addr::UNSPECIFIED.into());
         }
         let gate = auth::Gate::of(config);
         let proxies = Proxies::new(config.surroundings.trusted_proxies.clone(), config.surroundings.proxy_headers);
-        let entrance = Entrance::new(proxies, config.surroundings.base_path.clone());
-        Ok(Self { listener, address, rate_limit: config.rate_limit, gate, entrance })
+        let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
+        let entrance = Entrance::new(proxies, config.surroundings.base_path.clone(), hsts);
+        let redirect = config.tls.as_ref().and_then(|tls| tls.redirect_listen);
+        let redirect = redirect.map(|address| listen(address).map_err(fault("[http.tls] redirect_listen", address)));
+        let tls = config.tls.as_ref().map(|tls| Tls::new(tls.certificate.clone()));
+        let (tls, redirect) = (tls.transpose()?, redirect.transpose()?);
+        Ok(Self { listener, address, rate_limit: config.rate_limit, gate, entrance, tls, redirect })
     }
 
     /// Where it listens, with the real port.
@@ -115,8 +138,17 @@ impl Server {
         self.address
     }
 
-    /// Says in the log who is answered.
+    /// Where browsers find it.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Says in the log who is answered, and where else.
     pub fn announce(&self) {
+        if let Some(address) = self.redirect.as_ref().and_then(|redirect| redirect.local_addr().ok()) {
+            info!("plain HTTP is sent on to HTTPS from {address}");
+        }
         self.gate.announce(self.address);
     }
 
@@ -127,7 +159,8 @@ impl Server {
         let streams = events::Streams::new(stopping.clone());
         let door = signalling::Door::new(limits.clone(), stopping.clone());
         let news = Arc::new(camera_events::News::new(context.hub.clone()));
-        let router = router(context, limits, streams, door.clone(), news.clone());
+        let (tls, reloading) = self.tls.unzip();
+        let router = router(context, limits, streams, door.clone(), news.clone(), tls.clone());
         let router = auth::around(router, self.gate);
         // Around the routing, which is by what is below the base path.
         let entering = middleware::from_fn_with_state(Arc::new(self.entrance), enter);
@@ -138,7 +171,16 @@ impl Server {
             stop.await;
             stopping.cancel();
         };
-        serve::serve(self.listener, router, stop).await;
+        if let Some(reloading) = reloading {
+            let stopped = stopping.clone();
+            tokio::spawn(async move { stopped.run_until_cancelled(reloading.run()).await });
+        }
+        let port = self.address.port();
+        if let Some(listener) = self.redirect {
+            let redirecting = Port::new(to_https(port), None, port).serve(listener, stopping.clone().cancelled_owned());
+            tokio::spawn(redirecting);
+        }
+        Port::new(router, tls, port).serve(self.listener, stop).await;
         if timeout(GOODBYE, door.closed()).await.is_err() {
             debug!("signalling sockets did not take their goodbye in time");
         }
@@ -175,9 +217,10 @@ fn router(
     streams: events::Streams,
     door: signalling::Door,
     news: Arc<camera_events::News>,
+    tls: Option<Tls>,
 ) -> Router {
     let (streaming, sockets) = (streams.places().clone(), door.places().clone());
-    let bounds = metrics::Bounds { limits: limits.clone(), streams: streaming, sockets };
+    let bounds = metrics::Bounds { limits: limits.clone(), streams: streaming, sockets, tls };
     let delays = quality::Delays::default();
     let limited = middleware::from_fn_with_state(limits, rate::limit);
     let open = Router::new()

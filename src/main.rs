@@ -10,8 +10,8 @@ use std::{
 
 use camgate::{
     app::{
-        App, access_report, address_report, hash_password, make_token, missing_variable, pipeline_faults,
-        pipeline_report,
+        App, access_report, address_report, certificate_report, hash_password, make_token, missing_variable,
+        pipeline_faults, pipeline_report,
     },
     config::{self, Config},
     play::{self, Token},
@@ -146,7 +146,12 @@ fn check(path: &Path) -> ExitCode {
             // Nobody to tell is no failure.
             let _ = writeln!(stdout(), "{}: good, {cameras} {noun}", path.display());
             let addresses = address_report(&config).unwrap_or_else(|error| vec![format!("{error:#}")]);
-            for line in access_report(&config).into_iter().chain(pipeline_report(&config)).chain(addresses) {
+            for line in access_report(&config)
+                .into_iter()
+                .chain(certificate_report(&config))
+                .chain(pipeline_report(&config))
+                .chain(addresses)
+            {
                 let _ = writeln!(stdout(), "{line}");
             }
             ExitCode::SUCCESS

@@ -1,6 +1,7 @@
 //! The configuration through the public door: `camgate check --config FILE`, its exit code and what it prints.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -98,6 +99,38 @@ fn who_is_answered_is_listed() {
     let warning = "warning: the password_hash of the user anna takes another time to check than that of bert";
     assert!(uneven.len() == 3 && uneven[2].starts_with(warning), "{uneven:?}");
     assert_eq!(answered(&format!("{camera}{anna}")), ["user anna: watch; every camera"]);
+}
+
+#[test]
+fn the_certificate_is_looked_at() {
+    let pair = |until: (i32, u8)| {
+        let mut params = rcgen::CertificateParams::new(vec!["cam.example.org".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(until.0, until.1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let config = b"[http.tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n";
+    let lines = |(certificate, key): (String, String), mode: u32| {
+        let folder = Folder::with("certificate", config);
+        std::fs::write(folder.0.join("cert.pem"), certificate).unwrap();
+        std::fs::write(folder.0.join("key.pem"), key).unwrap();
+        std::fs::set_permissions(folder.0.join("key.pem"), std::fs::Permissions::from_mode(mode)).unwrap();
+        let output = check(&folder.0, &[]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && !text.contains("PRIVATE KEY"), "{text}");
+        text.lines().filter(|line| line.contains("cert") || line.contains("key")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(pair((4000, 7)), 0o600), ["certificate for cam.example.org, until 4000-07-01"]);
+    let warned = lines(pair((2001, 7)), 0o644);
+    assert_eq!(warned[0], "certificate for cam.example.org, until 2001-07-01");
+    assert_eq!(warned[1], "warning: the certificate cert.pem has expired on 2001-07-01");
+    assert_eq!(warned[2], "warning: everybody on this machine can read the key key.pem: chmod o-r key.pem");
+    let folder = Folder::with("no-certificate", b"[http.tls]\ncertificate = \"cert.pem\"\n");
+    let faults = faults(&check(&folder.0, &[]));
+    assert!(faults[0].starts_with("config.toml:1: http.tls.key: found no key, allowed: a file with the"), "{faults:?}");
+    assert!(check(&folder.0, &[("CAMGATE_HTTP__TLS__KEY", "key.pem")]).stderr.starts_with(
+        b"config.toml:2: http.tls.certificate: found the certificate cert.pem cannot be read (No such file"
+    ));
 }
 
 #[test]

@@ -30,14 +30,16 @@ const SOURCE_TO_HUB: [&str; 4] = ["source.rs", "source/supervisor", "source/feed
 
 /// Crates that one module owns. `play` is the other half of a connection and shares nothing with `peer`, but needs the
 /// types of `rtc` that its `webrtc` does not pass on.
-const OWNERS: [(&str, &[&str]); 22] = [
+const OWNERS: [(&str, &[&str]); 24] = [
     ("retina", &["source/rtsp"]),
     ("gstreamer", &["source/capture"]),
     ("gstreamer_app", &["source/capture"]),
     ("rtc", &["peer", "play"]),
     ("webrtc", &["play"]),
     ("hyper_rustls", &["play"]),
-    ("rustls", &["play"]),
+    ("rustls", &["play", "http/tls"]),
+    ("tokio_rustls", &["http/tls"]),
+    ("x509_parser", &["http/tls"]),
     ("quinn_udp", &["peer"]),
     ("if_addrs", &["peer", "play"]),
     ("ipnet", &["peer", "http/proxy.rs"]),

@@ -100,6 +100,11 @@ fn fits(kind: &Kind, path: &KeyPath, value: &mut Value, report: &mut Report<'_>)
                 }
             });
         }
+        (Kind::Table(section), ValueKind::Table(table)) => {
+            // What is left of it is good.
+            check_table(section, path, table, report);
+            return true;
+        }
         (Kind::Parameters, ValueKind::Table(table)) => {
             let mut fits = true;
             for (name, value) in table {

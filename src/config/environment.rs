@@ -59,14 +59,28 @@ fn find(name: &str, report: &Report<'_>) -> Result<Target, Problem> {
     if let Some(rest) = name.strip_prefix("CAMERA__") {
         return find_camera(rest, report.document().names(CAMERA.name));
     }
-    let all = || SECTIONS.iter().flat_map(|section| section.keys.iter().map(move |key| (section, key)));
-    let variable = |section: &str, key: &Key| format!("{section}__{}", key.name).to_uppercase();
-    match all().find(|(section, key)| variable(section.name, key) == name) {
-        Some((section, key)) => Ok(Target { path: KeyPath::root(section.name).key(key.name), kind: &key.kind }),
+    let mut all = Vec::new();
+    for section in SECTIONS {
+        add_keys(section, &KeyPath::root(section.name), section.name, &mut all);
+    }
+    let known = || all.iter().map(|(variable, _)| variable.to_uppercase());
+    match known().position(|variable| variable == name) {
+        Some(index) => Ok(all.swap_remove(index).1),
         None => {
-            let known: Vec<_> = all().map(|(section, key)| variable(section.name, key)).collect();
+            let known: Vec<_> = known().collect();
             let close = keys::closest(name, known.iter().map(String::as_str));
             Err(Problem::UnknownVariable { close: close.map(|close| format!("{PREFIX}{close}")) })
+        }
+    }
+}
+
+/// Every key below `section` that a variable can set, with the variable's name.
+fn add_keys(section: &'static keys::Section, path: &KeyPath, variable: &str, all: &mut Vec<(String, Target)>) {
+    for key in section.keys {
+        let (path, variable) = (path.key(key.name), format!("{variable}__{}", key.name));
+        match &key.kind {
+            Kind::Table(inner) => add_keys(inner, &path, &variable, all),
+            kind => all.push((variable, Target { path, kind })),
         }
     }
 }
@@ -128,7 +142,7 @@ fn read(kind: &Kind, text: OsString) -> Result<Value, Problem> {
     let text = text.into_string().map_err(|_| Problem::NotUnicode)?;
     let wrong = |text: &str| Problem::Value { found: format!("{text:?}"), allowed: kind.to_string() };
     match kind {
-        Kind::Text(_) | Kind::Secret(_) | Kind::Choice(_) | Kind::Parameters => Ok(text.into()),
+        Kind::Text(_) | Kind::Secret(_) | Kind::Choice(_) | Kind::Parameters | Kind::Table(_) => Ok(text.into()),
         Kind::Integer { .. } => text.trim().parse::<i64>().map(Value::from).map_err(|_| wrong(&text)),
         Kind::Flag => text.trim().parse::<bool>().map(Value::from).map_err(|_| wrong(&text)),
         Kind::Seconds { .. } => text.trim().parse::<f64>().map(Value::from).map_err(|_| wrong(&text)),

@@ -8,7 +8,7 @@ use std::fmt;
 /// A table of the file with a fixed set of keys.
 #[derive(Debug)]
 pub(super) struct Section {
-    /// The name in brackets, `http` for `[http]`.
+    /// The name in brackets, `http` for `[http]`; of a table in another, with the other's.
     pub(super) name: &'static str,
     /// All keys that the table may have.
     pub(super) keys: &'static [Key],
@@ -44,6 +44,8 @@ pub(super) enum Kind {
     TextOrList(&'static str),
     /// A list of STUN and TURN servers: strings, or tables with the keys of [`ICE_SERVER`].
     IceServers,
+    /// A table with these keys.
+    Table(&'static Section),
     /// A table whose keys the user chooses, with one plain value each.
     Parameters,
 }
@@ -72,6 +74,7 @@ impl fmt::Display for Kind {
                 "a list of \"stun:host:port\" or \
                  { urls = [\"turn:host:port\"], username = \"...\", credential = \"...\" }",
             ),
+            Self::Table(section) => write!(f, "a table [{}]", section.name),
             Self::Parameters => {
                 f.write_str("a table of plain values, such as { device = \"/dev/video0\", width = 1280 }")
             }
@@ -90,6 +93,8 @@ pub(super) const INTERFACE_WORDS: &str =
 pub(super) const ICE_URL_WORDS: &str = "stun:host[:port], stuns:..., turn:host[:port][?transport=udp|tcp] or turns:...";
 pub(super) const PROXY_WORDS: &str = "IP addresses or networks such as 172.18.0.0/16";
 pub(super) const BASE_PATH_WORDS: &str = "a path such as \"/cams\"";
+pub(super) const CERTIFICATE_WORDS: &str = "a file with the certificate and those between it and its authority (PEM)";
+pub(super) const KEY_WORDS: &str = "a file with the private key of the certificate (PEM)";
 pub(super) const NAME_WORDS: &str = "1 to 64 of a-z, 0-9, _ and -";
 pub(super) const USER_NAME_WORDS: &str = "1 to 64 letters, digits, dots, _, - and @";
 pub(super) const PASSWORD_HASH_WORDS: &str = "what `camgate password` prints";
@@ -110,8 +115,20 @@ pub(super) static HTTP: Section = Section {
         key("trusted_proxies", Kind::TextList(PROXY_WORDS)),
         key("proxy_headers", Kind::Choice(&["x-forwarded", "forwarded"])),
         key("base_path", Kind::Text(BASE_PATH_WORDS)),
+        key("tls", Kind::Table(&TLS)),
         key("login_lifetime_seconds", Kind::Seconds { min: 60.0, max: 31_536_000.0 }),
         key("state_dir", Kind::Text("a folder that camgate may write to")),
+    ],
+};
+
+/// `[http.tls]`
+pub(super) static TLS: Section = Section {
+    name: "http.tls",
+    keys: &[
+        key("certificate", Kind::Text(CERTIFICATE_WORDS)),
+        key("key", Kind::Text(KEY_WORDS)),
+        key("redirect_listen", Kind::Text(LISTEN_WORDS)),
+        key("hsts_seconds", Kind::Seconds { min: 0.0, max: 63_072_000.0 }),
     ],
 };
 

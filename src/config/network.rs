@@ -16,6 +16,7 @@ use super::ice_servers::{self, IceServerEntry};
 use super::key_path::KeyPath;
 use super::keys::{self, ADVERTISE_WORDS, BASE_PATH_WORDS, INTERFACE_WORDS, LISTEN_WORDS, PROXY_WORDS};
 use super::report::Report;
+use super::tls::{self, TlsSection};
 use crate::{http, peer};
 
 /// `[http]` as serde reads it.
@@ -30,6 +31,7 @@ pub(super) struct HttpSection {
     trusted_proxies: Option<Vec<String>>,
     proxy_headers: Option<http::ProxyHeaders>,
     base_path: Option<String>,
+    tls: Option<TlsSection>,
     login_lifetime_seconds: Option<f64>,
     state_dir: Option<String>,
 }
@@ -65,7 +67,10 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
         report.add(&path, Problem::Exclusive { first: "allow_anonymous", second: "[[user]]" });
     }
     http::Config {
-        listen: listen(values.listen, &path, defaults::HTTP_LISTEN, report),
+        listen: values
+            .listen
+            .map_or(Ok(defaults::HTTP_LISTEN), |text| listen(&text, &path.key("listen"), report))
+            .unwrap_or(defaults::HTTP_LISTEN),
         start_deadline: seconds(values.start_deadline_seconds, defaults::START_DEADLINE),
         rate_limit: http::RateLimit {
             per_second: values.rate_limit_per_second.unwrap_or(defaults::RATE_LIMIT.per_second),
@@ -83,6 +88,7 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
             proxy_headers: values.proxy_headers.unwrap_or_default(),
             base_path: base_path(values.base_path, &path.key("base_path"), report),
         },
+        tls: tls::tls(values.tls, &path.key("tls"), report),
         login_lifetime: seconds(values.login_lifetime_seconds, defaults::LOGIN_LIFETIME),
         state_dir: report.document().folder().join(values.state_dir.as_deref().unwrap_or(defaults::STATE_DIR)),
     }
@@ -95,7 +101,10 @@ pub(super) fn webrtc(value: Option<Value>, report: &mut Report<'_>) -> peer::Con
     let interfaces = interfaces(&values, &path, report);
     let ice_servers = values.ice_servers.unwrap_or_default();
     peer::Config {
-        listen: listen(values.listen, &path, defaults::WEBRTC_LISTEN, report),
+        listen: values
+            .listen
+            .map_or(Ok(defaults::WEBRTC_LISTEN), |text| listen(&text, &path.key("listen"), report))
+            .unwrap_or(defaults::WEBRTC_LISTEN),
         advertise: list(values.advertise.unwrap_or_default(), &path.key("advertise"), ADVERTISE_WORDS, report),
         interfaces,
         ice: values.ice.unwrap_or(defaults::ICE),
@@ -154,12 +163,9 @@ fn base_path(text: Option<String>, path: &KeyPath, report: &mut Report<'_>) -> h
     })
 }
 
-fn listen(text: Option<String>, section: &KeyPath, default: SocketAddr, report: &mut Report<'_>) -> SocketAddr {
-    let Some(text) = text else { return default };
-    text.parse().unwrap_or_else(|_| {
-        report.value(&section.key("listen"), quote(&text), LISTEN_WORDS);
-        default
-    })
+/// An address to listen on; `Err` only with a fault in the report.
+pub(super) fn listen(text: &str, path: &KeyPath, report: &mut Report<'_>) -> Result<SocketAddr, ()> {
+    text.parse().map_err(|_| report.value(path, quote(text), LISTEN_WORDS))
 }
 
 /// A number of seconds that the check has found within its bounds.

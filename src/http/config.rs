@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{BasePath, Network, ProxyHeaders, User};
+use super::{BasePath, Network, ProxyHeaders, TlsConfig, User};
 
 /// The settings of the HTTP server (WHEP, pages, API).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Config {
     pub users: Vec<User>,
     /// Without users: everybody is answered, wherever from.
     pub allow_anonymous: bool,
+    /// HTTPS; plain HTTP without.
+    pub tls: Option<TlsConfig>,
     /// What is in front of it.
     pub surroundings: Surroundings,
     /// How long the login page's cookie is good.

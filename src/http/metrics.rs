@@ -1,6 +1,9 @@
 //! `GET /metrics`: counters and states in the OpenMetrics text format that Prometheus reads.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::UNIX_EPOCH,
+};
 
 use axum::{
     Extension,
@@ -19,6 +22,7 @@ use super::{
     auth::{Caller, Gate},
     quality::Delays,
     rate::Limits,
+    tls::Tls,
 };
 use crate::{
     hub::{Camera, CameraState},
@@ -39,6 +43,7 @@ pub(super) struct Bounds {
     pub(super) limits: Arc<Limits>,
     pub(super) streams: Places,
     pub(super) sockets: Places,
+    pub(super) tls: Option<Tls>,
 }
 
 /// Reads everything at the moment it is asked; nothing is kept between scrapes but what viewers have said.
@@ -122,7 +127,10 @@ fn counter(registry: &mut Registry, name: &str, help: &str, value: u64) {
 }
 
 fn requests(bounds: &Bounds, failed_logins: u64, registry: &mut Registry) {
-    let Bounds { limits, streams, sockets } = bounds;
+    let Bounds { limits, streams, sockets, tls } = bounds;
+    if let Some(tls) = tls {
+        handshakes(tls, registry);
+    }
     gauge(registry, "event_streams", "Streams of server-sent events that are open", streams.taken());
     gauge(registry, "signalling_sockets", "WebSockets of /api/ws that are open", sockets.taken());
     counter(registry, "refused_requests", "Requests beyond [http] rate_limit_per_second", limits.refused());
@@ -134,6 +142,18 @@ fn requests(bounds: &Bounds, failed_logins: u64, registry: &mut Registry) {
         "WebSockets of /api/ws that there was no place for",
         sockets.refused(),
     );
+}
+
+fn handshakes(tls: &Tls, registry: &mut Registry) {
+    if let Some(expires) = tls.expires() {
+        let gauge = Gauge::<f64, AtomicU64>::default();
+        gauge.set(expires.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
+        registry.register("certificate_expiry_timestamp_seconds", "When the certificate expires, since 1970", gauge);
+    }
+    gauge(registry, "tls_handshakes", "TLS handshakes that are under way", tls.handshakes().taken());
+    counter(registry, "failed_tls_handshakes", "TLS handshakes that came to nothing", tls.failed());
+    let help = "Connections that there was no place for a TLS handshake for";
+    counter(registry, "refused_tls_handshakes", help, tls.handshakes().refused());
 }
 
 fn viewers(context: &Context, caller: &Caller, registry: &mut Registry) {

@@ -236,6 +236,12 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "foreign-page", "Not from here", detail)
     }
 
+    /// Of a request in the clear where TLS is spoken.
+    pub(super) fn https_only() -> Self {
+        let detail = "This port speaks HTTPS only, and this request came in the clear: ask by https://.";
+        Self::new(StatusCode::BAD_REQUEST, "https-only", "HTTPS only", detail)
+    }
+
     pub(super) fn too_large() -> Self {
         let detail = format!("The body is larger than {} bytes, which no WebRTC client needs.", super::MAX_BODY);
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large", detail)

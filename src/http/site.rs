@@ -6,11 +6,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, Uri, header, uri::PathAndQuery},
+    http::{
+        HeaderMap, HeaderValue, StatusCode, Uri, header,
+        uri::{Authority, PathAndQuery},
+    },
     middleware::Next,
     response::{AppendHeaders, IntoResponse, Redirect, Response},
 };
@@ -25,6 +29,12 @@ use super::{
 const NOWHERE: &str = "/-";
 /// Answered everywhere: supervisors need not know the base path.
 const HEALTH: &str = "/healthz";
+
+/// What browsers are told by default: a month, which is over before anybody who goes back to HTTP has given up.
+const HSTS: Duration = Duration::from_secs(30 * 86_400);
+/// Domains that the public name system does not have.
+const LOCAL_DOMAINS: [&str; 8] =
+    ["local", "localhost", "lan", "home.arpa", "internal", "localdomain", "home", "intranet"];
 
 /// A connection, as an extension of each of its requests.
 #[derive(Clone, Copy, Debug)]
@@ -60,13 +70,15 @@ impl Site {
 pub(super) struct Entrance {
     proxies: Proxies,
     base: BasePath,
+    /// For how long browsers are to come by HTTPS only, if the configuration says so.
+    hsts: Option<Duration>,
     /// Whether the log has a line about a proxy that is not trusted.
     has_warned: AtomicBool,
 }
 
 impl Entrance {
-    pub(super) fn new(proxies: Proxies, base: BasePath) -> Self {
-        Self { proxies, base, has_warned: AtomicBool::new(false) }
+    pub(super) fn new(proxies: Proxies, base: BasePath, hsts: Option<Duration>) -> Self {
+        Self { proxies, base, hsts, has_warned: AtomicBool::new(false) }
     }
 
     /// Who asks, and what they see; the request is afterwards as they have sent it.
@@ -125,9 +137,33 @@ pub(super) async fn enter(State(entrance): State<Arc<Entrance>>, mut request: Re
         }
         None => *request.uri_mut() = Uri::from_static(NOWHERE),
     }
+    let hsts = connection.is_secure.then(|| hsts(entrance.hsts, request.headers())).flatten();
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(site);
-    next.run(request).await
+    let mut response = next.run(request).await;
+    if let Some(hsts) = hsts {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts);
+    }
+    response
+}
+
+/// For how long the host that was asked for is to be asked by HTTPS only (RFC 6797). It counts for all ports of a host, so
+/// that by itself the gateway says it of a public name only that it has for itself: one without a port. Never of an address.
+fn hsts(configured: Option<Duration>, headers: &HeaderMap) -> Option<HeaderValue> {
+    let authority: Authority = headers.get(header::HOST)?.to_str().ok()?.parse().ok()?;
+    let host = authority.host();
+    let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+    let is_alone = authority.port().is_none() && !is_local_name(host);
+    let age = configured.or_else(|| is_alone.then_some(HSTS)).filter(|_| !is_address)?;
+    HeaderValue::from_str(&format!("max-age={}", age.as_secs())).ok()
+}
+
+/// Whether a host's name means nothing in the public name system: no dot in it, or below a domain that is never delegated
+/// there (RFC 6761, RFC 6762, RFC 8375; ICANN's .internal; what routers use).
+fn is_local_name(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let top = |suffix: &&str| host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'));
+    !host.contains('.') || LOCAL_DOMAINS.iter().any(top)
 }
 
 #[cfg(test)]
@@ -139,7 +175,7 @@ mod tests {
 
     fn entrance(base: &str) -> Entrance {
         let trusted = vec!["10.0.0.1".parse().expect("an address")];
-        Entrance::new(Proxies::new(trusted, ProxyHeaders::XForwarded), base.parse().expect("a path"))
+        Entrance::new(Proxies::new(trusted, ProxyHeaders::XForwarded), base.parse().expect("a path"), None)
     }
 
     #[test]
@@ -157,6 +193,25 @@ mod tests {
         for other in ["/", "/watch/front", "/camsx", "/Cams/", "/x/cams/", "*"] {
             assert_eq!(below("/cams", other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn only_a_name_that_is_ours_alone_is_to_be_asked_by_https_by_default() {
+        let of = |configured: Option<u64>, host: &str| {
+            let headers = [(header::HOST, host.parse().expect("a value"))].into_iter().collect();
+            let value = hsts(configured.map(Duration::from_secs), &headers);
+            value.map(|value| value.to_str().expect("a text").to_owned())
+        };
+        let month = Some("max-age=2592000".to_owned());
+        assert_eq!(of(None, "cam.example.org"), month);
+        for shared in ["cam.example.org:8443", "nas", "nas.local", "NAS.Fritz.lan.", "cam.home.arpa", "localhost"] {
+            assert_eq!(of(None, shared), None, "{shared}");
+            assert_eq!(of(Some(7), shared).as_deref(), Some("max-age=7"), "{shared}");
+        }
+        for address in ["192.0.2.1", "192.0.2.1:443", "[2001:db8::1]", "[2001:db8::1]:8443"] {
+            assert_eq!((of(None, address), of(Some(7), address)), (None, None), "{address}");
+        }
+        assert_eq!(of(Some(0), "cam.example.org").as_deref(), Some("max-age=0"), "taken back");
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod signalling;
 #[path = "../support/mod.rs"]
 mod support;
 mod synthetic;
+mod tls;
 mod turn;
 mod viewers;
 mod whep;

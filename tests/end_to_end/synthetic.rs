@@ -42,6 +42,7 @@ impl Bench {
             users: Vec::new(),
             allow_anonymous: false,
             surroundings: http::Surroundings::default(),
+            tls: None,
             login_lifetime: LIMIT,
             state_dir: "/nowhere".into(),
         };

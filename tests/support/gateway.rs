@@ -35,6 +35,7 @@ pub struct Builder {
     rest: String,
     raw: Option<String>,
     env: Vec<(String, String)>,
+    files: Vec<(String, String)>,
     before: Vec<String>,
 }
 
@@ -101,6 +102,18 @@ impl Builder {
         self
     }
 
+    /// A file beside config.toml.
+    pub fn file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.into(), content.into()));
+        self
+    }
+
+    /// HTTPS with this certificate and key, in PEM.
+    pub fn tls(self, certificate: &str, key: &str) -> Self {
+        let keys = "[http.tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"";
+        self.file("cert.pem", certificate).file("key.pem", key).config(keys)
+    }
+
     fn toml(&self) -> String {
         self.raw.clone().unwrap_or_else(|| {
             format!(
@@ -115,8 +128,13 @@ impl Builder {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (config, toml) = (dir.path().join("config.toml"), self.toml());
         std::fs::write(&config, &toml).expect("config.toml");
+        for (name, content) in &self.files {
+            std::fs::write(dir.path().join(name), content).expect("a file");
+        }
         let secrets = secrets::known(&toml, dir.path(), &self.env);
         let is_recorded = self.http_listen == HTTP_LISTEN && self.raw.is_none() && self.before.is_empty();
+        // There is one already from the second gateway on.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let words: Vec<OsString> =
             self.before.iter().map(OsString::from).chain([self.binary.clone().into_os_string()]).collect();
         let mut child = Command::new(&words[0])
@@ -142,9 +160,10 @@ impl Builder {
             secrets,
             is_recorded,
             recorder: None,
+            scheme: "http".into(),
             http_address: String::new(),
             webrtc_address: String::new(),
-            http: reqwest::Client::builder().no_proxy().timeout(REQUEST_LIMIT).build().expect("an HTTP client"),
+            http: client().build().expect("an HTTP client"),
         }
     }
 
@@ -152,8 +171,10 @@ impl Builder {
     pub async fn spawn(self) -> Gateway {
         let mut gateway = self.launch();
         let end = Instant::now() + START_LIMIT;
-        gateway.http_address = gateway.logged_address("http listening on http://", end).await;
-        if gateway.is_recorded {
+        let url = gateway.logged_address("http listening on ", end).await;
+        let (scheme, address) = url.split_once("://").expect("a URL");
+        (gateway.scheme, gateway.http_address) = (scheme.to_owned(), address.to_owned());
+        if gateway.is_recorded && gateway.scheme == "http" {
             let address: SocketAddr = gateway.http_address.parse().expect("an address");
             let recorder = Recorder::before(address);
             gateway.http_address = recorder.address().to_string();
@@ -167,6 +188,11 @@ impl Builder {
         .await;
         gateway
     }
+}
+
+/// An HTTP client that takes any certificate.
+pub fn client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).timeout(REQUEST_LIMIT)
 }
 
 /// Keeps what the gateway prints, line by line, until it ends.
@@ -195,6 +221,7 @@ pub struct Gateway {
     secrets: Vec<String>,
     is_recorded: bool,
     recorder: Option<Recorder>,
+    scheme: String,
     http_address: String,
     webrtc_address: String,
     http: reqwest::Client,
@@ -212,6 +239,7 @@ impl Gateway {
             rest: String::new(),
             raw: None,
             env: Vec::new(),
+            files: Vec::new(),
             before: Vec::new(),
         }
     }
@@ -243,7 +271,7 @@ impl Gateway {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.http_address)
+        format!("{}://{}{path}", self.scheme, self.http_address)
     }
 
     pub fn whep(&self, camera: &str) -> String {
