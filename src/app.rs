@@ -1,5 +1,7 @@
 //! Puts the parts together: build (open the ports), run, drain. The only file that sees every layer.
 
+mod sharing;
+
 use std::{
     sync::Arc,
     thread::available_parallelism,
@@ -16,6 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+pub use self::sharing::{Terms, end_share, list_shares, share};
 use crate::{
     config::Config,
     http::{self, Context, Server},

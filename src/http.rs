@@ -3,6 +3,7 @@
 
 mod api;
 mod auth;
+mod base_url;
 mod body;
 mod camera_events;
 mod config;
@@ -16,9 +17,11 @@ mod metrics;
 mod page;
 mod problem;
 mod proxy;
+mod qr;
 mod quality;
 mod rate;
 mod serve;
+mod shares;
 mod signalling;
 mod site;
 mod tls;
@@ -44,10 +47,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 pub use auth::{
-    Action, BadUser, Cameras, PasswordHash, TokenHash, User, UserName, hash_password, make_token, uneven_passwords,
+    Action, BadUser, BadWish, Cameras, PasswordHash, Share, ShareError, ShareId, ShareToken, Shares, TokenHash, User,
+    UserName, Wish, hash_password, make_token, uneven_passwords,
 };
+pub use base_url::{BadBaseUrl, BaseUrl};
 pub use config::{Config, RateLimit, Surroundings};
 pub use proxy::{BadBasePath, BasePath, Network, ProxyHeaders};
+pub use qr::qr_text;
 pub use tls::{BadCertificate, CertificateFiles, TlsConfig, report as certificate_report};
 
 use self::{
@@ -236,7 +242,9 @@ fn router(
         .layer(middleware::map_response(cors::expose));
     Router::new()
         .merge(open)
+        .merge(shares::routes().layer(limited.clone()))
         .route("/", get(page::grid))
+        .route("/share", get(page::share))
         .route("/login", get(auth::page).post(auth::log_in).layer(limited))
         .route("/logout", post(auth::log_out))
         .route("/watch/{camera}", get(page::watch))

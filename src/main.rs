@@ -10,8 +10,8 @@ use std::{
 
 use camgate::{
     app::{
-        App, access_report, address_report, certificate_report, hash_password, make_token, missing_variable,
-        pipeline_faults, pipeline_report,
+        App, Terms, access_report, address_report, certificate_report, end_share, hash_password, list_shares,
+        make_token, missing_variable, pipeline_faults, pipeline_report, share,
     },
     config::{self, Config},
     play::{self, Token},
@@ -52,11 +52,40 @@ enum Command {
     Password,
     /// Make a token for a program and print it, with its hash for token_hash of a [[user]].
     Token,
+    /// Make a link that shows one camera, for a while, to whoever has it, and print it with a QR code.
+    ///
+    /// It works in a browser, in OBS and, by its token, in WHEP players, and opens nothing else. The gateway need not run.
+    Share(Share),
+    /// List the links that there are.
+    Shares,
+    /// End a link, and cut off whoever watches by it.
+    Unshare {
+        /// As `camgate shares` lists it.
+        id: String,
+    },
     /// Play a WHEP URL of any server without a screen: measure what arrives, name the step that fails.
     ///
     /// Measures the time to the answer, the connection, the first packet and the first keyframe; then loss, jitter, bitrate
     /// and gaps. The exit code is 0 only when a picture that moves arrived (or sound, where the server sends no picture).
     Play(Play),
+}
+
+#[derive(Debug, Args)]
+struct Share {
+    /// The camera.
+    camera: String,
+    /// How long the link lasts, such as 30min, 2h or 7days.
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    lasts: Duration,
+    /// How many may watch at one time; any number without it.
+    #[arg(long, value_name = "COUNT")]
+    viewers: Option<u32>,
+    /// What to remember it by, in `camgate shares`.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    note: String,
+    /// What the link begins with, instead of [http] public_url: https://cam.example.org
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -88,6 +117,14 @@ fn main() -> ExitCode {
         Command::Check => check(&arguments.config),
         Command::Password => password(),
         Command::Token => token(),
+        Command::Share(wish) => with_config(&arguments.config, |config| {
+            let Share { camera, lasts, viewers, note, url } = wish;
+            share(config, &camera, &Terms { lasts, viewers, note: &note, base: url.as_deref() })
+        }),
+        Command::Shares => with_config(&arguments.config, |config| Ok(list_shares(config).join("\n"))),
+        Command::Unshare { id } => {
+            with_config(&arguments.config, |config| end_share(config, &id).map(|()| "The link has ended.".to_owned()))
+        }
         Command::Play(arguments) => play(&arguments),
     }
 }
@@ -229,6 +266,19 @@ fn read_password() -> io::Result<String> {
     }
     read?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Prints what becomes of the configuration.
+fn with_config(path: &Path, work: impl FnOnce(&Config) -> anyhow::Result<String>) -> ExitCode {
+    match config::load(path).map(|config| work(&config)) {
+        Ok(Ok(text)) => {
+            let end = if text.is_empty() { "" } else { "\n" };
+            let _ = write!(stdout(), "{text}{end}");
+            ExitCode::SUCCESS
+        }
+        Ok(Err(error)) => complain(&format!("{error:#}"), FAILED),
+        Err(faults) => complain(&faults.to_string(), BAD_CONFIG),
+    }
 }
 
 fn token() -> ExitCode {

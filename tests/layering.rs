@@ -30,7 +30,7 @@ const SOURCE_TO_HUB: [&str; 4] = ["source.rs", "source/supervisor", "source/feed
 
 /// Crates that one module owns. `play` is the other half of a connection and shares nothing with `peer`, but needs the
 /// types of `rtc` that its `webrtc` does not pass on.
-const OWNERS: [(&str, &[&str]); 24] = [
+const OWNERS: [(&str, &[&str]); 25] = [
     ("retina", &["source/rtsp"]),
     ("gstreamer", &["source/capture"]),
     ("gstreamer_app", &["source/capture"]),
@@ -49,6 +49,7 @@ const OWNERS: [(&str, &[&str]); 24] = [
     ("axum", &["http"]),
     ("cookie", &["http/auth"]),
     ("governor", &["http"]),
+    ("qrcode", &["http"]),
     ("h264_reader", &["media"]),
     ("symphonia_core", &["media/transcode"]),
     ("symphonia_codec_aac", &["media/transcode"]),

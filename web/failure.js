@@ -7,6 +7,8 @@ const BY_STATUS = new Map([
   [403, 'not-allowed'],
   [404, 'camera-not-found'],
   [409, 'camera-not-live'],
+  // An offer is answered so only to a link.
+  [410, 'link-ended'],
   [415, 'offer-refused'],
   [422, 'no-common-codec'],
   [429, 'too-many-requests'],
@@ -28,7 +30,7 @@ export class Failure extends Error {
 
   // No second attempt can help.
   get isFinal() {
-    return this.code === 'no-webrtc';
+    return this.code === 'no-webrtc' || this.code === 'link-ended';
   }
 }
 

@@ -1,9 +1,11 @@
 // The page of all cameras: a tile for each, in the order of config.toml.
 
 import { CameraFeed } from './cameras.js';
+import { copyText } from './clipboard.js';
 import { element } from './element.js';
 import { disclose } from './menu.js';
 import { Player } from './player.js';
+import { offerSharing } from './sharing.js';
 import { showUser, toLogin } from './user.js';
 
 // A glance at another tab, or a scroll past a tile, costs no reconnect.
@@ -74,6 +76,7 @@ function add(name, previous) {
   player.addEventListener('statechange', summarise);
   player.addEventListener('loginneeded', toLogin);
   inView.observe(player.element);
+  offerSharing([player]);
   return entry;
 }
 
@@ -91,37 +94,16 @@ function onKey(event, player) {
 }
 
 function bindMenu(player) {
-  const { more, menu, copy, statistics, status } = player.view;
+  const { more, menu, copy, share, statistics, status } = player.view;
   const { close } = disclose(more, menu);
   statistics.addEventListener('click', close);
+  share.addEventListener('click', close);
   copy.addEventListener('click', async () => {
     const isCopied = await copyText(player.whepUrl);
     copy.textContent = isCopied ? 'Copied' : player.whepUrl;
     if (isCopied) status.textContent = 'WHEP URL copied.';
     setTimeout(() => { copy.textContent = 'Copy WHEP URL'; }, isCopied ? 2000 : 15_000);
   });
-}
-
-async function copyText(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    return copyBySelection(text);
-  }
-}
-
-// A gateway on the LAN is http, and there browsers offer no clipboard API.
-function copyBySelection(text) {
-  const focused = document.activeElement;
-  const field = element('textarea', { class: 'visually-hidden', readonly: true });
-  field.value = text;
-  document.body.append(field);
-  field.select();
-  const isCopied = document.execCommand('copy');
-  field.remove();
-  focused?.focus();
-  return isCopied;
 }
 
 function summarise() {

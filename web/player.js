@@ -41,8 +41,8 @@ export class Player extends EventTarget {
   #delay;
   #shown = { state: 'idle', text: '' };
 
-  // layout: `tile` or `bare`; sound: try with sound first; controls: show buttons at all.
-  constructor(name, feed, { layout = 'tile', sound = false, controls = true } = {}) {
+  // layout: `tile` or `bare`; sound: try with sound first; controls: show buttons at all; token: of a link.
+  constructor(name, feed, { layout = 'tile', sound = false, controls = true, token } = {}) {
     super();
     this.#name = name;
     this.#feed = feed;
@@ -50,7 +50,7 @@ export class Player extends EventTarget {
     this.#view = tileView(name, { layout, controls });
     this.#view.video.muted = !sound;
     this.#meter = new LevelMeter(this.#view.level);
-    this.#client = new WhepClient(this.whepUrl);
+    this.#client = new WhepClient(this.whepUrl, { token });
     this.#lipSync = new LipSync(() => this.#client.stats());
     this.#delay = new ScreenDelay(this.#view.video);
     this.#client.measureDelay = (ahead) => this.#delay.measure(ahead);
@@ -58,6 +58,10 @@ export class Player extends EventTarget {
     this.#client.addEventListener('statechange', () => this.#onClientState());
     this.#bindControls();
     this.#render();
+  }
+
+  get name() {
+    return this.#name;
   }
 
   get element() {

@@ -28,6 +28,7 @@ const RESTART_AGAIN_MS = 1500;
 export class WhepSession extends EventTarget {
   #url;
   #iceServers;
+  #authorization;
   #connection = null;
   #video = null;
   #audio = null;
@@ -44,11 +45,12 @@ export class WhepSession extends EventTarget {
   #closed = false;
   #losing = false;
 
-  // Without `iceServers` the session asks the gateway for them.
-  constructor(url, { iceServers } = {}) {
+  // Without `iceServers` the session asks the gateway for them. `token` goes with each request, as of a link.
+  constructor(url, { iceServers, token } = {}) {
     super();
     this.#url = url;
     this.#iceServers = iceServers;
+    this.#authorization = token ? { Authorization: `Bearer ${token}` } : {};
   }
 
   get connection() {
@@ -68,7 +70,7 @@ export class WhepSession extends EventTarget {
     if (typeof RTCPeerConnection === 'undefined') throw new Failure('no-webrtc');
     const iceServers = this.#iceServers ?? this.#fetchIceServers();
     const offer = await this.#offer(iceServers);
-    const response = await request(this.#url, {
+    const response = await this.#request(this.#url, {
       method: 'POST',
       headers: { 'Content-Type': 'application/sdp', Accept: 'application/sdp, application/problem+json' },
       body: offer,
@@ -109,7 +111,7 @@ export class WhepSession extends EventTarget {
     const { offer, tag } = this.#told;
     const { sdp } = this.#connection.localDescription;
     this.#told = { offer: sdp, tag };
-    await request(this.#resource, {
+    await this.#request(this.#resource, {
       method: 'PATCH',
       headers: { 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': tag },
       body: iceFragment(sdp, offer),
@@ -141,7 +143,7 @@ export class WhepSession extends EventTarget {
     connection.restartIce();
     await offerWithClock(connection, await connection.createOffer());
     await gathered(connection);
-    const response = await request(this.#resource, {
+    const response = await this.#request(this.#resource, {
       method: 'PATCH',
       headers: { 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': '*' },
       body: iceFragment(connection.localDescription.sdp),
@@ -175,7 +177,7 @@ export class WhepSession extends EventTarget {
     if (!this.#resource) return null;
     const asked = performance.now();
     try {
-      const response = await request(`${this.#resource}/quality`, {
+      const response = await this.#request(`${this.#resource}/quality`, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json' },
         body: JSON.stringify(delay === null ? {} : { camera_to_screen_ms: delay }),
@@ -188,8 +190,12 @@ export class WhepSession extends EventTarget {
     }
   }
 
+  #request(url, options, timeoutMs) {
+    return request(url, { ...options, headers: { ...options.headers, ...this.#authorization } }, timeoutMs);
+  }
+
   async #fetchIceServers() {
-    const response = await request(this.#url, { method: 'OPTIONS' }, OPTIONS_TIMEOUT_MS);
+    const response = await this.#request(this.#url, { method: 'OPTIONS' }, OPTIONS_TIMEOUT_MS);
     return iceServersFromLink(response.headers.get('Link'));
   }
 
@@ -285,8 +291,8 @@ export class WhepSession extends EventTarget {
     if (!resource) return undefined;
     this.#resource = null;
     try {
-      await request(resource, { method: 'DELETE' }, DIAGNOSIS_TIMEOUT_MS);
-      const response = await request(resource, { headers: { Accept: 'application/problem+json' } }, DIAGNOSIS_TIMEOUT_MS);
+      await this.#request(resource, { method: 'DELETE' }, DIAGNOSIS_TIMEOUT_MS);
+      const response = await this.#request(resource, { headers: { Accept: 'application/problem+json' } }, DIAGNOSIS_TIMEOUT_MS);
       return response.status === 410 ? (await failureFromResponse(response)).detail : undefined;
     } catch {
       return undefined;
@@ -296,7 +302,7 @@ export class WhepSession extends EventTarget {
   #deleteResource() {
     if (!this.#resource) return;
     // keepalive, because the page may be closing; a session that is gone already is no news.
-    fetch(this.#resource, { method: 'DELETE', keepalive: true }).catch(() => {});
+    fetch(this.#resource, { method: 'DELETE', keepalive: true, headers: this.#authorization }).catch(() => {});
     this.#resource = null;
   }
 }

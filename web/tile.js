@@ -24,15 +24,17 @@ export function tileView(name, { layout, controls = true }) {
 
   if (layout === 'bare') {
     root.append(picture, status);
-    if (controls) root.append(element('div', { class: 'floating' }, buttons.level, buttons.sound, buttons.statistics, buttons.fullscreen, buttons.invite));
+    if (controls) root.append(element('div', { class: 'floating' }, buttons.level, buttons.sound, buttons.statistics, buttons.share, buttons.fullscreen, buttons.invite));
     return view;
   }
   view.label = element('span', { class: 'label' });
   view.open = element('a', { class: 'item', href: at(`/watch/${encodeURIComponent(name)}`) }, 'Open in its own page');
   view.copy = element('button', { type: 'button', class: 'item' }, 'Copy WHEP URL');
-  view.menu = element('div', { class: 'menu', id: `menu-${name}`, hidden: true }, view.open, view.copy, buttons.statistics);
+  view.menu = element('div', { class: 'menu', id: `menu-${name}`, hidden: true }, view.open, view.copy, buttons.share, buttons.statistics);
   buttons.statistics.className = 'item';
   buttons.statistics.replaceChildren('Statistics');
+  buttons.share.className = 'item';
+  buttons.share.replaceChildren('Share');
   view.more = element('button', { type: 'button', class: 'button', 'aria-label': `More for ${name}`, 'aria-expanded': 'false', 'aria-controls': view.menu.id }, icon('more'));
   root.append(
     picture,
@@ -55,6 +57,8 @@ function actionButtons(name) {
     level: element('meter', { class: 'level', min: '0', max: '1', hidden: true, 'aria-label': `Sound level of ${name}` }),
     fullscreen: pressable(`Full screen for ${name}`, 'Full screen (F)', 'f', icon('fullscreen')),
     statistics: pressable(`Statistics of ${name}`, 'Statistics (S)', 's', icon('stats')),
+    // Shown to those who may share.
+    share: element('button', { type: 'button', class: 'button', title: 'Share', 'aria-label': `Share ${name}`, 'aria-haspopup': 'dialog', hidden: true }, icon('share')),
     invite: element('button', { type: 'button', class: 'invite', hidden: true }, icon('sound-off'), 'Turn sound on'),
   };
 }

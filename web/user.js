@@ -7,12 +7,17 @@ const TIMEOUT_MS = 5000;
 
 // Shows the user and a button to log out; nothing to those who sent a password with the request, or need none.
 export async function showUser(box) {
-  const response = await request(at('/api/v1/user'), {}, TIMEOUT_MS).catch(() => null);
-  const user = response?.ok ? response.json() : null;
+  const user = await who();
   if (!user?.by_cookie) return;
   box.querySelector('.user-name').textContent = user.name;
   box.querySelector('button').addEventListener('click', logOut);
   box.hidden = false;
+}
+
+// Who looks at the page, by the gateway's account; null if it does not tell.
+export async function who() {
+  const response = await request(at('/api/v1/user'), {}, TIMEOUT_MS).catch(() => null);
+  return response?.ok ? response.json() : null;
 }
 
 async function logOut() {

@@ -48,7 +48,7 @@ export class WhepClient extends EventTarget {
   #path = null;
   #hiddenByPage = false;
 
-  // options.iceServers: RTCIceServer list; without it each attempt asks the gateway.
+  // options.iceServers: RTCIceServer list; without it each attempt asks the gateway. options.token: of a link.
   constructor(url, options = {}) {
     super();
     this.#url = url;

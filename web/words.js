@@ -124,6 +124,8 @@ function failed(name, cause, camera) {
       return 'You are not logged in any more.';
     case 'not-allowed':
       return cause.detail ?? `You are not allowed to watch ${name}.`;
+    case 'link-ended':
+      return linkTrouble(cause);
     case 'no-webrtc':
       return 'This browser has no WebRTC, so it cannot show live pictures. '
         + 'A current Chrome, Edge, Firefox or Safari can.';
@@ -151,6 +153,44 @@ export function loginTrouble({ code, detail, retryAfterSeconds }) {
     default:
       return detail ?? 'The login did not work.';
   }
+}
+
+// Why a link shows nothing.
+export function linkTrouble({ code, detail, retryAfterSeconds }) {
+  switch (code) {
+    case 'link-ended':
+      return 'This link has ended, or it is not whole. Ask whoever gave it to you for another one.';
+    case 'too-many-requests':
+      return `Too many links that do not exist came from your network. This page tries again in ${duration(retryAfterSeconds * 1000)}.`;
+    case 'gateway-unreachable':
+    case 'gateway-silent':
+      return `The gateway at ${location.host} does not answer. This page keeps trying.`;
+    default:
+      return detail ?? 'This link does not work now. This page keeps trying.';
+  }
+}
+
+// Why links cannot be made or ended.
+export function sharingTrouble({ code, detail }) {
+  switch (code) {
+    case 'login-needed':
+      return 'You are not logged in any more.';
+    case 'gateway-unreachable':
+    case 'gateway-silent':
+      return `The gateway at ${location.host} does not answer.`;
+    default:
+      return detail ?? 'The gateway did not do it.';
+  }
+}
+
+export function untilWhen(expires) {
+  const left = Date.parse(expires) - Date.now();
+  return left > 0 ? `ends in ${duration(left)}` : 'has ended';
+}
+
+export function watchingBy({ viewers, watching }) {
+  if (viewers) return `${watching} of ${counted(viewers, 'viewer')}`;
+  return watching ? counted(watching, 'viewer') : 'nobody is watching';
 }
 
 function outOfOrder(name) {

@@ -87,6 +87,8 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 pub(super) const LISTEN_WORDS: &str = "an IP address and a port, such as \"0.0.0.0:8080\" or \"[::]:8080\"";
+pub(super) const PUBLIC_URL_WORDS: &str =
+    "what browsers outside reach this gateway by, such as \"https://cam.example.org\"";
 pub(super) const ADVERTISE_WORDS: &str = "IP addresses or host names without a port";
 pub(super) const INTERFACE_WORDS: &str =
     "names of interfaces such as eth0 or docker*, or networks such as 192.168.1.0/24";
@@ -100,7 +102,7 @@ pub(super) const USER_NAME_WORDS: &str = "1 to 64 letters, digits, dots, _, - an
 pub(super) const PASSWORD_HASH_WORDS: &str = "what `camgate password` prints";
 pub(super) const TOKEN_HASH_WORDS: &str = "what `camgate token` prints behind token_hash";
 pub(super) const USER_CAMERAS_WORDS: &str = "the name of a camera, or \"*\" for all";
-pub(super) const ACTION_WORDS: &str = "watch, api or metrics";
+pub(super) const ACTION_WORDS: &str = "watch, api, metrics or share";
 pub(super) const PIPELINE_WORDS: &str = "the name of a pipeline file without .launch (letters, digits, _ and -)";
 
 /// `[http]`
@@ -117,6 +119,7 @@ pub(super) static HTTP: Section = Section {
         key("base_path", Kind::Text(BASE_PATH_WORDS)),
         key("tls", Kind::Table(&TLS)),
         key("login_lifetime_seconds", Kind::Seconds { min: 60.0, max: 31_536_000.0 }),
+        key("public_url", Kind::Text(PUBLIC_URL_WORDS)),
         key("state_dir", Kind::Text("a folder that camgate may write to")),
     ],
 };

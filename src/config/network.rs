@@ -14,9 +14,12 @@ use super::defaults;
 use super::fault::Problem;
 use super::ice_servers::{self, IceServerEntry};
 use super::key_path::KeyPath;
-use super::keys::{self, ADVERTISE_WORDS, BASE_PATH_WORDS, INTERFACE_WORDS, LISTEN_WORDS, PROXY_WORDS};
+use super::keys::{
+    self, ADVERTISE_WORDS, BASE_PATH_WORDS, INTERFACE_WORDS, LISTEN_WORDS, PROXY_WORDS, PUBLIC_URL_WORDS,
+};
 use super::report::Report;
 use super::tls::{self, TlsSection};
+use crate::source::config::redact_url;
 use crate::{http, peer};
 
 /// `[http]` as serde reads it.
@@ -33,6 +36,7 @@ pub(super) struct HttpSection {
     base_path: Option<String>,
     tls: Option<TlsSection>,
     login_lifetime_seconds: Option<f64>,
+    public_url: Option<String>,
     state_dir: Option<String>,
 }
 
@@ -66,6 +70,11 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
         let path = path.key("allow_anonymous");
         report.add(&path, Problem::Exclusive { first: "allow_anonymous", second: "[[user]]" });
     }
+    let public_url = values.public_url.and_then(|text| {
+        let refuse =
+            |why| report.value(&path.key("public_url"), format!("{} ({why})", redact_url(&text)), PUBLIC_URL_WORDS);
+        text.parse().map_err(refuse).ok()
+    });
     http::Config {
         listen: values
             .listen
@@ -90,6 +99,7 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
         },
         tls: tls::tls(values.tls, &path.key("tls"), report),
         login_lifetime: seconds(values.login_lifetime_seconds, defaults::LOGIN_LIFETIME),
+        public_url,
         state_dir: report.document().folder().join(values.state_dir.as_deref().unwrap_or(defaults::STATE_DIR)),
     }
 }

@@ -222,7 +222,7 @@ fn what_is_wrong_with_a_user_is_said_without_showing_secrets() {
         ),
         (
             format!("{good}actions = [\"watch\", \"rule\"]"),
-            "config.toml:7: user[0] \"anna\" actions[1]: found \"rule\" (there is no such action), allowed: watch, api or metrics",
+            "config.toml:7: user[0] \"anna\" actions[1]: found \"rule\" (there is no such action), allowed: watch, api, metrics or share",
         ),
         (format!("{good}password = \"hunter22\""), "config.toml:7: user[0] \"anna\" password: found an unknown key"),
         (
@@ -847,6 +847,7 @@ fn the_switched_off_settings_of_the_shipped_file_are_good_and_the_defaults() {
     let (first, shipped) = (&config.cameras[0], &good(SHIPPED).cameras[0]);
     assert_eq!((first.start, first.linger, first.gop), (shipped.start, shipped.linger, shipped.gop));
     assert_eq!(config.http.users.len(), 1);
-    let http = http::Config { users: Vec::new(), ..config.http };
+    assert!(config.http.public_url.is_some());
+    let http = http::Config { users: Vec::new(), public_url: None, ..config.http };
     assert_eq!(anywhere(Config { cameras: Vec::new(), http, ..config }), anywhere(good("")));
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::{Extension, Json, extract::State};
 use serde::Serialize;
 
-use super::{Context, auth::Caller};
+use super::{Action, Context, auth::Caller, problem::Problem};
 use crate::{
     hub::{Camera, CameraState},
     media::h264,
@@ -78,6 +78,15 @@ pub(super) struct UserView {
     /// Logged in by the login page, so that logging out means something.
     by_cookie: bool,
     actions: Vec<&'static str>,
+    /// What the link shows by which they ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<LinkView>,
+}
+
+#[derive(Debug, Serialize)]
+struct LinkView {
+    camera: String,
+    expires: String,
 }
 
 /// `GET /api/v1/cameras`, in the order of the configuration.
@@ -99,16 +108,28 @@ pub(super) async fn sessions(
     Json(sessions.iter().map(|session| SessionView::of(session)).collect())
 }
 
-/// `GET /api/v1/user`: who asks; without a name where nobody needs one.
-pub(super) async fn user(Extension(caller): Extension<Caller>) -> Json<UserView> {
-    Json(match caller {
+/// `GET /api/v1/user`: who asks; without a name where nobody needs one. Of a link whose camera is gone: 410.
+pub(super) async fn user(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<UserView>, Problem> {
+    let nobody = UserView { name: None, by_cookie: false, actions: Vec::new(), link: None };
+    let names = |actions: &[Action]| actions.iter().map(|action| action.name()).collect();
+    Ok(Json(match &caller {
         Caller::User { user, login, .. } => UserView {
             name: Some(user.name.to_string()),
             by_cookie: login.is_some(),
-            actions: user.actions.iter().map(|action| action.name()).collect(),
+            actions: names(&user.actions),
+            ..nobody
         },
-        Caller::Anyone | Caller::Nobody => UserView { name: None, by_cookie: false, actions: Vec::new() },
-    })
+        Caller::Anyone => UserView { actions: names(&Action::ALL), ..nobody },
+        Caller::Guest { share, .. } => {
+            let camera = caller.camera(&context.hub, &share.camera).ok_or_else(Problem::link_ended)?;
+            let (camera, expires) = (camera.name().to_string(), rfc3339(share.expires()));
+            UserView { actions: names(&[Action::Watch]), link: Some(LinkView { camera, expires }), ..nobody }
+        }
+        Caller::Nobody => nobody,
+    }))
 }
 
 impl CameraView {
@@ -186,7 +207,7 @@ impl SessionView {
     }
 }
 
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Without users everybody of this machine and of private networks may have everything, and nobody else anything. With
 //! users a request names one of them: by name and password (Basic), by token (Bearer), or by the cookie of the login page.
+//! With or without users, the token of a link (`share`) shows one camera to whoever sends it, and nothing else.
 //! What it needs for which address is in `rights`; which cameras are its user's, the handlers ask the [`Caller`].
 
 mod caller;
@@ -10,12 +11,15 @@ mod credentials;
 #[cfg(feature = "fuzzing")]
 pub(super) mod fuzzing;
 mod gate;
+mod guest;
 mod login;
+mod near;
 mod origin;
 mod owners;
 mod passwords;
 mod private;
 mod rights;
+mod share;
 mod state_dir;
 mod throttle;
 mod user;
@@ -28,9 +32,12 @@ pub(super) use self::{
     caller::Caller,
     gate::Gate,
     login::{log_in, log_out, page},
+    near::is_from_near,
+    share::{Maker, Seat},
 };
 pub use self::{
     passwords::{hash_password, uneven_passwords},
+    share::{BadWish, Share, ShareError, ShareId, ShareToken, Shares, Wish},
     user::{Action, BadUser, Cameras, PasswordHash, TokenHash, User, UserName, make_token},
 };
 

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{BasePath, Network, ProxyHeaders, TlsConfig, User};
+use super::{BasePath, BaseUrl, Network, ProxyHeaders, TlsConfig, User};
 
 /// The settings of the HTTP server (WHEP, pages, API).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Config {
     pub login_lifetime: Duration,
     /// The folder for what outlives the program: the key of cookies and links. Made when it is needed.
     pub state_dir: PathBuf,
+    /// What links begin with; without it, what the page was loaded by that made them.
+    pub public_url: Option<BaseUrl>,
 }
 
 /// What stands between the gateway and those who ask it.

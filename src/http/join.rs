@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Context, auth::Caller, problem::Problem, rate::Client};
+use super::{
+    Context,
+    auth::{Caller, Seat},
+    problem::Problem,
+    rate::Client,
+};
 use crate::peer::{Answer, Ending, Peers, SessionId, Visitor};
 
 /// Answers `offer` of `caller` at `client` for the camera `name`, once it is live.
@@ -23,27 +28,40 @@ pub(super) async fn join(
     context.peers.check_offer(offer).map_err(|refusal| Problem::bad_offer(&refusal).about(name))?;
     let visitor = Visitor { address: client.0, user: caller.user().map(str::to_owned) };
     context.peers.check_room(&camera, &visitor).map_err(|error| Problem::refused(name, &error))?;
+    let seat = caller.seat().map_err(|all| Problem::link_full(all).about(name))?;
     // Somebody who waits counts as a viewer: it is what makes an on-demand camera start.
     let waiting = camera.view();
-    let formats = camera.wait_ready(context.start_deadline).await.map_err(|status| Problem::not_live(name, &status))?;
+    let formats = camera.wait_ready(context.start_deadline).await.map_err(|mut status| {
+        // What is wrong with a camera, such as its address, is not for strangers.
+        status.reason.take_if(|_| caller.is_guest());
+        Problem::not_live(name, &status)
+    })?;
     context.peers.addresses_settled().await;
     let answer = context.peers.open(&camera, &formats, offer, visitor);
     let answer = answer.map_err(|error| Problem::refused(name, &error))?;
     drop(waiting);
     caller.opened(answer.id, |id| context.peers.session(id).is_some());
     if let Some(status) = context.peers.session(answer.id) {
-        tokio::spawn(end_with_login(context.peers.clone(), caller.clone(), name.to_owned(), answer.id, status.ended()));
+        tokio::spawn(end_with_login(
+            context.peers.clone(),
+            caller.clone(),
+            name.to_owned(),
+            answer.id,
+            status.ended(),
+            seat,
+        ));
     }
     Ok(answer)
 }
 
-/// Closes a session when its viewer has logged out, or the login's time is over.
+/// Closes a session when its viewer has logged out, or the time of the login or of the link is over. Gives its seat back.
 async fn end_with_login(
     peers: Arc<Peers>,
     caller: Caller,
     camera: String,
     session: SessionId,
     mut ended: watch::Receiver<Option<Ending>>,
+    _seat: Option<Seat>,
 ) {
     tokio::select! {
         () = caller.over() => {

@@ -45,6 +45,11 @@ pub(super) async fn watch(
     file("watch.html", if known { StatusCode::OK } else { StatusCode::NOT_FOUND }, &site).await
 }
 
+/// `GET /share`: the page of a link, whose token only the browser sees.
+pub(super) async fn share(Extension(site): Extension<Site>) -> Response {
+    file("share.html", StatusCode::OK, &site).await
+}
+
 /// `GET /assets/{file}`.
 pub(super) async fn asset(Extension(site): Extension<Site>, Path(name): Path<String>) -> Response {
     if name.ends_with(".html") {

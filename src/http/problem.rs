@@ -13,6 +13,7 @@ use axum::{
 };
 use serde::Serialize;
 
+use super::ShareError;
 use crate::{
     hub::{CameraState, Status},
     media::CameraName,
@@ -228,6 +229,59 @@ impl Problem {
     pub(super) fn not_your_action(needed: &str) -> Self {
         let detail = format!("This takes a user with actions = [...] that has {needed}.");
         Self::new(StatusCode::FORBIDDEN, "not-allowed", "Not allowed", detail)
+    }
+
+    /// Of a link that is over, or is none of ours.
+    pub(super) fn link_ended() -> Self {
+        let detail = "This link has ended, or it is not whole. Ask whoever gave it to you for another one.";
+        Self::new(StatusCode::GONE, "link-ended", "This link has ended", detail)
+    }
+
+    /// So many watch by a link already.
+    pub(super) fn link_full(viewers: u32) -> Self {
+        let detail = match viewers {
+            1 => "Somebody else is watching by this link, which is for one at a time.".to_owned(),
+            _ => format!("{viewers} are watching by this link already, which is all that it is for."),
+        };
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "link-full", "Somebody else is watching", detail);
+        problem.retry_after = Some(SOON);
+        problem
+    }
+
+    pub(super) fn only_one_camera() -> Self {
+        let detail = "A link shows its camera, and nothing else.";
+        Self::new(StatusCode::FORBIDDEN, "not-allowed", "Not by a link", detail)
+    }
+
+    pub(super) fn bad_share(reason: &str) -> Self {
+        let detail = format!("This cannot be shared so: {reason}.");
+        Self::new(StatusCode::BAD_REQUEST, "bad-share", "Unusable share", detail)
+    }
+
+    pub(super) fn unknown_share() -> Self {
+        let detail = "There is no such link; it may have ended already.";
+        Self::new(StatusCode::NOT_FOUND, "no-such-share", "No such link", detail)
+    }
+
+    /// A link could not be kept.
+    pub(super) fn unkept(error: &ShareError) -> Self {
+        let status = match error {
+            ShareError::Full => StatusCode::CONFLICT,
+            ShareError::State(_) | ShareError::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        // Where files lie is for the log.
+        let detail = match error {
+            ShareError::Full => capitalized(&error.to_string()),
+            _ => "The gateway cannot keep links; its log says why.".to_owned(),
+        };
+        Self::new(status, "share-not-kept", "The link was not made", detail)
+    }
+
+    /// Where there are no users, links are made from near, by pages that are surely ours.
+    pub(super) fn not_from_here() -> Self {
+        let detail = "Without users, links are made in the gateway's own network, on a page whose address is a number or \
+                      a name of that network; or by `camgate share`.";
+        Self::new(StatusCode::FORBIDDEN, "not-from-here", "Not from here", detail)
     }
 
     pub(super) fn foreign_page() -> Self {

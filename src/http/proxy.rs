@@ -74,7 +74,7 @@ impl BasePath {
     const MAX: usize = 256;
 
     /// Empty, or with a slash in front and none behind.
-    pub(super) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }

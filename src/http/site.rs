@@ -54,6 +54,12 @@ pub(super) struct Site {
 }
 
 impl Site {
+    /// Asked for directly, over plain HTTP.
+    #[cfg(test)]
+    pub(super) fn plain() -> Self {
+        Self { base: "".into(), is_secure: false, is_veiled: false }
+    }
+
     /// One of the gateway's paths, such as `/login`, as a browser has to ask for it.
     pub(super) fn path(&self, path: &str) -> String {
         format!("{}{path}", self.base)

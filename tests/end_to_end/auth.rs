@@ -26,7 +26,7 @@ use crate::{
 pub(crate) const PASSWORD: &str = "correct horse";
 
 /// Runs `camgate` with these arguments and this standard input; what it prints.
-async fn camgate(arguments: &[&str], input: &str) -> std::process::Output {
+pub(crate) async fn camgate(arguments: &[&str], input: &str) -> std::process::Output {
     let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_camgate"))
         .args(arguments)
         .stdin(Stdio::piped())
@@ -57,7 +57,7 @@ async fn program(name: &str, keys: &str) -> (String, String) {
 }
 
 /// A gateway with the cameras `front` and `back`, both of which are `camera`, and with these users.
-async fn gateway_with(camera: &Camera, users: &[String]) -> Gateway {
+pub(crate) async fn gateway_with(camera: &Camera, users: &[String]) -> Gateway {
     let config = format!("{}\n{}\n{}", camera.toml("front"), camera.toml("back"), users.concat());
     Gateway::builder(env!("CARGO_BIN_EXE_camgate")).config(config).spawn().await
 }
@@ -78,7 +78,7 @@ async fn seen(response: Response, asked_for: &str) -> (u16, Vec<(String, String)
     (status, headers, response.text().await.expect("a body").replace(asked_for, "..."))
 }
 
-const PATHS: [&str; 14] = [
+pub(crate) const PATHS: [&str; 16] = [
     "/",
     "/watch/front",
     "/watch/attic",
@@ -89,6 +89,8 @@ const PATHS: [&str; 14] = [
     "/api/v1/sessions",
     "/api/v1/events",
     "/api/v1/user",
+    "/api/v1/shares",
+    "/api/v1/shares/0123456789abcdef",
     "/api/ws?src=front",
     "/metrics",
     "/readyz",
@@ -110,7 +112,15 @@ async fn a_stranger_gets_nothing_but_the_login_page() {
             assert!(!text.contains("front") && !text.contains("back"), "{method} {path}: {text}");
         }
     }
-    for path in ["/healthz", "/login", "/assets/login.js", "/assets/words.js", "/assets/style.css"] {
+    for path in [
+        "/healthz",
+        "/login",
+        "/share",
+        "/assets/login.js",
+        "/assets/share.js",
+        "/assets/words.js",
+        "/assets/style.css",
+    ] {
         assert_eq!(gateway.get(path).await.expect("an answer").status(), 200, "{path}");
     }
     for (authorization, status) in [
@@ -312,6 +322,7 @@ async fn a_user_may_do_what_the_actions_say() {
         ("/api/v1/cameras", [200, 200, 403]),
         ("/api/v1/sessions", [403, 200, 403]),
         ("/api/v1/user", [200, 200, 200]),
+        ("/api/v1/shares", [403, 403, 403]),
         ("/readyz", [403, 200, 200]),
         ("/metrics", [403, 403, 200]),
         ("/no-such-page", [404, 404, 404]),
@@ -440,7 +451,7 @@ async fn without_users_everybody_near_may_have_everything() {
         assert_eq!(near.get(path).await.expect("an answer").status(), 200, "{path}");
     }
     let user: Value = near.get_json("/api/v1/user").await;
-    assert_eq!(user, json!({ "name": null, "by_cookie": false, "actions": [] }));
+    assert_eq!(user, json!({ "name": null, "by_cookie": false, "actions": ["watch", "api", "metrics", "share"] }));
     let open = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).http("allow_anonymous = true").spawn().await;
     open.wait_log("[http] allow_anonymous: everybody who reaches", Duration::from_secs(5)).await;
 }

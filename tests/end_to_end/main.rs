@@ -21,6 +21,8 @@ mod play;
 mod restart;
 mod reverse_proxy;
 mod secrets;
+mod share;
+mod share_page;
 mod shutdown;
 mod signalling;
 #[path = "../support/mod.rs"]

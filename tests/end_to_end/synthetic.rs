@@ -45,6 +45,7 @@ impl Bench {
             tls: None,
             login_lifetime: LIMIT,
             state_dir: "/nowhere".into(),
+            public_url: None,
         };
         let server = Server::bind(&config).expect("a port");
         let config = peer::Config {

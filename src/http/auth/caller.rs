@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Action, Cameras, Gate, User, cookies::Login};
+use super::{Action, Gate, Maker, Seat, Share, ShareToken, User, cookies::Login, owners::Owner};
 use crate::{
     hub::{Camera, Hub},
     peer::SessionId,
@@ -22,6 +22,15 @@ pub(in crate::http) enum Caller {
         /// Who said so.
         gate: Arc<Gate>,
     },
+    /// Somebody with a link to one camera.
+    Guest {
+        /// What it shows.
+        share: Arc<Share>,
+        /// The link's token, if it came in the URL: the addresses that are answered have to have it too.
+        in_url: Option<ShareToken>,
+        /// Who said so.
+        gate: Arc<Gate>,
+    },
     /// A preflight, which has no credentials and is told nothing (Fetch standard, section 4.8).
     Nobody,
 }
@@ -31,7 +40,7 @@ impl Caller {
     pub(in crate::http) fn user(&self) -> Option<&str> {
         match self {
             Self::User { user, .. } => Some(user.name.as_str()),
-            Self::Anyone | Self::Nobody => None,
+            Self::Anyone | Self::Guest { .. } | Self::Nobody => None,
         }
     }
 
@@ -40,7 +49,8 @@ impl Caller {
         match self {
             Self::Anyone => true,
             Self::User { user, .. } => user.actions.contains(&action),
-            Self::Nobody => false,
+            // What a link opens is no question of actions.
+            Self::Guest { .. } | Self::Nobody => false,
         }
     }
 
@@ -48,10 +58,8 @@ impl Caller {
     pub(in crate::http) fn sees(&self, camera: &str) -> bool {
         match self {
             Self::Anyone => true,
-            Self::User { user, .. } => match &user.cameras {
-                Cameras::All => true,
-                Cameras::Only(names) => names.iter().any(|name| name == camera),
-            },
+            Self::User { user, .. } => user.cameras.has(camera),
+            Self::Guest { share, .. } => share.camera == camera,
             Self::Nobody => false,
         }
     }
@@ -70,8 +78,8 @@ impl Caller {
 
     /// Notes that a session is theirs; `exists` tells which sessions are not over.
     pub(in crate::http) fn opened(&self, session: SessionId, exists: impl Fn(SessionId) -> bool) {
-        if let Self::User { user, gate, .. } = self {
-            gate.owners().note(session, user, exists);
+        if let Some((owner, gate)) = self.owner() {
+            gate.owners().note(session, owner, exists);
         }
     }
 
@@ -79,20 +87,78 @@ impl Caller {
     pub(in crate::http) fn owns(&self, session: SessionId) -> bool {
         match self {
             Self::Anyone => true,
-            Self::User { user, gate, .. } => gate.owners().has(user, session),
             Self::Nobody => false,
+            Self::User { .. } | Self::Guest { .. } => {
+                self.owner().is_some_and(|(owner, gate)| gate.owners().has(&owner, session))
+            }
         }
+    }
+
+    fn owner(&self) -> Option<(Owner, &Gate)> {
+        match self {
+            Self::User { user, gate, .. } => Some((Owner::User(user.name.clone()), gate)),
+            Self::Guest { share, gate, .. } => Some((Owner::Link(share.id), gate)),
+            Self::Anyone | Self::Nobody => None,
+        }
+    }
+
+    /// A seat of the link that they have, if it is by a link that they watch; it is theirs until it is dropped.
+    ///
+    /// # Errors
+    /// How many seats there are, all of which are taken.
+    pub(in crate::http) fn seat(&self) -> Result<Option<Seat>, u32> {
+        match self {
+            Self::Guest { share, gate, .. } => gate.shares().seat(share).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// As whom they make links.
+    pub(in crate::http) fn maker(&self) -> Option<Maker> {
+        match self {
+            Self::Anyone => Some(Maker::Anyone),
+            Self::User { user, .. } => Some(Maker::User(user.name.to_string())),
+            Self::Guest { .. } | Self::Nobody => None,
+        }
+    }
+
+    /// Who they are, in a log.
+    pub(in crate::http) fn name(&self) -> String {
+        match self {
+            Self::User { user, .. } => format!("user {}", user.name),
+            Self::Anyone | Self::Nobody => "somebody".to_owned(),
+            Self::Guest { share, .. } => format!("somebody with the link {}", share.id),
+        }
+    }
+
+    /// Whether a link is theirs to see and to end.
+    pub(in crate::http) fn manages(&self, share: &Share) -> bool {
+        matches!(self, Self::Anyone) || self.maker().is_some_and(|maker| maker == share.by)
+    }
+
+    /// An address of ours as they have to ask for it.
+    pub(in crate::http) fn address(&self, path: String) -> String {
+        match self {
+            Self::Guest { in_url: Some(token), .. } => format!("{path}?{}={}", super::guest::PARAMETER, token.expose()),
+            _ => path,
+        }
+    }
+
+    /// Whether they are strangers to whom somebody has given a link.
+    pub(in crate::http) fn is_guest(&self) -> bool {
+        matches!(self, Self::Guest { .. })
     }
 
     /// Completes when they are not taken for this user any more: what they have opened is to end then.
     pub(in crate::http) async fn over(self) {
         match self {
             Self::User { login: Some(login), gate, .. } => gate.cookies().over(&login).await,
+            Self::Guest { share, gate, .. } => gate.shares().over(&share).await,
             _ => std::future::pending().await,
         }
     }
 
-    /// Whether they may know what only users are told, such as the passwords of TURN servers.
+    /// Whether they may know what only those are told who may watch, such as the passwords of TURN servers.
     pub(in crate::http) fn is_known(&self) -> bool {
         !matches!(self, Self::Nobody)
     }
@@ -103,7 +169,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::http::auth::state_dir::StateDir;
+    use crate::http::auth::{Cameras, state_dir::StateDir};
 
     #[test]
     fn a_user_has_what_the_configuration_says_and_nobody_has_nothing() {

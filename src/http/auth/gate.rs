@@ -22,16 +22,17 @@ use super::{
     Caller, TokenHash, User,
     cookies::{Cookies, Login},
     credentials::{Credentials, credentials},
-    login,
+    guest, login,
     origin::{Origin, origin},
     owners::Owners,
     passwords::{Passwords, Refused, Users, uneven_passwords},
     private::is_private,
     rights::{Need, need},
+    share::Shares,
     state_dir::StateDir,
     throttle::Throttle,
 };
-use crate::http::{Config, cors, page, problem::Problem, rate::Client, site::Site};
+use crate::http::{BaseUrl, Config, cors, page, problem::Problem, rate::Client, site::Site};
 
 /// Both ways, for programs (RFC 9110 section 11.6.1).
 const CHALLENGE: &str = "Basic realm=\"camgate\", charset=\"UTF-8\", Bearer realm=\"camgate\"";
@@ -49,6 +50,9 @@ pub(in crate::http) struct Gate {
     token_lines: DefaultDirectRateLimiter,
     passwords: Arc<Passwords>,
     cookies: Cookies,
+    shares: Shares,
+    /// What links begin with, where it is not what the page was loaded by.
+    public_url: Option<BaseUrl>,
     owners: Owners,
 }
 
@@ -79,14 +83,18 @@ impl Gate {
             users,
             throttle,
             token_lines: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN)),
-            cookies: Cookies::new(lifetime, state, SystemTime::now()),
+            cookies: Cookies::new(lifetime, state.clone(), SystemTime::now()),
+            shares: Shares::new(state),
+            public_url: None,
             owners: Owners::default(),
         }
     }
 
     /// As the configuration says.
     pub(in crate::http) fn of(config: &Config) -> Self {
-        Self::new(&config.users, config.allow_anonymous, config.login_lifetime, StateDir::new(&config.state_dir))
+        let state = StateDir::new(&config.state_dir);
+        let gate = Self::new(&config.users, config.allow_anonymous, config.login_lifetime, state);
+        Self { public_url: config.public_url.clone(), ..gate }
     }
 
     /// Says in the log who is answered.
@@ -125,6 +133,30 @@ impl Gate {
         &self.cookies
     }
 
+    /// The links that there are.
+    pub(in crate::http) fn shares(&self) -> &Shares {
+        &self.shares
+    }
+
+    /// What links begin with, if that is known.
+    pub(in crate::http) fn public_url(&self) -> Option<&BaseUrl> {
+        self.public_url.as_ref()
+    }
+
+    /// The user of that name.
+    pub(super) fn user(&self, name: &str) -> Option<&User> {
+        self.users.get(name).map(|user| &**user)
+    }
+
+    pub(super) fn throttle(&self) -> &Throttle {
+        &self.throttle
+    }
+
+    /// Whether a line about a wrong token may go into the log.
+    pub(super) fn may_log(&self) -> bool {
+        self.token_lines.check().is_ok()
+    }
+
     /// Whose sessions are whose.
     pub(super) fn owners(&self) -> &Owners {
         &self.owners
@@ -159,7 +191,7 @@ impl Gate {
         let user = self.tokens.get(&TokenHash::of(token)).cloned();
         if user.is_none() {
             self.throttle.count();
-            if self.token_lines.check().is_ok() {
+            if self.may_log() {
                 warn!("unknown token from {}", address.to_canonical());
             }
         }
@@ -212,7 +244,11 @@ pub(super) async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, n
     };
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let need = need(route.as_deref(), request.uri().path());
-    match gate.admit(address, &site, need, request.method(), request.headers()).await {
+    let admitted = match guest::presented(route.as_deref(), request.uri(), request.headers()) {
+        Some(link) if need != Need::Nothing => gate.admit_guest(address, route.as_deref(), link).map_err(Problem::from),
+        _ => gate.admit(address, &site, need, request.method(), request.headers()).await,
+    };
+    match admitted {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await

@@ -17,12 +17,37 @@ pub(super) enum Need {
 const LOGIN_ASSETS: [&str; 7] =
     ["login.js", "base.js", "failure.js", "request.js", "words.js", "style.css", "icon.svg"];
 
+/// The files that the page of a link loads beside those.
+const SHARE_ASSETS: [&str; 15] = [
+    "share.js",
+    "stage.js",
+    "player.js",
+    "tile.js",
+    "element.js",
+    "whep.js",
+    "session.js",
+    "backoff.js",
+    "fragment.js",
+    "link.js",
+    "delay.js",
+    "catchup.js",
+    "lipsync.js",
+    "meter.js",
+    "stats.js",
+];
+
+/// Whether somebody with a link may ask for a route: for the sessions of its camera, and what the link shows.
+pub(super) fn is_for_guests(route: Option<&str>) -> bool {
+    route.is_some_and(|route| route == "/api/v1/user" || route.starts_with("/whep/"))
+}
+
 /// By the route that `path` was matched with; what no route knows needs a login too.
 pub(super) fn need(route: Option<&str>, path: &str) -> Need {
     match route {
-        Some("/healthz" | "/login" | "/logout") => Need::Nothing,
+        Some("/healthz" | "/login" | "/logout" | "/share") => Need::Nothing,
         Some("/assets/{file}") => {
-            let is_public = path.strip_prefix("/assets/").is_some_and(|file| LOGIN_ASSETS.contains(&file));
+            let file = path.strip_prefix("/assets/");
+            let is_public = file.is_some_and(|file| LOGIN_ASSETS.contains(&file) || SHARE_ASSETS.contains(&file));
             if is_public { Need::Nothing } else { Need::Login }
         }
         None | Some("/api/v1/user") => Need::Login,
@@ -31,6 +56,7 @@ pub(super) fn need(route: Option<&str>, path: &str) -> Need {
         Some("/api/v1/cameras" | "/api/v1/events") => Need::OneOf(&[Action::Watch, Action::Api]),
         Some("/readyz") => Need::OneOf(&[Action::Api, Action::Metrics]),
         Some("/metrics") => Need::OneOf(&[Action::Metrics]),
+        Some("/api/v1/shares" | "/api/v1/shares/{share}") => Need::OneOf(&[Action::Share]),
         // Also what is not here yet.
         Some(_) => Need::OneOf(&[Action::Api]),
     }
@@ -49,6 +75,16 @@ mod tests {
         assert_eq!(need(Some("/healthz"), "/healthz"), Need::Nothing);
         assert_eq!(need(None, "/healthz/"), Need::Login, "no such page");
         assert_eq!(need(Some("/api/v2/secrets"), "/api/v2/secrets"), Need::OneOf(&[Action::Api]), "not thought of yet");
+        assert_eq!(need(Some("/api/v1/shares/{share}"), ""), Need::OneOf(&[Action::Share]));
+        for route in ["/whep/{camera}", "/whep/{camera}/{session}", "/api/v1/user"] {
+            assert!(is_for_guests(Some(route)), "{route}");
+        }
+        let others =
+            ["/", "/watch/{camera}", "/api/v1/shares", "/api/v1/cameras", "/api/v1/events", "/api/ws", "/metrics"];
+        for route in others {
+            assert!(!is_for_guests(Some(route)), "{route}");
+        }
+        assert!(!is_for_guests(None));
         for route in ["/", "/watch/{camera}", "/whep/{camera}", "/whep/{camera}/{session}/events/{stream}", "/api/ws"] {
             assert_eq!(need(Some(route), ""), Need::OneOf(&[Action::Watch]), "{route}");
         }

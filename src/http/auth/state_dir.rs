@@ -1,7 +1,8 @@
-//! What outlives the program: the secret that cookies are signed with, and small files beside it, in the folder
+//! What outlives the program: the secret that cookies and links are signed with, and small files beside it, in the folder
 //! `[http] state_dir`. Nothing is there before it is needed.
 //!
-//! Programs write here alone, each for a moment (a lock on the folder).
+//! The gateway and `camgate share` write here, each alone for a moment (a lock on the folder), so that a link can be made
+//! while the gateway runs, and while it does not.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -32,9 +33,10 @@ const MAX_BYTES: u64 = 16 << 20;
 /// The folder cannot be used.
 #[derive(Debug, Error)]
 #[error(
-    "[http] state_dir: cannot {doing} {}: {source}; it has to belong to the user that camgate runs as", path.display()
+    "[http] state_dir: cannot {doing} {}: {source}; it has to belong to the user that camgate runs as, and commands that \
+     write there run as that user or as root", path.display()
 )]
-pub(super) struct StateError {
+pub struct StateError {
     doing: &'static str,
     path: PathBuf,
     source: io::Error,
@@ -146,6 +148,12 @@ impl StateDir {
             };
             write().map_err(self.fault("write", name))
         })
+    }
+
+    /// What tells one state of a file from the next; `None` without one.
+    pub(super) fn stamp(&self, name: &str) -> Option<[i64; 4]> {
+        let file = fs::metadata(self.folder.as_ref()?.join(name)).ok()?;
+        Some([file.ino().cast_signed(), file.size().cast_signed(), file.mtime(), file.mtime_nsec()])
     }
 
     fn fault(&self, doing: &'static str, name: &str) -> impl Fn(io::Error) -> StateError + use<> {

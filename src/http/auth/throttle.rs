@@ -35,6 +35,9 @@ pub(super) struct Throttle {
     addresses: Book<IpAddr>,
     proxies: Book<IpAddr>,
     users: Book<String>,
+    /// Apart from the others: whoever guesses at links locks out nobody with a password.
+    links: Book<IpAddr>,
+    link_proxies: Book<IpAddr>,
     failures: Counter,
 }
 
@@ -44,6 +47,8 @@ impl Throttle {
             addresses: Book::new(OF_ADDRESS),
             proxies: Book::new(OF_PROXY),
             users: Book::new(OF_USER),
+            links: Book::new(OF_ADDRESS),
+            link_proxies: Book::new(OF_PROXY),
             failures: Counter::default(),
         }
     }
@@ -69,6 +74,19 @@ impl Throttle {
         if let Some(name) = name {
             self.users.failed(name.to_owned(), now);
         }
+    }
+
+    /// Notes a link that we have not made.
+    ///
+    /// # Errors
+    /// How long this address has to pause, without which it is not noted.
+    pub(super) fn link_failed(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+        let customer = customer(address);
+        let book = if customer.is_loopback() { &self.link_proxies } else { &self.links };
+        book.check(&customer, now)?;
+        self.count();
+        book.failed(customer, now);
+        Ok(())
     }
 
     fn book(&self, customer: IpAddr) -> &Book<IpAddr> {

@@ -54,6 +54,16 @@ pub enum Cameras {
     Only(Vec<String>),
 }
 
+impl Cameras {
+    /// Whether the camera of that name is one of them; whether there is one is another question.
+    pub(super) fn has(&self, camera: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.iter().any(|name| name == camera),
+        }
+    }
+}
+
 /// What a user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -63,6 +73,8 @@ pub enum Action {
     Api,
     /// Read the metrics.
     Metrics,
+    /// Make links that show a camera to whoever has them.
+    Share,
 }
 
 /// A user's name: 1 to 64 letters, digits, `.`, `_`, `-` and `@`.
@@ -122,7 +134,7 @@ impl FromStr for UserName {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Watch, Self::Api, Self::Metrics];
+    pub const ALL: [Self; 4] = [Self::Watch, Self::Api, Self::Metrics, Self::Share];
 
     /// Its name in the configuration.
     pub fn name(self) -> &'static str {
@@ -130,6 +142,7 @@ impl Action {
             Self::Watch => "watch",
             Self::Api => "api",
             Self::Metrics => "metrics",
+            Self::Share => "share",
         }
     }
 }

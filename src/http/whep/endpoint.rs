@@ -31,8 +31,10 @@ pub(super) async fn post(
     }
     let offer = body::read(request, SDP).await?;
     let answer = join(&context, client, &caller, &name, &offer).await?;
-    let location = site.path(&format!("/whep/{name}/{}", answer.id));
-    let extension = AppendHeaders(events::link(&location).map(|link| (header::LINK, link)));
+    let session = site.path(&format!("/whep/{name}/{}", answer.id));
+    let events = caller.address(format!("{session}/events"));
+    let extension = AppendHeaders(events::link(&events).map(|link| (header::LINK, link)));
+    let location = caller.address(session);
     let headers =
         [(header::CONTENT_TYPE, SDP.to_owned()), (header::LOCATION, location), (ACCEPT_PATCH, FRAGMENT.to_owned())];
     let tag = AppendHeaders(entity_tag(&answer.generation).map(|tag| (header::ETAG, tag)));

@@ -65,10 +65,10 @@ impl Kind {
     }
 }
 
-/// The `Link` of a session that is at `location`.
-pub(super) fn link(location: &str) -> Option<HeaderValue> {
+/// The `Link` of a session whose events are at `address`.
+pub(super) fn link(address: &str) -> Option<HeaderValue> {
     let names = Kind::ALL.map(Kind::name).join(",");
-    HeaderValue::from_str(&format!("<{location}/events>; rel=\"{RELATION}\"; events=\"{names}\"")).ok()
+    HeaderValue::from_str(&format!("<{address}>; rel=\"{RELATION}\"; events=\"{names}\"")).ok()
 }
 
 /// Streams that were asked for.
@@ -118,7 +118,7 @@ pub(super) async fn post(
     let wanted = wanted(&text).map_err(|reason| Problem::bad_events(&reason))?;
     let exists = |id| context.peers.session(id).is_some();
     let id = registry.add(status.id, wanted, exists).ok_or_else(full)?;
-    let location = site.path(&format!("/whep/{name}/{session}/events/{id:032x}"));
+    let location = caller.address(site.path(&format!("/whep/{name}/{session}/events/{id:032x}")));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
 }
 

@@ -58,7 +58,7 @@ pub struct Builder {
     sha1_only: bool,
     bind: String,
     tcp: bool,
-    basic_auth: Option<(String, String)>,
+    authorization: Option<String>,
 }
 
 impl Builder {
@@ -105,7 +105,13 @@ impl Builder {
 
     /// Sends a name and a password with each request.
     pub fn basic_auth(mut self, name: &str, password: &str) -> Self {
-        self.basic_auth = Some((name.into(), password.into()));
+        self.authorization = Some(format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))));
+        self
+    }
+
+    /// Sends a token with each request.
+    pub fn bearer(mut self, token: &str) -> Self {
+        self.authorization = Some(format!("Bearer {token}"));
         self
     }
 
@@ -128,10 +134,8 @@ impl Builder {
             .expect("the sender lives as long");
         let offer = pc.local_description().await.expect("just set").sdp;
 
-        let login = self.basic_auth.iter().map(|(name, password)| {
-            let value = format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
-            (AUTHORIZATION, HeaderValue::try_from(value).expect("base64"))
-        });
+        let login = self.authorization.iter();
+        let login = login.map(|value| (AUTHORIZATION, HeaderValue::try_from(value).expect("a header")));
         let http = reqwest::Client::builder().no_proxy().timeout(POST_LIMIT).default_headers(login.collect());
         let http = http.build().expect("an HTTP client");
         let posted_at = Instant::now();
@@ -380,7 +384,7 @@ impl Viewer {
             sha1_only: false,
             bind: "127.0.0.1:0".into(),
             tcp: false,
-            basic_auth: None,
+            authorization: None,
         }
     }
 
