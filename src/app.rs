@@ -21,7 +21,7 @@ use tracing::{debug, error, info, warn};
 pub use self::sharing::{Terms, end_share, list_shares, share};
 use crate::{
     config::Config,
-    http::{self, Context, Server},
+    http::{self, CertificateSource, Context, Server},
     hub::{Camera, CameraState, Hub},
     peer::{self, Peers},
     shutdown::Signals,
@@ -104,8 +104,16 @@ pub fn access_report(config: &Config) -> Vec<String> {
 
 /// The certificate that browsers would get, in lines for a person.
 pub fn certificate_report(config: &Config) -> Vec<String> {
-    let report = config.http.tls.as_ref().map(|tls| http::certificate_report(&tls.certificate));
-    report.map_or_else(Vec::new, |report| report.unwrap_or_else(|why| vec![why.to_string()]))
+    match config.http.tls.as_ref().map(|tls| &tls.certificate) {
+        Some(CertificateSource::Files(files)) => {
+            http::certificate_report(files).unwrap_or_else(|why| vec![why.to_string()])
+        }
+        Some(CertificateSource::Acme(acme)) => {
+            let (names, authority) = (acme.domains.join(", "), acme.directory.host_str().unwrap_or_default());
+            vec![format!("certificate for {names}, by ACME from {authority}")]
+        }
+        None => Vec::new(),
+    }
 }
 
 /// The addresses that viewers would be told of, in lines for a person. Asks name servers and STUN servers, nobody else.

@@ -54,13 +54,13 @@ pub use base_url::{BadBaseUrl, BaseUrl};
 pub use config::{Config, RateLimit, Surroundings};
 pub use proxy::{BadBasePath, BasePath, Network, ProxyHeaders};
 pub use qr::qr_text;
-pub use tls::{BadCertificate, CertificateFiles, TlsConfig, report as certificate_report};
+pub use tls::{Acme, BadCertificate, CertificateFiles, CertificateSource, TlsConfig, report as certificate_report};
 
 use self::{
     proxy::Proxies,
     serve::Port,
     site::{Entrance, enter},
-    tls::{Reloading, Tls, to_https},
+    tls::{Keeper, Tls, to_https},
 };
 use crate::{hub::Hub, peer::Peers};
 
@@ -110,7 +110,7 @@ pub struct Server {
     rate_limit: RateLimit,
     gate: auth::Gate,
     entrance: Entrance,
-    tls: Option<(Tls, Reloading)>,
+    tls: Option<(Tls, Keeper)>,
     /// Where plain HTTP is sent on to HTTPS.
     redirect: Option<TcpListener>,
 }
@@ -165,7 +165,7 @@ impl Server {
         let streams = events::Streams::new(stopping.clone());
         let door = signalling::Door::new(limits.clone(), stopping.clone());
         let news = Arc::new(camera_events::News::new(context.hub.clone()));
-        let (tls, reloading) = self.tls.unzip();
+        let (tls, keeper) = self.tls.unzip();
         let router = router(context, limits, streams, door.clone(), news.clone(), tls.clone());
         let router = auth::around(router, self.gate);
         // Around the routing, which is by what is below the base path.
@@ -177,9 +177,9 @@ impl Server {
             stop.await;
             stopping.cancel();
         };
-        if let Some(reloading) = reloading {
+        if let Some(keeper) = keeper {
             let stopped = stopping.clone();
-            tokio::spawn(async move { stopped.run_until_cancelled(reloading.run()).await });
+            tokio::spawn(async move { stopped.run_until_cancelled(keeper.run()).await });
         }
         let port = self.address.port();
         if let Some(listener) = self.redirect {

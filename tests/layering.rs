@@ -30,7 +30,7 @@ const SOURCE_TO_HUB: [&str; 4] = ["source.rs", "source/supervisor", "source/feed
 
 /// Crates that one module owns. `play` is the other half of a connection and shares nothing with `peer`, but needs the
 /// types of `rtc` that its `webrtc` does not pass on.
-const OWNERS: [(&str, &[&str]); 25] = [
+const OWNERS: [(&str, &[&str]); 27] = [
     ("retina", &["source/rtsp"]),
     ("gstreamer", &["source/capture"]),
     ("gstreamer_app", &["source/capture"]),
@@ -38,6 +38,8 @@ const OWNERS: [(&str, &[&str]); 25] = [
     ("webrtc", &["play"]),
     ("hyper_rustls", &["play"]),
     ("rustls", &["play", "http/tls"]),
+    ("rustls_acme", &["http/tls"]),
+    ("rcgen", &["http/tls"]),
     ("tokio_rustls", &["http/tls"]),
     ("x509_parser", &["http/tls"]),
     ("quinn_udp", &["peer"]),

@@ -97,6 +97,9 @@ pub(super) const PROXY_WORDS: &str = "IP addresses or networks such as 172.18.0.
 pub(super) const BASE_PATH_WORDS: &str = "a path such as \"/cams\"";
 pub(super) const CERTIFICATE_WORDS: &str = "a file with the certificate and those between it and its authority (PEM)";
 pub(super) const KEY_WORDS: &str = "a file with the private key of the certificate (PEM)";
+pub(super) const DOMAIN_WORDS: &str = "public host names of this machine such as cam.example.org";
+pub(super) const EMAIL_WORDS: &str = "an email address";
+pub(super) const DIRECTORY_WORDS: &str = "the https:// address of an ACME directory";
 pub(super) const NAME_WORDS: &str = "1 to 64 of a-z, 0-9, _ and -";
 pub(super) const USER_NAME_WORDS: &str = "1 to 64 letters, digits, dots, _, - and @";
 pub(super) const PASSWORD_HASH_WORDS: &str = "what `camgate password` prints";
@@ -118,6 +121,7 @@ pub(super) static HTTP: Section = Section {
         key("proxy_headers", Kind::Choice(&["x-forwarded", "forwarded"])),
         key("base_path", Kind::Text(BASE_PATH_WORDS)),
         key("tls", Kind::Table(&TLS)),
+        key("acme", Kind::Table(&ACME)),
         key("login_lifetime_seconds", Kind::Seconds { min: 60.0, max: 31_536_000.0 }),
         key("public_url", Kind::Text(PUBLIC_URL_WORDS)),
         key("state_dir", Kind::Text("a folder that camgate may write to")),
@@ -132,6 +136,17 @@ pub(super) static TLS: Section = Section {
         key("key", Kind::Text(KEY_WORDS)),
         key("redirect_listen", Kind::Text(LISTEN_WORDS)),
         key("hsts_seconds", Kind::Seconds { min: 0.0, max: 63_072_000.0 }),
+    ],
+};
+
+/// `[http.acme]`
+pub(super) static ACME: Section = Section {
+    name: "http.acme",
+    keys: &[
+        key("domains", Kind::TextList(DOMAIN_WORDS)),
+        key("email", Kind::Text(EMAIL_WORDS)),
+        key("cache_dir", Kind::Text("a folder that camgate may write to")),
+        key("directory", Kind::Text(DIRECTORY_WORDS)),
     ],
 };
 

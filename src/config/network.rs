@@ -18,7 +18,7 @@ use super::keys::{
     self, ADVERTISE_WORDS, BASE_PATH_WORDS, INTERFACE_WORDS, LISTEN_WORDS, PROXY_WORDS, PUBLIC_URL_WORDS,
 };
 use super::report::Report;
-use super::tls::{self, TlsSection};
+use super::tls::{self, AcmeSection, TlsSection};
 use crate::source::config::redact_url;
 use crate::{http, peer};
 
@@ -35,6 +35,7 @@ pub(super) struct HttpSection {
     proxy_headers: Option<http::ProxyHeaders>,
     base_path: Option<String>,
     tls: Option<TlsSection>,
+    acme: Option<AcmeSection>,
     login_lifetime_seconds: Option<f64>,
     public_url: Option<String>,
     state_dir: Option<String>,
@@ -75,6 +76,7 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
             |why| report.value(&path.key("public_url"), format!("{} ({why})", redact_url(&text)), PUBLIC_URL_WORDS);
         text.parse().map_err(refuse).ok()
     });
+    let state_dir = report.document().folder().join(values.state_dir.as_deref().unwrap_or(defaults::STATE_DIR));
     http::Config {
         listen: values
             .listen
@@ -97,10 +99,10 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
             proxy_headers: values.proxy_headers.unwrap_or_default(),
             base_path: base_path(values.base_path, &path.key("base_path"), report),
         },
-        tls: tls::tls(values.tls, &path.key("tls"), report),
+        tls: tls::tls(values.tls, values.acme, &state_dir, &path, report),
         login_lifetime: seconds(values.login_lifetime_seconds, defaults::LOGIN_LIFETIME),
         public_url,
-        state_dir: report.document().folder().join(values.state_dir.as_deref().unwrap_or(defaults::STATE_DIR)),
+        state_dir,
     }
 }
 

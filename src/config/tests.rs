@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::http::{Action, Cameras, ProxyHeaders};
+use crate::http::{Action, Cameras, CertificateSource, ProxyHeaders};
 use crate::peer::{Advertise, Credential, IceMode, Playout, TurnLogin};
 use crate::source::config::{Credentials, GopLimits, Input, Secret, Start, Transport, parse_url};
 
@@ -626,6 +626,37 @@ fn fault_listen() {
 }
 
 #[test]
+fn a_certificate_may_be_ordered() {
+    let folder = Folder::with(
+        "[http.acme]\ndomains = [\"cam.example.org\"]\nemail = \"a@example.org\"\n[http.tls]\nhsts_seconds = 7",
+    );
+    let tls = folder.load(&[]).unwrap().http.tls.unwrap();
+    assert_eq!(tls.hsts, Some(Duration::from_secs(7)));
+    let CertificateSource::Acme(acme) = tls.certificate else { panic!("{tls:?}") };
+    assert_eq!((acme.domains, acme.contact), (vec!["cam.example.org".into()], vec!["mailto:a@example.org".into()]));
+    assert!(acme.cache.starts_with(&folder.0) && acme.cache.ends_with("acme"), "{:?}", acme.cache);
+    assert_eq!(acme.directory.as_str(), "https://acme-v02.api.letsencrypt.org/directory");
+    let messages = faults(
+        "[http.tls]\nkey = \"key.pem\"\n[http.acme]\ndomains = [\"*.example.org\", \"192.0.2.1\", \"nas\"]\nemail = \"me\"\n\
+         directory = \"http://example.org\"\n",
+    );
+    let places: Vec<_> = messages.lines().map(|line| line.split(": found").next().unwrap()).collect();
+    let expected = [
+        "2: http.tls.key",
+        "4: http.acme.domains[0]",
+        "4: http.acme.domains[1]",
+        "4: http.acme.domains[2]",
+        "5: http.acme.email",
+        "6: http.acme.directory",
+    ];
+    assert_eq!(places, expected.map(|place| format!("config.toml:{place}")), "{messages}");
+    assert_starts(
+        &faults("[http.acme]\nemail = \"a@b.c\""),
+        "config.toml:1: http.acme.domains: found no name, allowed: public",
+    );
+}
+
+#[test]
 fn fault_reverse_proxies() {
     let messages = faults(
         "[http]\ntrusted_proxies = [\"10.0.0.0/33\", \"nginx\"]\nproxy_headers = \"via\"\nbase_path = \"cams\"\n",
@@ -774,6 +805,7 @@ fn the_table_of_keys_is_that_of_the_structs() {
     for (section, fields) in [
         (&keys::HTTP, fields::<network::HttpSection>()),
         (&keys::TLS, fields::<tls::TlsSection>()),
+        (&keys::ACME, fields::<tls::AcmeSection>()),
         (&keys::WEBRTC, fields::<network::WebrtcSection>()),
         (&keys::ICE_SERVER, fields::<ice_servers::IceServerSection>()),
         (&keys::PIPELINES, fields::<pipelines::PipelinesSection>()),
@@ -813,7 +845,7 @@ fn the_shipped_file_documents_every_key() {
         })
     };
     let is_table = |key: &keys::Key| matches!(key.kind, keys::Kind::Table(_));
-    for section in keys::SECTIONS.into_iter().chain([&keys::TLS]) {
+    for section in keys::SECTIONS.into_iter().chain([&keys::TLS, &keys::ACME]) {
         for key in section.keys.iter().filter(|key| !is_table(key)) {
             assert!(is_set(section.name, key.name), "[{}] {}", section.name, key.name);
         }
@@ -834,6 +866,7 @@ fn the_shipped_file_documents_every_key() {
 fn the_switched_off_settings_of_the_shipped_file_are_good_and_the_defaults() {
     // Two ways to give a password exclude each other, and the certificate is not there.
     let (before, rest) = SHIPPED.split_once("#[http.tls]").unwrap();
+    let (_, rest) = rest.split_once("#[http.acme]").unwrap();
     let (_, after) = rest.split_once("\n\n").unwrap();
     let lines = before.lines().chain(after.lines()).filter(|line| !line.starts_with("#password_file"));
     let is_switched_off =

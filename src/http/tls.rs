@@ -1,6 +1,7 @@
-//! TLS in this process (rustls with ring): a certificate from files, handshakes within bounds, and words for those who speak plain
+//! TLS in this process (rustls with ring): a certificate from files or by ACME, handshakes within bounds, and words for those who speak plain
 //! HTTP to it.
 
+mod acme;
 mod certificate;
 mod files;
 mod redirect;
@@ -17,11 +18,13 @@ use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::debug;
 
+pub(super) use self::redirect::to_https;
 pub use self::{
+    acme::Acme,
     certificate::BadCertificate,
     files::{CertificateFiles, report},
 };
-pub(super) use self::{files::Reloading, redirect::to_https};
+use self::{acme::Ordering, files::Reloading};
 use crate::{
     places::{Place, Places},
     stats::Counter,
@@ -38,16 +41,44 @@ const HANDSHAKE_RECORD: u8 = 22;
 /// HTTP/2 and HTTP/1.1 (RFC 7301 section 6); browsers open WebSockets by the latter.
 const PROTOCOLS: [&[u8]; 2] = [H2, b"http/1.1"];
 const H2: &[u8] = b"h2";
+/// What an authority asks for its proof by (RFC 8737 section 3); nothing is said over it.
+const ACME: &[u8] = b"acme-tls/1";
 
 /// The settings of TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConfig {
     /// Where the certificate is from.
-    pub certificate: CertificateFiles,
+    pub certificate: CertificateSource,
     /// Where plain HTTP is sent on to HTTPS.
     pub redirect_listen: Option<SocketAddr>,
     /// For how long browsers are to ask by HTTPS only (RFC 6797); without it as [`super::site`] thinks right.
     pub hsts: Option<Duration>,
+}
+
+/// Where a certificate is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// Somebody else renews it.
+    Files(CertificateFiles),
+    /// The gateway orders and renews it.
+    Acme(Acme),
+}
+
+/// Keeps the certificate new.
+#[derive(Debug)]
+pub(super) enum Keeper {
+    Files(Reloading),
+    Acme(Ordering),
+}
+
+impl Keeper {
+    /// For as long as it is polled.
+    pub(super) async fn run(self) {
+        match self {
+            Self::Files(reloading) => reloading.run().await,
+            Self::Acme(ordering) => ordering.run().await,
+        }
+    }
 }
 
 /// Makes TLS of TCP.
@@ -81,25 +112,39 @@ pub(super) enum Speaks {
 }
 
 impl Tls {
-    /// With the certificate of these files, and the task that reads them again when they change.
+    /// With a certificate, and the task that keeps it new.
     ///
     /// # Errors
     /// [`BadCertificate`].
-    pub(super) fn new(files: CertificateFiles) -> Result<(Self, Reloading), BadCertificate> {
-        let reloading = Reloading::start(files)?;
+    pub(super) fn new(source: CertificateSource) -> Result<(Self, Keeper), BadCertificate> {
+        let (keeper, resolver, expires) = match source {
+            CertificateSource::Files(files) => {
+                let reloading = Reloading::start(files)?;
+                let (resolver, expires) = (reloading.resolver(), reloading.expires());
+                (Keeper::Files(reloading), resolver, expires)
+            }
+            CertificateSource::Acme(settings) => {
+                let ordering = Ordering::new(settings)?;
+                let (resolver, expires) = (ordering.resolver(), ordering.expires());
+                (Keeper::Acme(ordering), resolver, expires)
+            }
+        };
         let versions = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         // ring has suites for both versions.
         let versions =
             versions.with_safe_default_protocol_versions().map_err(|error| BadCertificate::Key(error.to_string()))?;
-        let mut config = versions.with_no_client_auth().with_cert_resolver(reloading.resolver());
+        let mut config = versions.with_no_client_auth().with_cert_resolver(resolver);
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        if matches!(keeper, Keeper::Acme(_)) {
+            config.alpn_protocols.push(ACME.to_vec());
+        }
         let tls = Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             handshakes: Places::behind_proxy(HANDSHAKES, HANDSHAKES_EACH),
             failed: Arc::default(),
-            expires: reloading.expires(),
+            expires,
         };
-        Ok((tls, reloading))
+        Ok((tls, keeper))
     }
 
     /// A place for a handshake with `address`, if there is one.
@@ -107,19 +152,23 @@ impl Tls {
         self.handshakes.take(address).ok()
     }
 
-    /// Shakes hands; `None` when that fails or takes too long.
+    /// Shakes hands; `None` when that fails or takes too long, and when there is nothing to say afterwards.
     pub(super) async fn accept(&self, stream: TcpStream) -> Option<Arrival> {
         let arrived = async {
             let mut first = [0];
             if stream.peek(&mut first).await? == 1 && first[0] != HANDSHAKE_RECORD {
-                return Ok(Arrival::Plain(stream));
+                return Ok(Some(Arrival::Plain(stream)));
             }
             let stream = self.acceptor.accept(stream).await?;
-            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
-            Ok::<_, std::io::Error>(Arrival::Tls(Box::new(stream), if is_h2 { Speaks::Http2 } else { Speaks::Http1 }))
+            let speaks = match stream.get_ref().1.alpn_protocol() {
+                Some(ACME) => return Ok(None),
+                Some(H2) => Speaks::Http2,
+                _ => Speaks::Http1,
+            };
+            Ok::<_, std::io::Error>(Some(Arrival::Tls(Box::new(stream), speaks)))
         };
         match timeout(HANDSHAKE_DEADLINE, arrived).await {
-            Ok(Ok(arrival)) => Some(arrival),
+            Ok(Ok(arrival)) => arrival,
             Ok(Err(error)) => {
                 debug!(%error, "a TLS handshake failed");
                 self.failed.add(1);

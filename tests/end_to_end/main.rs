@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod acme;
 mod addresses;
 mod auth;
 mod auth_networks;

@@ -221,3 +221,8 @@ async fn a_certificate_that_is_of_no_use_is_a_fault_of_the_configuration() {
     gateway.wait_log("http.tls.key: found the key is not that of the certificate, allowed: a file with", LIMIT).await;
     assert!(!gateway.log().contains("PRIVATE KEY"));
 }
+
+/// The certificate that a new connection gets.
+pub(crate) async fn certificate_of(gateway: &Gateway) -> Vec<u8> {
+    shown(gateway, &[&rustls::version::TLS13], &[]).await.0
+}

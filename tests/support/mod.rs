@@ -19,6 +19,7 @@ pub mod events;
 pub mod gateway;
 pub mod network;
 pub mod nginx;
+pub mod pebble;
 pub mod process;
 pub mod recorder;
 pub mod secrets;

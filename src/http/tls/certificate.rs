@@ -85,6 +85,18 @@ pub(super) fn facts(certificate: &[u8]) -> Option<(SystemTime, SystemTime, Vec<S
     Some((time(validity.not_before.timestamp()), time(validity.not_after.timestamp()), names.collect()))
 }
 
+/// A certificate for these names that nobody else has signed.
+pub(super) fn self_signed(names: &[String]) -> Result<Certificate, BadCertificate> {
+    let made =
+        rcgen::generate_simple_self_signed(names).map_err(|error| BadCertificate::Certificate(error.to_string()))?;
+    Certificate::read(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes())
+}
+
+/// `2026-11-23`
+pub(super) fn day(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string().chars().take(10).collect()
+}
+
 fn address(bytes: &[u8]) -> Option<String> {
     let v4 = <[u8; 4]>::try_from(bytes).map(|bytes| std::net::IpAddr::from(bytes).to_string());
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| std::net::IpAddr::from(bytes).to_string())).ok()

@@ -15,7 +15,7 @@ use rustls::{
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
-use super::certificate::{BadCertificate, Certificate};
+use super::certificate::{BadCertificate, Certificate, day};
 
 /// Between two looks at the files. Tools replace one after the other: what has changed is read at the second look that finds
 /// the same.
@@ -105,10 +105,6 @@ fn warnings(files: &CertificateFiles, certificate: &Certificate, now: SystemTime
         format!("everybody on this machine can read the key {path}: chmod o-r {path}")
     });
     when.into_iter().chain(open).collect()
-}
-
-fn day(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string().chars().take(10).collect()
 }
 
 /// The certificate of files that are looked at again and again.
