@@ -1,4 +1,4 @@
-//! Sets up webrtc-rs for one session: exactly the chosen codecs, the given credentials, our feedback listener.
+//! Sets up webrtc-rs for one session: exactly the chosen codecs, the given credentials.
 
 use std::{
     net::SocketAddr,
@@ -10,7 +10,6 @@ use rtc::{
     crypto::{self, RTCCryptoProvider, SignatureScheme},
     dtls::extension::extension_use_srtp::SrtpProtectionProfile,
     ice::{self, mdns::MulticastDnsMode, tcp_type::TcpType},
-    interceptor::{Registry, Slot},
     media_stream::MediaStreamTrack,
     peer_connection::{
         RTCPeerConnection, RTCPeerConnectionBuilder,
@@ -34,15 +33,11 @@ use rtc::{
 
 use super::{
     Candidate, IceMode, Origin, Playout,
-    feedback::{Inbox, Listener},
     negotiation::{Choice, Codec, Frame, TRANSPORT_CC_FEEDBACK},
     session::Terms,
     transport::Transport,
 };
 use crate::media::AudioCodec;
-
-/// Behind every interceptor that webrtc-rs may add: closest to the application.
-const LISTENER: Slot = Slot::SenderReport;
 
 /// How SRTP protects a session's media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +102,6 @@ pub(super) fn build(
     blueprint: &Blueprint,
     protection: Protection,
     provider: Arc<dyn RTCCryptoProvider>,
-    inbox: Inbox,
     now: Instant,
 ) -> Result<(RTCPeerConnection, String), Error> {
     let (choice, ours) = (&blueprint.choice, &blueprint.terms.ours);
@@ -140,12 +134,10 @@ pub(super) fn build(
         .with_ice_credentials(ours.ufrag.clone(), ours.pwd.clone())
         .build();
     let configuration = RTCConfigurationBuilder::new().with_certificates(vec![engine.certificate.clone()]).build();
-    let registry = Registry::new().with(LISTENER, Listener::new(inbox));
     let mut connection = RTCPeerConnectionBuilder::new()
         .with_configuration(configuration)
         .with_setting_engine(settings)
         .with_media_engine(media)
-        .with_interceptor_registry(registry)
         .build(now)?;
     if let Some(video) = &choice.video {
         let rtx = choice.rtx.map(|_| RTCRtpRtxParameters { ssrc: blueprint.rtx_ssrc });

@@ -33,7 +33,7 @@ pub(super) use self::{
     ice::Terms,
 };
 use self::{
-    datagram::{is_dtls, is_stun},
+    datagram::{is_dtls, is_rtcp, is_stun},
     flight::LastFlight,
     handshake::{Connection, Hello},
     ice::Ice,
@@ -44,8 +44,9 @@ use super::{
     batch::Batch,
     candidates::local_address,
     engine::{Blueprint, Engine, Protection},
-    feedback::Inbox,
+    feedback::told,
     socket::Received,
+    srtp::ControlReader,
     transport::Remote,
 };
 use crate::{
@@ -55,9 +56,7 @@ use crate::{
 
 /// A viewer that has not connected by then never will: ICE checks of every browser have ended (Chromium after 15 s).
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
-/// A viewer reports under one SSRC or, with several streams, a few. The rest is room for forged ones, which are only found
-/// out later: they must not crowd out the viewer's own.
-const MAX_REPORTERS: usize = 256;
+
 /// One viewer.
 pub(super) struct Session {
     pub(super) status: Arc<SessionStatus>,
@@ -66,8 +65,9 @@ pub(super) struct Session {
     ice: Ice,
     /// The answer, for what a restart says again of it.
     answer: String,
-    inbox: Inbox,
     playback: Playback,
+    /// What opens the viewer's RTCP, after the handshake.
+    control: Option<ControlReader>,
     viewing: Viewing,
     /// The codec of its sound.
     audio: Option<AudioCodec>,
@@ -87,8 +87,6 @@ pub(super) struct Session {
     heard: bool,
     /// Where datagrams go, as `status` has it.
     remote: Option<Remote>,
-    /// SSRCs that RTCP of the viewer came from.
-    reporters: Vec<[u8; 4]>,
     end: Option<End>,
     /// Whether the log has said that the viewer's network is too slow.
     told_too_slow: bool,
@@ -107,8 +105,7 @@ impl Session {
         status: Arc<SessionStatus>,
         now: Instant,
     ) -> Result<(Self, String), Error> {
-        let inbox = Inbox::default();
-        let (connection, answer) = Connection::open(&engine, &blueprint, Protection::Gcm, inbox.clone(), now)?;
+        let (connection, answer) = Connection::open(&engine, &blueprint, Protection::Gcm, now)?;
         let offered = blueprint.terms.offered.clone();
         let ice = Ice::new(engine.provider(), blueprint.ice, blueprint.terms.clone(), now)?;
         let playback = Playback::new(&blueprint, status.clone(), now);
@@ -120,7 +117,6 @@ impl Session {
             connection,
             ice,
             answer: answer.clone(),
-            inbox: inbox.clone(),
             playback,
             viewing,
             audio,
@@ -128,13 +124,13 @@ impl Session {
             own,
             offered,
             opened: now,
-            hello: Hello::new(blueprint, inbox),
+            hello: Hello::new(blueprint),
             handshake: false,
             last_flight: LastFlight::default(),
             restarts: 0,
             heard: false,
             remote: None,
-            reporters: Vec::new(),
+            control: None,
             end: None,
             told_too_slow: false,
         };
@@ -172,9 +168,6 @@ impl Session {
     /// A datagram for this session. Media that it calls for is written to `out`.
     pub(super) fn on_datagram(&mut self, datagram: Received, wall: SystemTime, out: &mut Batch) {
         let now = datagram.at;
-        if !self.is_wanted(&datagram.data) {
-            return;
-        }
         let Some(local_addr) = local_address(&self.offered, datagram.to, datagram.remote.address) else { return };
         if self.status.phase() == Phase::New {
             self.status.set_phase(Phase::Connecting);
@@ -190,10 +183,17 @@ impl Session {
         } else if is_dtls(&datagram.data) {
             self.handshake = true;
             self.on_handshake(datagram.data, now);
-        } else if self.ice.path().is_some() {
-            self.read(datagram.data, now);
+        } else if is_rtcp(&datagram.data) {
+            return self.on_rtcp(&datagram.data, now, wall, out);
         }
-        self.after_input(now, wall, out);
+        self.after_input(now);
+    }
+
+    fn on_rtcp(&mut self, datagram: &[u8], now: Instant, wall: SystemTime, out: &mut Batch) {
+        let Some(control) = &mut self.control else { return };
+        for feedback in told(&control.read(datagram)) {
+            self.on_feedback(feedback, now, wall, out);
+        }
     }
 
     /// A unit of its camera, of which `out` gets what the viewer is sent now.
@@ -240,22 +240,6 @@ impl Session {
         }
     }
 
-    /// Keeps from `rtc` what no viewer of ours sends: it sets up a stream for every SSRC it sees in RTP or RTCP, before
-    /// it finds out that the packet is not authentic.
-    fn is_wanted(&mut self, datagram: &[u8]) -> bool {
-        if !matches!(datagram.first(), Some(128..=191)) {
-            return true;
-        }
-        // RTCP packet types 192 to 223 (RFC 5761 section 4); the rest is media.
-        let (Some(192..=223), Some(reporter)) = (datagram.get(1), datagram.get(4..8)) else { return false };
-        let known = self.reporters.iter().any(|known| known == reporter);
-        if !known && self.reporters.len() < MAX_REPORTERS {
-            self.reporters.extend(<[u8; 4]>::try_from(reporter).ok());
-            return true;
-        }
-        known
-    }
-
     /// Something that [`poll_timeout`](Self::poll_timeout) named is due.
     pub(super) fn on_timeout(&mut self, now: Instant, wall: SystemTime, out: &mut Batch) {
         // A failing timer of one handler is logged by rtc; the connection's state tells whether it matters.
@@ -275,7 +259,7 @@ impl Session {
         if self.end.is_none() && self.audio_changed() {
             self.close(End::FormatChanged);
         }
-        self.after_input(now, wall, out);
+        self.after_input(now);
     }
 
     /// When [`on_timeout`](Self::on_timeout) is due next.
@@ -340,7 +324,7 @@ impl Session {
         }
     }
 
-    fn after_input(&mut self, now: Instant, wall: SystemTime, out: &mut Batch) {
+    fn after_input(&mut self, now: Instant) {
         self.release_handshake(now);
         while let Some(event) = self.connection.rtc.poll_event() {
             if let RTCPeerConnectionEvent::OnConnectionStateChangeEvent(state) = event {
@@ -349,9 +333,6 @@ impl Session {
         }
         if self.ice.is_lost() && self.end.is_none() {
             self.give_up();
-        }
-        for feedback in self.inbox.take() {
-            self.on_feedback(feedback, now, wall, out);
         }
     }
 

@@ -1,9 +1,9 @@
 //! SRTP (RFC 3711) of the media that a session sends, in place, where the packet stands that leaves.
 //!
 //! A connection of `rtc` copies a packet four times on its way through eight handlers; what a gateway spends, it spends
-//! there. So media does not go through it. DTLS stays with the connection, and so do RTCP, its keys and its index; the
-//! [`KeyTap`] reads the master key that both come from off the connection's crypto provider, and a [`Protector`] does
-//! with it what RFC 3711 says.
+//! there. So media does not go through it, and neither does what viewers report of it. DTLS stays with the connection,
+//! and so does the RTCP that we send, with its index; the [`KeyTap`] reads the master keys off the connection's crypto
+//! provider, a [`Protector`] does with ours what RFC 3711 says, and a [`ControlReader`] opens RTCP with the viewer's.
 //!
 //! What must hold, because a nonce that is used for two messages gives away AES-GCM's authentication key (RFC 7714
 //! section 8.4):
@@ -13,8 +13,9 @@
 //!   ([`engine::Blueprint`](super::engine::Blueprint)).
 //! - The index of a packet (rollover counter and sequence number) is counted up in 48 bits and outlives a `Protector`.
 //! - A packet that is sent twice under one index is the same packet, bit for bit.
-//! - SRTCP has keys of its own (labels 3 to 5, RFC 3711 section 4.3.2), which this never derives.
+//! - SRTCP has keys of its own (labels 3 to 5, RFC 3711 section 4.3.2); nothing here encrypts with them.
 
+mod control;
 mod derivation;
 mod key_tap;
 #[cfg(test)]
@@ -25,7 +26,10 @@ use rtc::crypto::{
 };
 
 use self::derivation::{AUTHENTICATION, ENCRYPTION, SALT, derive};
-pub(super) use self::key_tap::{KeyTap, MasterKey};
+pub(super) use self::{
+    control::ControlReader,
+    key_tap::{KeyTap, MasterKey},
+};
 use super::engine::Protection;
 
 /// Bytes that AES-GCM's tag adds (RFC 7714 section 13.1); more than the 10 of HMAC-SHA1-80.

@@ -35,6 +35,11 @@ pub(super) fn is_dtls(datagram: &[u8]) -> bool {
     matches!(datagram.first(), Some(20..=63))
 }
 
+/// First byte 128 to 191 (RFC 7983 section 7) and packet type 192 to 223 (RFC 5761 section 4).
+pub(super) fn is_rtcp(datagram: &[u8]) -> bool {
+    matches!(datagram, [128..=191, 192..=223, ..])
+}
+
 /// STUN header: type, length, magic cookie, transaction id (RFC 8489 section 5).
 const STUN_HEADER: usize = 20;
 const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];

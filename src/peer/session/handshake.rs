@@ -17,8 +17,7 @@ use super::{End, Session, Terms, tunnel};
 use crate::peer::{
     dtls::HelloReader,
     engine::{self, Blueprint, Engine, Protection},
-    feedback::Inbox,
-    srtp::{KeyTap, Protector},
+    srtp::{ControlReader, KeyTap, Protector},
 };
 
 /// Datagrams of a handshake that wait for ICE and for the ClientHello to be whole. One has two with a post-quantum key
@@ -40,7 +39,6 @@ pub(super) enum Hello {
 /// What has come of a ClientHello, and what another connection would be made of.
 pub(super) struct Awaited {
     pub(super) blueprint: Blueprint,
-    pub(super) inbox: Inbox,
     reader: HelloReader,
     /// Whether it does AES-GCM, once that is known.
     gcm: Option<bool>,
@@ -48,9 +46,9 @@ pub(super) struct Awaited {
 }
 
 impl Hello {
-    pub(super) fn new(blueprint: Blueprint, inbox: Inbox) -> Self {
+    pub(super) fn new(blueprint: Blueprint) -> Self {
         let (reader, gcm, held) = (HelloReader::default(), None, Vec::new());
-        Self::Awaited(Box::new(Awaited { blueprint, inbox, reader, gcm, held }))
+        Self::Awaited(Box::new(Awaited { blueprint, reader, gcm, held }))
     }
 }
 
@@ -70,20 +68,20 @@ impl Connection {
         engine: &Engine,
         blueprint: &Blueprint,
         protection: Protection,
-        inbox: Inbox,
         now: Instant,
     ) -> Result<(Self, String), Error> {
         let tap = Arc::new(KeyTap::new(engine.provider()));
-        let (mut rtc, answer) = engine::build(engine, blueprint, protection, tap.clone(), inbox, now)?;
+        let (mut rtc, answer) = engine::build(engine, blueprint, protection, tap.clone(), now)?;
         let Terms { ours, theirs, .. } = &blueprint.terms;
         tunnel::open(&mut rtc, ours, theirs, engine.provider().crypto(), now)?;
         Ok((Self { rtc, protection, tap }, answer))
     }
 
-    /// What protects the media, once, when the handshake is through.
-    fn protector(&self, engine: &Engine) -> Option<Protector> {
-        let key = self.tap.take()?;
-        Protector::new(self.protection, &key, engine.provider().crypto()).ok()
+    /// What protects the media and opens what the viewer says of it, once, when the handshake is through.
+    fn ciphers(&self, engine: &Engine) -> Option<(Protector, ControlReader)> {
+        let (keys, provider) = (self.tap.take()?, engine.provider());
+        let protector = Protector::new(self.protection, &keys.ours, provider.crypto()).ok()?;
+        Some((protector, ControlReader::new(self.protection, &keys.theirs, provider.crypto()).ok()?))
     }
 
     /// Sends a compound of RTCP packets.
@@ -128,9 +126,9 @@ impl Session {
         let Hello::Awaited(awaited) = &self.hello else { return };
         let (Some(gcm), Some(_)) = (awaited.gcm, self.ice.path()) else { return };
         let Hello::Awaited(awaited) = std::mem::replace(&mut self.hello, Hello::Settled) else { return };
-        let Awaited { blueprint, inbox, held, .. } = *awaited;
+        let Awaited { blueprint, held, .. } = *awaited;
         if !gcm {
-            match Connection::open(&self.engine, &blueprint, Protection::CmHmacSha1, inbox, now) {
+            match Connection::open(&self.engine, &blueprint, Protection::CmHmacSha1, now) {
                 Ok((connection, _same_answer)) => self.connection = connection,
                 Err(_) => return self.close(End::NeverConnected),
             }
@@ -142,8 +140,11 @@ impl Session {
 
     /// The handshake is through: media begins.
     pub(super) fn on_connected(&mut self, now: Instant) {
-        match self.connection.protector(&self.engine) {
-            Some(protector) => self.playback.start(now, protector),
+        match self.connection.ciphers(&self.engine) {
+            Some((protector, control)) => {
+                self.control = Some(control);
+                self.playback.start(now, protector);
+            }
             // Connected a second time; or there are no keys, without which nothing may be sent.
             None if self.playback.is_started() => {}
             None => self.close(End::Broken),

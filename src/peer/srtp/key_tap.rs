@@ -1,7 +1,7 @@
-//! Reads the SRTP master key off a connection's crypto provider.
+//! Reads the SRTP master keys off a connection's crypto provider.
 //!
 //! `rtc` does not hand out what DTLS exported (RFC 5764 section 4.2). But it derives the session keys of its own SRTP
-//! contexts with the provider's block cipher, which nothing else in it uses: our direction first, and of that the label 0
+//! contexts with the provider's block cipher, which nothing else in it uses: our direction first, and of each the label 0
 //! first, whose input is the salt as it is (`rtc-srtp` 0.21.1, key_derivation.rs and context/mod.rs). Should another
 //! version do it in another order, no viewer could decrypt anything, which every end-to-end test would show.
 
@@ -16,7 +16,7 @@ use rtc::crypto::{
     RTCRandom, SignatureScheme, SigningKey, StreamCipher, StreamCipherAlgorithm,
 };
 
-/// What RFC 5764 section 4.2 exports for our direction. AES-GCM's salt is two octets shorter, which are zeros here.
+/// What RFC 5764 section 4.2 exports for one direction. AES-GCM's salt is two octets shorter, which are zeros here.
 #[derive(Clone)]
 pub(in crate::peer) struct MasterKey {
     pub(super) key: [u8; 16],
@@ -29,44 +29,55 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-/// A provider that does what another does, and remembers the key. One per connection.
+/// The keys of both directions.
+pub(in crate::peer) struct MasterKeys {
+    pub(in crate::peer) ours: MasterKey,
+    pub(in crate::peer) theirs: MasterKey,
+}
+
+/// A provider that does what another does, and remembers the keys. One per connection.
 pub(in crate::peer) struct KeyTap {
     inner: Arc<dyn RTCCryptoProvider>,
-    key: Mutex<Tapped>,
+    keys: Mutex<Tapped>,
 }
 
 #[derive(Default)]
 enum Tapped {
     #[default]
     Nothing,
-    Key(MasterKey),
-    /// It was taken; what follows is not ours.
+    Ours(MasterKey),
+    Both(MasterKeys),
+    /// They were taken; what follows is not ours.
     Taken,
 }
 
 impl KeyTap {
     pub(in crate::peer) fn new(inner: Arc<dyn RTCCryptoProvider>) -> Self {
-        Self { inner, key: Mutex::default() }
+        Self { inner, keys: Mutex::default() }
     }
 
-    /// The key of what we send, once, after the handshake.
-    pub(in crate::peer) fn take(&self) -> Option<MasterKey> {
-        let mut tapped = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The keys, once, after the handshake.
+    pub(in crate::peer) fn take(&self) -> Option<MasterKeys> {
+        let mut tapped = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *tapped, Tapped::Taken) {
-            Tapped::Key(key) => Some(key),
-            Tapped::Nothing => {
-                *tapped = Tapped::Nothing;
+            Tapped::Both(keys) => Some(keys),
+            Tapped::Taken => None,
+            too_early => {
+                *tapped = too_early;
                 None
             }
-            Tapped::Taken => None,
         }
     }
 
     fn note(&self, key: &[u8], block: &[u8]) {
-        let mut tapped = self.key.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Tapped::Nothing, Ok(key), Some(salt)) = (&*tapped, key.try_into(), block.first_chunk()) {
-            *tapped = Tapped::Key(MasterKey { key, salt: *salt });
-        }
+        let (Ok(key), Some(salt)) = (key.try_into(), block.first_chunk()) else { return };
+        let key = MasterKey { key, salt: *salt };
+        let mut tapped = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        *tapped = match std::mem::take(&mut *tapped) {
+            Tapped::Nothing => Tapped::Ours(key),
+            Tapped::Ours(ours) if ours.key != key.key => Tapped::Both(MasterKeys { ours, theirs: key }),
+            known => known,
+        };
     }
 }
 

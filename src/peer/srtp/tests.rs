@@ -1,6 +1,11 @@
 use std::process::Command;
 
-use rtc::crypto::default_provider;
+use rtc::{
+    crypto::default_provider,
+    rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication,
+    shared::marshal::Marshal,
+    srtp::{context::Context, protection_profile::ProtectionProfile},
+};
 
 use super::*;
 
@@ -80,24 +85,80 @@ fn derives_the_keys_of_the_rfc() {
 }
 
 #[test]
-fn the_tap_gives_our_key_once_and_changes_nothing() {
+fn the_tap_gives_both_keys_once_and_changes_nothing() {
     let inner = default_provider().expect("a crypto provider");
     let tap = KeyTap::new(inner.clone());
     assert!(tap.take().is_none());
-    let (key, other) = ([7; 16], [8; 16]);
-    let mut salt = [9; 16];
-    salt[14..].fill(0);
     let aes = rtc::crypto::BlockCipherAlgorithm::Aes128;
-    let (mut tapped, mut plain) = (salt, salt);
-    tap.block_encrypt(aes, &key, &mut tapped).expect("AES-128 is known");
-    inner.crypto().block_encrypt(aes, &key, &mut plain).expect("AES-128 is known");
-    assert_eq!(tapped, plain);
-    tap.block_encrypt(aes, &other, &mut tapped).expect("AES-128 is known");
-    let taken = tap.take().expect("our direction comes first");
-    assert_eq!((taken.key, taken.salt), (key, [9; 14]));
-    assert_eq!(format!("{taken:?}"), "MasterKey(..)");
-    tap.block_encrypt(aes, &key, &mut tapped).expect("AES-128 is known");
+    let salt = |octet| std::array::from_fn(|index| if index < 14 { octet } else { 0 });
+    for (key, octet) in [([7; 16], 9), ([8; 16], 5)] {
+        assert!(tap.take().is_none());
+        let salt: [u8; 16] = salt(octet);
+        let (mut tapped, mut plain) = (salt, salt);
+        tap.block_encrypt(aes, &key, &mut tapped).expect("AES-128 is known");
+        inner.crypto().block_encrypt(aes, &key, &mut plain).expect("AES-128 is known");
+        assert_eq!(tapped, plain);
+        // The next label.
+        tap.block_encrypt(aes, &key, &mut tapped).expect("AES-128 is known");
+    }
+    let taken = tap.take().expect("both directions are known");
+    assert_eq!((taken.ours.key, taken.ours.salt), ([7; 16], [9; 14]));
+    assert_eq!((taken.theirs.key, taken.theirs.salt), ([8; 16], [5; 14]));
+    assert_eq!(format!("{:?}", taken.ours), "MasterKey(..)");
+    tap.block_encrypt(aes, &[7; 16], &mut salt(9)).expect("AES-128 is known");
     assert!(tap.take().is_none());
+}
+
+/// A picture loss indication as a viewer sends it, protected by `context`.
+fn protected(context: &mut Context, sender_ssrc: u32) -> Vec<u8> {
+    let loss = PictureLossIndication { sender_ssrc, media_ssrc: 7 };
+    context.encrypt_rtcp(&loss.marshal().expect("it is valid")).expect("AES-128 is known").to_vec()
+}
+
+#[test]
+fn rtcp_is_opened_once_and_only_the_viewers() {
+    for (protection, profile) in [
+        (Protection::Gcm, ProtectionProfile::AeadAes128Gcm),
+        (Protection::CmHmacSha1, ProtectionProfile::Aes128CmHmacSha1_80),
+    ] {
+        let (key, provider) = (MasterKey::known(), default_provider().expect("a crypto provider"));
+        let context = |master: &[u8]| {
+            let salt = &key.salt[..profile.salt_len()];
+            Context::new(master, salt, profile, None, None, provider.crypto()).expect("AES-128 is known")
+        };
+        let mut reader = ControlReader::new(protection, &key, provider.crypto()).expect("AES-128 is known");
+        let datagram = protected(&mut context(&key.key), 1);
+        let mut changed = datagram.clone();
+        changed[9] ^= 1;
+        assert!(reader.read(&changed).is_empty());
+        let opened = reader.read(&datagram);
+        assert!(matches!(&opened[..], [packet] if packet.as_any().is::<PictureLossIndication>()));
+        assert!(reader.read(&datagram).is_empty(), "it came before");
+        assert!(reader.read(&protected(&mut context(&[1; 16]), 2)).is_empty(), "another's key");
+        for length in 0..datagram.len() {
+            assert!(reader.read(&datagram[..length]).is_empty());
+        }
+    }
+}
+
+#[test]
+fn forged_reporters_are_not_kept_without_end() {
+    let (key, provider) = (MasterKey::known(), default_provider().expect("a crypto provider"));
+    let crypto = provider.crypto();
+    let context = || {
+        let profile = ProtectionProfile::AeadAes128Gcm;
+        Context::new(&key.key, &key.salt[..12], profile, None, None, crypto).expect("AES-128 is known")
+    };
+    let mut reader = ControlReader::new(Protection::Gcm, &key, crypto).expect("AES-128 is known");
+    let mut viewer = context();
+    assert_eq!(reader.read(&protected(&mut viewer, 1)).len(), 1);
+    for forged in 1_000..2_000u32 {
+        let mut datagram = protected(&mut context(), 1);
+        datagram[4..8].copy_from_slice(&forged.to_be_bytes());
+        assert!(reader.read(&datagram).is_empty());
+    }
+    assert_eq!(reader.read(&protected(&mut viewer, 1)).len(), 1, "who is known goes on");
+    assert!(reader.read(&protected(&mut context(), 3)).is_empty(), "there is no room for another");
 }
 
 #[test]
