@@ -27,6 +27,13 @@ const SILENT: Duration = Duration::from_secs(5);
 /// What a packet has on the wire besides its payload, in bytes: IP and UDP (28), RTP (12), an extension (8), a tag (16).
 const OVERHEAD: usize = 64;
 
+/// How often a picture says when it was captured; browsers reckon it from the last that did, for 5 s at most (Chromium's
+/// AbsoluteCaptureTimeInterpolator).
+const CAPTURE_TIME_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How many pictures say a new playout delay besides keyframes.
+const PLAYOUT_REPEATS: u8 = 30;
+
 /// A most delay that says nothing: Chromium's own.
 const UNBOUNDED: Duration = Duration::from_secs(10);
 
@@ -58,9 +65,9 @@ struct Packet<'a> {
     index: u64,
     timestamp: u32,
     marker: bool,
-    /// Whether it is a picture's first.
+    /// Whether it is a picture's first that is to say the playout delay.
     opens: bool,
-    /// Of a picture's last packet: when it was captured.
+    /// Of a picture's last packet that is to say it: when it was captured.
     captured: Option<Instant>,
     payload: &'a [&'a [u8]],
 }
@@ -75,6 +82,10 @@ pub(super) struct Outbound {
     retransmission: Option<Numbers>,
     /// Least and most delay as configured.
     usual_playout: Option<[Duration; 2]>,
+    /// How many pictures are still to say it.
+    playout_repeats: u8,
+    /// When a picture last said when it was captured.
+    told_capture_time: Option<Instant>,
     packets: u32,
     octets: u32,
     newest: Option<(i64, Instant)>,
@@ -87,6 +98,9 @@ pub(super) struct Departing {
     timestamp: u32,
     first: u64,
     sent: usize,
+    /// Whether its first packet has the playout delay, and its last the capture time. A packet that is longer than the others
+    /// leaves in a train of its own, so not every picture has them.
+    says: [bool; 2],
 }
 
 impl Departing {
@@ -135,6 +149,8 @@ impl Outbound {
             history: History::default(),
             retransmission: None,
             usual_playout: None,
+            playout_repeats: 0,
+            told_capture_time: None,
             packets: 0,
             octets: 0,
             newest: None,
@@ -160,8 +176,12 @@ impl Outbound {
     pub(super) fn set_least_delay(&mut self, least: Duration) {
         let [usual, most] = self.usual_playout.unwrap_or([Duration::ZERO, UNBOUNDED]);
         let bounds = [usual.max(least).min(most), most];
+        let playout = Some(playout_delay(bounds));
+        if self.numbers.playout != playout {
+            self.playout_repeats = PLAYOUT_REPEATS;
+        }
         for numbers in iter::once(&mut self.numbers).chain(&mut self.retransmission) {
-            numbers.playout = Some(playout_delay(bounds));
+            numbers.playout = playout;
         }
     }
 
@@ -185,13 +205,25 @@ impl Outbound {
     }
 
     /// Gives `unit` its numbers. It is to be sent whole and before the next: a gap would look like loss.
-    pub(super) fn depart(&mut self, unit: Arc<Unit>, timestamp: u32) -> Departing {
+    pub(super) fn depart(&mut self, now: Instant, unit: Arc<Unit>, timestamp: u32) -> Departing {
         let first = self.numbers.take(unit.payloads.len());
+        let says = self.extended(now, &unit);
         self.newest = Some((unit.ticks, unit.captured));
         if unit.kind == Kind::Video {
             self.history.push(first as u16, timestamp, unit.clone());
         }
-        Departing { unit, timestamp, first, sent: 0 }
+        Departing { unit, timestamp, first, sent: 0, says }
+    }
+
+    fn extended(&mut self, now: Instant, unit: &Unit) -> [bool; 2] {
+        let playout = unit.keyframe || self.playout_repeats > 0;
+        self.playout_repeats = self.playout_repeats.saturating_sub(1);
+        let is_due = self.told_capture_time.is_none_or(|told| now >= told + CAPTURE_TIME_INTERVAL);
+        let capture_time = unit.keyframe || is_due;
+        if capture_time {
+            self.told_capture_time = Some(now);
+        }
+        [playout, capture_time].map(|says| says && unit.kind == Kind::Video)
     }
 
     /// Writes what is left of a unit, for as long as `may` takes the next packet's bytes.
@@ -213,9 +245,10 @@ impl Outbound {
             // A picture's last packet is marked (RFC 6184 section 5.1); sound has a marker only at the start of a talkspurt
             // (RFC 3551 section 4.1), which is not known here.
             let marker = unit.kind == Kind::Video && departing.sent == unit.payloads.len();
-            let captured = marker.then_some(unit.captured);
+            let [playout, capture_time] = departing.says;
+            let captured = (marker && capture_time).then_some(unit.captured);
             let timestamp = departing.timestamp;
-            let opens = unit.kind == Kind::Video && departing.sent == 1;
+            let opens = playout && departing.sent == 1;
             wire.write(&self.numbers, &Packet { index, timestamp, marker, opens, captured, payload: &[payload] })?;
             self.packets = self.packets.wrapping_add(1);
             self.octets = self.octets.wrapping_add(payload.len() as u32);

@@ -247,7 +247,7 @@ impl Session {
         self.ice.on_timeout(now);
         self.last_flight.on_timeout(now);
         if self.status.phase() == Phase::Connected {
-            let played = self.playback.on_timeout(now, self.viewing.camera(), out);
+            let played = self.playback.on_timeout(now, wall, self.viewing.camera(), out);
             self.check(played);
             self.report(now, wall);
         } else if now >= self.opened + CONNECT_DEADLINE && self.end.is_none() {

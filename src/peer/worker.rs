@@ -107,6 +107,7 @@ pub(super) fn start(
         sessions: HashMap::new(),
         feeds: HashMap::new(),
         load: load.clone(),
+        soonest: Instant::now(),
     };
     let thread = std::thread::Builder::new()
         .name(format!("peer-{index}"))
@@ -131,6 +132,8 @@ struct Worker {
     feeds: HashMap<u64, Feed>,
     batch: Batch,
     load: Arc<AtomicUsize>,
+    /// No session wants to be woken before.
+    soonest: Instant,
 }
 
 /// A session and when it wants to be woken.
@@ -185,8 +188,7 @@ impl Worker {
     }
 
     fn next_wake(&self, now: Instant) -> Instant {
-        let earliest = self.sessions.values().filter_map(|timed| timed.deadline).min();
-        earliest.unwrap_or(now + MAX_SLEEP).clamp(now + MIN_SLEEP, now + MAX_SLEEP)
+        self.soonest.clamp(now + MIN_SLEEP, now + MAX_SLEEP)
     }
 
     fn adopt(&mut self, mut session: Box<Session>) {
@@ -198,6 +200,7 @@ impl Worker {
             .or_insert_with(|| Feed { _attachment: camera.attach(&self.mailbox), sessions: Vec::new() });
         feed.sessions.push(id);
         let deadline = session.poll_timeout();
+        self.soonest = earlier(self.soonest, deadline);
         self.sessions.insert(id, Timed { session, deadline });
     }
 
@@ -215,7 +218,10 @@ impl Worker {
                 session.next_playback()
             });
             match happened {
-                Some(soon) => timed.deadline = [timed.deadline, soon].into_iter().flatten().min(),
+                Some(soon) => {
+                    timed.deadline = [timed.deadline, soon].into_iter().flatten().min();
+                    self.soonest = earlier(self.soonest, soon);
+                }
                 None => {
                     // What it was in the middle of must not go to the next viewer.
                     self.batch.clear();
@@ -229,11 +235,16 @@ impl Worker {
     }
 
     fn on_time(&mut self, now: Instant) {
+        if now < self.soonest {
+            return;
+        }
         let due = |timed: &Timed| timed.deadline.is_some_and(|deadline| deadline <= now);
         let ids: Vec<_> = self.sessions.iter().filter(|(_, timed)| due(timed)).map(|(id, _)| *id).collect();
         for id in ids {
             self.with(id, |session, out| session.on_timeout(now, SystemTime::now(), out));
         }
+        let deadlines = self.sessions.values().filter_map(|timed| timed.deadline);
+        self.soonest = deadlines.min().unwrap_or(now + MAX_SLEEP);
     }
 
     /// Lets something happen to a session, sends what it caused, and removes it if that was its end.
@@ -249,6 +260,7 @@ impl Worker {
         });
         let Some(deadline) = happened else { return self.remove(id, End::Broken) };
         timed.deadline = deadline;
+        self.soonest = earlier(self.soonest, deadline);
         for ufrag in timed.session.take_retired() {
             self.directory.retire_ufrag(id, &ufrag);
         }
@@ -316,6 +328,10 @@ impl Worker {
             self.close(id, End::Shutdown);
         }
     }
+}
+
+fn earlier(soonest: Instant, deadline: Option<Instant>) -> Instant {
+    deadline.map_or(soonest, |deadline| soonest.min(deadline))
 }
 
 /// Keeps a fault that one viewer provoked to that viewer: `None` when it made the code panic. What the session was in the

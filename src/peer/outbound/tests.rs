@@ -25,7 +25,7 @@ fn stream() -> Outbound {
 }
 
 fn send(stream: &mut Outbound, unit: Arc<Unit>, timestamp: u32, protector: &mut Protector, out: &mut Batch) {
-    let mut departing = stream.depart(unit, timestamp);
+    let mut departing = stream.depart(Instant::now(), unit, timestamp);
     stream.send(&mut departing, |_| true, &mut wire(protector, out)).expect("protected");
     assert!(departing.is_done());
 }
@@ -53,7 +53,7 @@ fn numbers_without_a_gap_and_marks_the_last_packet() {
 #[test]
 fn a_unit_goes_on_where_it_stopped() {
     let (mut stream, mut protector, mut out) = (stream(), protector(Protection::Gcm), Batch::default());
-    let mut departing = stream.depart(unit(0, Instant::now()), 5);
+    let mut departing = stream.depart(Instant::now(), unit(0, Instant::now()), 5);
     let mut places = 1;
     let may = |_| std::mem::take(&mut places) > 0;
     stream.send(&mut departing, may, &mut wire(&mut protector, &mut out)).expect("protected");
@@ -105,7 +105,7 @@ fn numbers_every_packet_for_the_whole_transport_in_an_extension() {
     let extensions = Extensions { transport_cc: Some(4), ..Extensions::default() };
     let mut stream = stream().with_retransmission(RTX, 103).with_extensions(extensions, None);
     let mut congestion = Congestion::new(Instant::now());
-    let mut departing = stream.depart(unit(0, Instant::now()), 5);
+    let mut departing = stream.depart(Instant::now(), unit(0, Instant::now()), 5);
     let mut wire = Wire { congestion: Some(&mut congestion), ..wire(&mut protector, &mut out) };
     stream.send(&mut departing, |_| true, &mut wire).expect("protected");
     let lost = departing.first as u16;
@@ -127,7 +127,7 @@ fn a_pictures_first_packet_says_how_long_to_wait_and_its_last_when_it_was_captur
     let mut stream = stream().with_retransmission(RTX, 103).with_extensions(extensions, bounds);
     let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     let keyframe = unit(0, now - Duration::from_millis(500));
-    let mut departing = stream.depart(keyframe, 5);
+    let mut departing = stream.depart(Instant::now(), keyframe, 5);
     let mut wire = Wire { clocks: Some((now, wall)), ..wire(&mut protector, &mut out) };
     stream.send(&mut departing, |_| true, &mut wire).expect("protected");
     let sent = libsrtp(Protection::Gcm, SSRC, out.packets());
@@ -138,6 +138,33 @@ fn a_pictures_first_packet_says_how_long_to_wait_and_its_last_when_it_was_captur
     let seconds = (2_208_988_800_u64 + 1_799_999_999) as u32;
     let captured = [&seconds.to_be_bytes()[..], &[0x80, 0, 0, 0]].concat();
     assert_eq!(sent[1][12..28], [&[0xbe, 0xde, 0, 3, 0xd7], &captured[..], &[0, 0, 0]].concat());
+}
+
+#[test]
+fn pictures_between_keyframes_are_as_short_as_they_can_be() {
+    let (mut protector, mut out) = (protector(Protection::Gcm), Batch::default());
+    let extensions = Extensions { playout_delay: Some(5), abs_capture_time: Some(13), ..Extensions::default() };
+    let mut stream = stream().with_retransmission(RTX, 103).with_extensions(extensions, Playout::Realtime.bounds());
+    let start = Instant::now();
+    let mut lengths = |stream: &mut Outbound, keyframe, at| {
+        let unit = Unit { keyframe, ..Arc::into_inner(unit(0, start)).expect("there is one") };
+        out.clear();
+        let mut departing = stream.depart(at, Arc::new(unit), 5);
+        let mut wire = Wire { clocks: Some((start, SystemTime::now())), ..wire(&mut protector, &mut out) };
+        stream.send(&mut departing, |_| true, &mut wire).expect("protected");
+        out.packets().map(|packet| packet.len()).collect::<Vec<_>>()
+    };
+    // 12 of RTP, 3 of payload, 16 of a tag; 8 of an extension with 4, 16 of one with 9.
+    assert_eq!(lengths(&mut stream, true, start), [39, 47]);
+    assert_eq!(lengths(&mut stream, false, start + Duration::from_millis(999)), [31, 31]);
+    assert_eq!(lengths(&mut stream, false, start + Duration::from_secs(1)), [31, 47], "once a second");
+    assert_eq!(lengths(&mut stream, false, start + Duration::from_secs(1)), [31, 31]);
+    stream.set_least_delay(Duration::from_millis(20));
+    for _ in 0..PLAYOUT_REPEATS {
+        assert_eq!(lengths(&mut stream, false, start + Duration::from_secs(1)), [39, 31], "what is new is said");
+    }
+    stream.set_least_delay(Duration::from_millis(20));
+    assert_eq!(lengths(&mut stream, false, start + Duration::from_secs(1)), [31, 31], "what is said is known");
 }
 
 #[test]

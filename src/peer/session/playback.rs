@@ -89,7 +89,7 @@ pub(super) struct Playback {
     /// The number of the first packet, until the viewer has missed one.
     first: Option<u16>,
     next_report: Instant,
-    /// When reports were made last, by two clocks.
+    /// One moment by two clocks: that of the last reports.
     clocks: Option<(Instant, SystemTime)>,
 }
 
@@ -221,7 +221,7 @@ impl Playback {
             self.next_report = now;
         }
         let timestamp = audio.timeline.live(unit.ticks);
-        let mut departing = audio.depart(unit.clone(), timestamp);
+        let mut departing = audio.depart(now, unit.clone(), timestamp);
         audio.send(
             &mut departing,
             |_| true,
@@ -258,7 +258,15 @@ impl Playback {
         self.send_waiting(now, out)
     }
 
-    pub(super) fn on_timeout(&mut self, now: Instant, camera: &Camera, out: &mut Batch) -> Result<(), CryptoError> {
+    pub(super) fn on_timeout(
+        &mut self,
+        now: Instant,
+        wall: SystemTime,
+        camera: &Camera,
+        out: &mut Batch,
+    ) -> Result<(), CryptoError> {
+        // The first picture is to say when it was captured.
+        self.clocks.get_or_insert((now, wall));
         if matches!(self.entry, Entry::At(at) if now >= at) {
             self.enter(now, camera, out)?;
         }
@@ -321,7 +329,7 @@ impl Playback {
             // What has not begun can still be left out.
             if self.departing.is_none() && allowance > 0 {
                 let next = self.waiting.pop_front();
-                self.departing = next.map(|Waiting { unit, timestamp }| video.depart(unit, timestamp));
+                self.departing = next.map(|Waiting { unit, timestamp }| video.depart(now, unit, timestamp));
             }
             let Some(departing) = &mut self.departing else { break };
             let may = |bytes| {
