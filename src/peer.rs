@@ -26,6 +26,7 @@ mod outbound;
 mod pacer;
 mod peers;
 mod port;
+mod read_pace;
 mod repairs;
 mod session;
 mod socket;

@@ -24,8 +24,9 @@ use super::{
     ice_update::{Change, Expected, IceUpdate, IceUpdateError},
     negotiation::{self, Negotiated, Refusal},
     port::Port,
+    read_pace::ReadPace,
     session::{Session, Terms},
-    socket::Received,
+    socket::{Read, Received},
     transport::Transport,
     worker::{self, Command, Handle},
 };
@@ -334,15 +335,24 @@ async fn keep_receiving(peers: Arc<Peers>) {
 /// Reads the port until it is aborted.
 async fn receive(peers: Arc<Peers>) {
     let mut buffers = peers.port.udp.buffers();
+    let mut pace = ReadPace::new(Instant::now());
     loop {
         let read = peers.port.udp.receive(&mut buffers, |datagram| {
             if !peers.addresses.take(&datagram) {
                 deliver(&peers.directory, &peers.workers, datagram);
             }
         });
-        if let Err(error) = read.await {
-            warn!(%error, "cannot read the WebRTC port");
-            sleep(SOCKET_PAUSE).await;
+        let pause = match read.await {
+            // A flood is read as fast as it comes: what a viewer says stands behind it.
+            Ok(Read::Full) => continue,
+            Ok(Read::All) => pace.after_read(Instant::now()),
+            Err(error) => {
+                warn!(%error, "cannot read the WebRTC port");
+                SOCKET_PAUSE
+            }
+        };
+        if !pause.is_zero() {
+            sleep(pause).await;
         }
     }
 }

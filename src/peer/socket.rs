@@ -39,6 +39,15 @@ pub(super) struct Received {
     pub(super) at: Instant,
 }
 
+/// What a read has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// All room was taken: there may be more.
+    Full,
+    /// Nothing.
+    All,
+}
+
 /// What is known of the system's GSO.
 #[derive(Debug)]
 struct Trains {
@@ -171,7 +180,7 @@ impl Socket {
     ///
     /// # Cancel safety
     /// Nothing is lost.
-    pub(super) async fn receive(&self, buffers: &mut Buffers, mut take: impl FnMut(Received)) -> io::Result<()> {
+    pub(super) async fn receive(&self, buffers: &mut Buffers, mut take: impl FnMut(Received)) -> io::Result<Read> {
         self.io.readable().await?;
         let read = self.io.try_io(Interest::READABLE, || {
             let mut slices = buffers.bytes.each_mut().map(|buffer| IoSliceMut::new(buffer));
@@ -181,7 +190,7 @@ impl Socket {
             Ok(count) => count,
             // Linux reports an ICMP "port unreachable" of a viewer that left on the next call.
             Err(e) if e.kind() == io::ErrorKind::WouldBlock || e.kind() == io::ErrorKind::ConnectionRefused => {
-                return Ok(());
+                return Ok(Read::All);
             }
             Err(e) => return Err(e),
         };
@@ -194,7 +203,7 @@ impl Socket {
                 take(Received { remote, to, data: BytesMut::from(datagram), at });
             }
         }
-        Ok(())
+        Ok(if count == BATCH_SIZE { Read::Full } else { Read::All })
     }
 
     /// Buffers for [`receive`](Self::receive).
