@@ -27,6 +27,7 @@ mod pacer;
 mod peers;
 mod port;
 mod read_pace;
+mod reader;
 mod repairs;
 mod session;
 mod socket;

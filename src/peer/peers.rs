@@ -3,17 +3,13 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use rand::distr::{Alphanumeric, SampleString};
 use thiserror::Error;
-use tokio::{
-    sync::oneshot,
-    task::{JoinHandle, JoinSet},
-    time::sleep,
-};
-use tracing::{error, info, warn};
+use tokio::{sync::oneshot, task::JoinHandle};
+use tracing::{error, info};
 
 use super::{
     BindError, Config, Ended, IceServer, NoRoom, SessionId, SessionStatus, Visitor,
@@ -24,16 +20,13 @@ use super::{
     ice_update::{Change, Expected, IceUpdate, IceUpdateError},
     negotiation::{self, Negotiated, Refusal},
     port::Port,
-    read_pace::ReadPace,
+    reader::Reader,
     session::{Session, Terms},
-    socket::{Read, Received},
+    socket::Received,
     transport::Transport,
     worker::{self, Command, Handle},
 };
 use crate::hub::{Camera, Formats};
-
-/// After an error of the socket itself, so that it cannot spin.
-const SOCKET_PAUSE: Duration = Duration::from_millis(100);
 
 /// The answer to an offer.
 #[derive(Debug)]
@@ -86,18 +79,20 @@ pub struct Peers {
     workers: Arc<[Handle]>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    reader: Mutex<Option<Reader>>,
     addresses: Arc<Addresses>,
 }
 
 impl Peers {
-    /// Opens the port and starts `workers` threads. To be called on the runtime that will run the receiver.
+    /// Opens the port and starts `workers` threads, and one that reads. To be called on the runtime that will serve TCP.
     ///
     /// # Errors
     /// [`BindError`] when the port cannot be opened.
     pub fn bind(config: Config, workers: usize) -> Result<Arc<Self>, BindError> {
         let port = Arc::new(Port::bind(config.listen, config.max_tcp_connections)?);
         let directory = Arc::new(Directory::new(config.checks_per_second));
-        let fault = |source| BindError::new(config.listen, Transport::Udp, source);
+        let listen = config.listen;
+        let fault = |source| BindError::new(listen, Transport::Udp, source);
         let engine = Engine::new().map_err(|e| fault(std::io::Error::other(e.to_string())))?;
         let mut handles = Vec::new();
         let mut threads = Vec::new();
@@ -116,12 +111,19 @@ impl Peers {
             workers: handles.into(),
             threads: Mutex::new(threads),
             tasks: Mutex::new(Vec::new()),
+            reader: Mutex::new(None),
         });
         let (directory, workers) = (peers.directory.clone(), peers.workers.clone());
+        let (routes, drivers, addresses) = (directory.clone(), workers.clone(), peers.addresses.clone());
+        let reader = Reader::start(peers.port.udp.clone(), move |datagram| {
+            if !addresses.take(&datagram) {
+                deliver(&routes, &drivers, datagram);
+            }
+        });
+        *peers.reader.lock().unwrap_or_else(|e| e.into_inner()) = Some(reader.map_err(fault)?);
         let sessions = directory.clone();
         let lives = move |session| sessions.find(session).is_some();
         let tasks = vec![
-            tokio::spawn(keep_receiving(peers.clone())),
             tokio::spawn(peers.port.tcp.clone().serve(move |frame| deliver(&directory, &workers, frame), lives)),
             tokio::spawn(peers.addresses.clone().keep(peers.port.clone())),
         ];
@@ -297,9 +299,13 @@ impl Peers {
         for task in self.tasks.lock().unwrap_or_else(|e| e.into_inner()).drain(..) {
             task.abort();
         }
+        let reader = self.reader.lock().unwrap_or_else(|e| e.into_inner()).take();
         let threads: Vec<_> = self.threads.lock().unwrap_or_else(|e| e.into_inner()).drain(..).collect();
         // They end right after they answered.
-        let joined = tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(|thread| thread.join()));
+        let joined = tokio::task::spawn_blocking(move || {
+            drop(reader);
+            threads.into_iter().try_for_each(|thread| thread.join())
+        });
         if !matches!(joined.await, Ok(Ok(()))) {
             error!("a viewer worker ended with a panic");
         }
@@ -318,43 +324,6 @@ fn ssrcs<const N: usize>() -> [u32; N] {
     let start: u32 = rand::random();
     let step = rand::random_range(1..=u32::MAX / N as u32);
     std::array::from_fn(|index| start.wrapping_add(step.wrapping_mul(index as u32)))
-}
-
-/// Reads the port for as long as the program runs, whatever a datagram may provoke.
-async fn keep_receiving(peers: Arc<Peers>) {
-    loop {
-        let mut reading = JoinSet::new();
-        reading.spawn(receive(peers.clone()));
-        match reading.join_next().await {
-            Some(Err(fault)) if fault.is_panic() => error!("reading the WebRTC port panicked; going on"),
-            _ => return,
-        }
-    }
-}
-
-/// Reads the port until it is aborted.
-async fn receive(peers: Arc<Peers>) {
-    let mut buffers = peers.port.udp.buffers();
-    let mut pace = ReadPace::new(Instant::now());
-    loop {
-        let read = peers.port.udp.receive(&mut buffers, |datagram| {
-            if !peers.addresses.take(&datagram) {
-                deliver(&peers.directory, &peers.workers, datagram);
-            }
-        });
-        let pause = match read.await {
-            // A flood is read as fast as it comes: what a viewer says stands behind it.
-            Ok(Read::Full) => continue,
-            Ok(Read::All) => pace.after_read(Instant::now()),
-            Err(error) => {
-                warn!(%error, "cannot read the WebRTC port");
-                SOCKET_PAUSE
-            }
-        };
-        if !pause.is_zero() {
-            sleep(pause).await;
-        }
-    }
 }
 
 /// Hands a datagram to the worker of the session it is for, which is returned.

@@ -32,7 +32,7 @@ impl BindError {
 /// Both transports of the port.
 #[derive(Debug)]
 pub(super) struct Port {
-    pub(super) udp: Socket,
+    pub(super) udp: Arc<Socket>,
     pub(super) tcp: Arc<Tcp>,
 }
 
@@ -47,7 +47,7 @@ impl Port {
             let udp = Socket::bind(address).map_err(|e| BindError::new(address, Transport::Udp, e))?;
             let same = SocketAddr::new(address.ip(), udp.local_address().port());
             match Tcp::bind(same, connections) {
-                Ok(tcp) => return Ok(Self { udp, tcp: Arc::new(tcp) }),
+                Ok(tcp) => return Ok(Self { udp: Arc::new(udp), tcp: Arc::new(tcp) }),
                 Err(e) if address.port() == 0 && e.kind() == io::ErrorKind::AddrInUse && attempt < ATTEMPTS => {
                     attempt += 1;
                 }

@@ -88,6 +88,9 @@ pub(super) struct Session {
     /// Where datagrams go, as `status` has it.
     remote: Option<Remote>,
     end: Option<End>,
+    /// Whether something happened since when ICE or the connection may have something to say. They are not asked after each
+    /// picture: to hear from a connection that it has nothing to say takes as long as to send a packet.
+    stirred: bool,
     /// Whether the log has said that the viewer's network is too slow.
     told_too_slow: bool,
 }
@@ -132,6 +135,7 @@ impl Session {
             remote: None,
             control: None,
             end: None,
+            stirred: true,
             told_too_slow: false,
         };
         Ok((session, answer))
@@ -160,6 +164,7 @@ impl Session {
     /// Ends it with a goodbye to the viewer, which [`poll_transmit`](Self::poll_transmit) then hands out.
     pub(super) fn close(&mut self, end: End) {
         self.end.get_or_insert(end);
+        self.stirred = true;
         self.status.set_phase(Phase::Closed);
         // The connection goes away whatever it says.
         let _ = self.connection.rtc.close();
@@ -172,6 +177,7 @@ impl Session {
         if self.status.phase() == Phase::New {
             self.status.set_phase(Phase::Connecting);
         }
+        self.stirred |= !is_rtcp(&datagram.data);
         if is_stun(&datagram.data) {
             let transport = TransportContext {
                 local_addr,
@@ -242,6 +248,7 @@ impl Session {
 
     /// Something that [`poll_timeout`](Self::poll_timeout) named is due.
     pub(super) fn on_timeout(&mut self, now: Instant, wall: SystemTime, out: &mut Batch) {
+        self.stirred = true;
         // A failing timer of one handler is logged by rtc; the connection's state tells whether it matters.
         let _ = self.connection.rtc.handle_timeout(now);
         self.ice.on_timeout(now);
@@ -278,7 +285,7 @@ impl Session {
 
     /// The next datagram to send that is not media. To be called until there is none.
     pub(super) fn poll_transmit(&mut self) -> Option<Outgoing> {
-        let out = self.ice.poll_transmit().or_else(|| self.poll_connection())?;
+        let out = self.next_transmit()?;
         self.status.packets_sent.add(1);
         self.status.bytes_sent.add(out.message.len() as u64);
         let source = self.source(&out.transport);
@@ -287,6 +294,15 @@ impl Session {
             self.note_remote(remote);
         }
         Some(Outgoing { source, remote, data: out.message })
+    }
+
+    fn next_transmit(&mut self) -> Option<TaggedBytesMut> {
+        if !self.stirred {
+            return None;
+        }
+        let out = self.ice.poll_transmit().or_else(|| self.poll_connection());
+        self.stirred = out.is_some();
+        out
     }
 
     /// What the connection sends, on its way to the viewer.

@@ -2,7 +2,8 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    os::fd::{AsFd, BorrowedFd},
     sync::RwLock,
     time::{Duration, Instant},
 };
@@ -10,7 +11,6 @@ use std::{
 use bytes::BytesMut;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Protocol, Socket as RawSocket, Type};
-use tokio::{io::Interest, net::UdpSocket};
 use tracing::info;
 
 use super::{
@@ -79,15 +79,14 @@ impl Socket {
     }
 
     fn adopt(raw: RawSocket) -> io::Result<Self> {
-        let std_socket = std::net::UdpSocket::from(raw);
-        let singles = UdpSocketState::new((&std_socket).into())?;
-        let trains = UdpSocketState::new((&std_socket).into())?;
+        let io = UdpSocket::from(raw);
+        let singles = UdpSocketState::new((&io).into())?;
+        let trains = UdpSocketState::new((&io).into())?;
         info!(datagrams_per_call = trains.max_gso_segments(), "sending with UDP GSO where it is more than 1");
         // Fewer bytes than asked for are no failure.
-        let _ = singles.set_send_buffer_size((&std_socket).into(), BUFFER);
-        let _ = singles.set_recv_buffer_size((&std_socket).into(), BUFFER);
-        let local = std_socket.local_addr()?;
-        let io = UdpSocket::from_std(std_socket)?;
+        let _ = singles.set_send_buffer_size((&io).into(), BUFFER);
+        let _ = singles.set_recv_buffer_size((&io).into(), BUFFER);
+        let local = io.local_addr()?;
         let trains = RwLock::new(Trains { state: trains, failed: None });
         Ok(Self { io, singles, trains, local, v6: local.is_ipv6(), refused: Counter::default() })
     }
@@ -173,19 +172,13 @@ impl Socket {
         Transmit { destination, ecn: None, contents, segment_size, src_ip }
     }
 
-    /// Waits for datagrams and hands each to `take`.
+    /// Reads the datagrams that are there and hands each to `take`.
     ///
     /// # Errors
     /// Only when the socket itself is broken.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost.
-    pub(super) async fn receive(&self, buffers: &mut Buffers, mut take: impl FnMut(Received)) -> io::Result<Read> {
-        self.io.readable().await?;
-        let read = self.io.try_io(Interest::READABLE, || {
-            let mut slices = buffers.bytes.each_mut().map(|buffer| IoSliceMut::new(buffer));
-            self.singles.recv((&self.io).into(), &mut slices, &mut buffers.meta)
-        });
+    pub(super) fn receive(&self, buffers: &mut Buffers, mut take: impl FnMut(Received)) -> io::Result<Read> {
+        let mut slices = buffers.bytes.each_mut().map(|buffer| IoSliceMut::new(buffer));
+        let read = self.singles.recv((&self.io).into(), &mut slices, &mut buffers.meta);
         let count = match read {
             Ok(count) => count,
             // Linux reports an ICMP "port unreachable" of a viewer that left on the next call.
@@ -210,6 +203,12 @@ impl Socket {
     pub(super) fn buffers(&self) -> Buffers {
         let size = MAX_DATAGRAM * self.singles.gro_segments().max(1);
         Buffers { bytes: std::array::from_fn(|_| vec![0; size]), meta: std::array::from_fn(|_| RecvMeta::default()) }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BindError, Config, addresses::Addresses, port::Port};
+use super::{BindError, Config, addresses::Addresses, port::Port, reader::Reader, transport::Transport};
 
 /// Looks at this machine, the name servers and the STUN servers as the running gateway would: lines for a person. Takes
 /// three seconds where a STUN server does not answer, five where a name server does not.
@@ -26,14 +26,10 @@ pub async fn survey(config: &Config) -> Result<Vec<String>, BindError> {
         listen.set_port(config.listen.port());
     }
     let addresses = Arc::new(Addresses::new(config.clone(), listen));
-    let reading = async {
-        let mut buffers = port.udp.buffers();
-        while port.udp.receive(&mut buffers, |datagram| _ = addresses.take(&datagram)).await.is_ok() {}
-    };
-    tokio::select! {
-        () = addresses.find_out(&port.udp) => {}
-        () = reading => {}
-    }
+    let taking = addresses.clone();
+    let reader = Reader::start(port.udp.clone(), move |datagram| _ = taking.take(&datagram));
+    let _reader = reader.map_err(|fault| BindError::new(listen, Transport::Udp, fault))?;
+    addresses.find_out(&port.udp).await;
     let (gathered, _) = addresses.survey();
     lines.extend(gathered.offered.iter().map(|candidate| format!("viewers are offered {candidate}")));
     lines.extend(gathered.left_out.iter().map(|left_out| format!("viewers are not offered {left_out}")));

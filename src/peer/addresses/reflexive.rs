@@ -163,7 +163,10 @@ mod tests {
     use tokio::net::UdpSocket;
 
     use super::*;
-    use crate::peer::transport::{Remote, Transport};
+    use crate::peer::{
+        reader::Reader,
+        transport::{Remote, Transport},
+    };
 
     /// A STUN server that sees every client at `mapped`, and drops the first `lost` requests.
     async fn server(mapped: &str, mut lost: usize) -> SocketAddr {
@@ -197,18 +200,16 @@ mod tests {
     struct Asker {
         reflexive: Arc<Reflexive>,
         socket: Arc<Socket>,
+        _reader: Reader,
     }
 
     impl Asker {
-        async fn new() -> Self {
+        fn new() -> Self {
             let socket = Arc::new(Socket::bind(([127, 0, 0, 1], 0).into()).expect("a port"));
             let reflexive = Arc::new(Reflexive::default());
-            let (reading, taking) = (socket.clone(), reflexive.clone());
-            tokio::spawn(async move {
-                let mut buffers = reading.buffers();
-                while reading.receive(&mut buffers, |datagram| _ = taking.take(&datagram)).await.is_ok() {}
-            });
-            Self { reflexive, socket }
+            let taking = reflexive.clone();
+            let reader = Reader::start(socket.clone(), move |datagram| _ = taking.take(&datagram)).expect("a thread");
+            Self { reflexive, socket, _reader: reader }
         }
 
         async fn ask(&self, servers: &[SocketAddr]) -> (Round, Vec<String>) {
@@ -223,7 +224,7 @@ mod tests {
 
     #[tokio::test]
     async fn servers_tell_what_they_see() {
-        let asker = Asker::new().await;
+        let asker = Asker::new();
         let servers = [server("203.0.113.7:4567", 0).await, server("203.0.113.7:4568", 1).await];
         let (round, mapped) = asker.ask(&servers).await;
         assert_eq!(round, Round { asked: 2, answered: 2 });
@@ -233,7 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_is_away_for_a_round_still_counts() {
-        let asker = Asker::new().await;
+        let asker = Asker::new();
         let server = server("203.0.113.7:4567", 0).await;
         asker.ask(&[server]).await;
         let silent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
@@ -246,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn nonsense_is_no_mapping() {
-        let asker = Asker::new().await;
+        let asker = Asker::new();
         let servers = [server("0.0.0.0:9", 0).await, server("203.0.113.7:0", 0).await];
         assert_eq!(asker.ask(&servers).await, (Round { asked: 2, answered: 0 }, Vec::new()));
     }

@@ -25,6 +25,7 @@ impl Session {
             Feedback::Reference { reporter, time } => {
                 self.playback.on_reference();
                 if let Some(ssrc) = self.playback.ssrc() {
+                    self.stirred = true;
                     self.connection.send_rtcp(now, vec![Box::new(reference_seen(ssrc, reporter, time))]);
                 }
             }

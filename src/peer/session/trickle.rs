@@ -15,6 +15,7 @@ impl Session {
     /// # Errors
     /// [`IceUpdateError`]; nothing has changed then.
     pub(in crate::peer) fn update_ice(&mut self, change: Change, now: Instant) -> Result<IceUpdate, IceUpdateError> {
+        self.stirred = true;
         let Change { expected, fragment, ours, offered } = change;
         if !expected.allows(self.ice.generation()) {
             return Err(IceUpdateError::Stale);
