@@ -90,14 +90,17 @@ pub fn pipeline_report(config: &Config) -> Vec<String> {
 /// Who would be answered, in lines for a person.
 pub fn access_report(config: &Config) -> Vec<String> {
     let near = "without a [[user]] this machine and private networks are answered, without a password";
+    let provider = config.http.jwt.as_ref();
+    let provider = provider.map(|jwt| format!("users of {}: what its tokens say ([http.jwt])", jwt.issuer));
     match config.http.users.as_slice() {
+        [] if provider.is_some() => provider.into_iter().collect(),
         [] if config.http.allow_anonymous => {
             vec!["everybody is answered, from wherever, without a password".to_owned()]
         }
         [] => vec![near.to_owned()],
         users => {
             let warning = http::uneven_passwords(users.iter()).map(|warning| format!("warning: {warning}"));
-            users.iter().map(|user| format!("user {user}")).chain(warning).collect()
+            users.iter().map(|user| format!("user {user}")).chain(provider).chain(warning).collect()
         }
     }
 }

@@ -40,6 +40,7 @@ mod fault;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod ice_servers;
+mod jwt;
 mod key_path;
 mod keys;
 mod network;

@@ -47,8 +47,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 pub use auth::{
-    Action, BadUser, BadWish, Cameras, PasswordHash, Share, ShareError, ShareId, ShareToken, Shares, TokenHash, User,
-    UserName, Wish, hash_password, make_token, uneven_passwords,
+    Action, BadUser, BadWish, Cameras, JwtConfig, JwtKeys, JwtSecret, PasswordHash, Share, ShareError, ShareId,
+    ShareToken, Shares, TokenHash, User, UserName, Wish, hash_password, make_token, uneven_passwords,
 };
 pub use base_url::{BadBaseUrl, BaseUrl};
 pub use config::{Config, RateLimit, Surroundings};

@@ -30,14 +30,14 @@ const SOURCE_TO_HUB: [&str; 4] = ["source.rs", "source/supervisor", "source/feed
 
 /// Crates that one module owns. `play` is the other half of a connection and shares nothing with `peer`, but needs the
 /// types of `rtc` that its `webrtc` does not pass on.
-const OWNERS: [(&str, &[&str]); 27] = [
+const OWNERS: [(&str, &[&str]); 28] = [
     ("retina", &["source/rtsp"]),
     ("gstreamer", &["source/capture"]),
     ("gstreamer_app", &["source/capture"]),
     ("rtc", &["peer", "play"]),
     ("webrtc", &["play"]),
-    ("hyper_rustls", &["play"]),
-    ("rustls", &["play", "http/tls"]),
+    ("hyper_rustls", &["play", "http/auth/outward"]),
+    ("rustls", &["play", "http/tls", "http/auth/outward"]),
     ("rustls_acme", &["http/tls"]),
     ("rcgen", &["http/tls"]),
     ("tokio_rustls", &["http/tls"]),
@@ -51,6 +51,7 @@ const OWNERS: [(&str, &[&str]); 27] = [
     ("axum", &["http"]),
     ("cookie", &["http/auth"]),
     ("governor", &["http"]),
+    ("jsonwebtoken", &["http/auth/jwt"]),
     ("qrcode", &["http"]),
     ("h264_reader", &["media"]),
     ("symphonia_core", &["media/transcode"]),

@@ -24,6 +24,13 @@ pub(super) const RATE_LIMIT: RateLimit =
 /// A phone is asked for the password once a month; whoever loses it can be locked out by another password and a restart.
 pub(super) const LOGIN_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 
+/// What every provider has in a token (OpenID Connect Core section 2).
+pub(super) const NAME_CLAIM: &str = "sub";
+
+/// Claims that a provider has to be told to add; who has none sees nothing.
+pub(super) const CAMERAS_CLAIM: &str = "cameras";
+pub(super) const ACTIONS_CLAIM: &str = "actions";
+
 /// Beside config.toml, so that two gateways on a machine do not share their secrets.
 pub(super) const STATE_DIR: &str = "state";
 

@@ -87,6 +87,10 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 pub(super) const LISTEN_WORDS: &str = "an IP address and a port, such as \"0.0.0.0:8080\" or \"[::]:8080\"";
+pub(super) const ISSUER_WORDS: &str = "what tokens have in iss";
+pub(super) const AUDIENCE_WORDS: &str = "what tokens for this gateway have in aud";
+pub(super) const SERVICE_WORDS: &str = "an http:// or https:// address without credentials";
+pub(super) const JWT_SECRET_WORDS: &str = "a secret of 32 bytes at least, shared with the identity provider";
 pub(super) const PUBLIC_URL_WORDS: &str =
     "what browsers outside reach this gateway by, such as \"https://cam.example.org\"";
 pub(super) const ADVERTISE_WORDS: &str = "IP addresses or host names without a port";
@@ -122,6 +126,7 @@ pub(super) static HTTP: Section = Section {
         key("base_path", Kind::Text(BASE_PATH_WORDS)),
         key("tls", Kind::Table(&TLS)),
         key("acme", Kind::Table(&ACME)),
+        key("jwt", Kind::Table(&JWT)),
         key("login_lifetime_seconds", Kind::Seconds { min: 60.0, max: 31_536_000.0 }),
         key("public_url", Kind::Text(PUBLIC_URL_WORDS)),
         key("state_dir", Kind::Text("a folder that camgate may write to")),
@@ -147,6 +152,21 @@ pub(super) static ACME: Section = Section {
         key("email", Kind::Text(EMAIL_WORDS)),
         key("cache_dir", Kind::Text("a folder that camgate may write to")),
         key("directory", Kind::Text(DIRECTORY_WORDS)),
+    ],
+};
+
+/// `[http.jwt]`
+pub(super) static JWT: Section = Section {
+    name: "http.jwt",
+    keys: &[
+        key("issuer", Kind::Text(ISSUER_WORDS)),
+        key("audience", Kind::Text(AUDIENCE_WORDS)),
+        key("jwks_url", Kind::Text(SERVICE_WORDS)),
+        key("secret", Kind::Secret(JWT_SECRET_WORDS)),
+        key("secret_file", Kind::Text("a file with nothing but that secret")),
+        key("name_claim", Kind::Text("the name of a claim")),
+        key("cameras_claim", Kind::Text("the name of a claim")),
+        key("actions_claim", Kind::Text("the name of a claim")),
     ],
 };
 

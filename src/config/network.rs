@@ -13,6 +13,7 @@ use super::check::{self, Checked, quote};
 use super::defaults;
 use super::fault::Problem;
 use super::ice_servers::{self, IceServerEntry};
+use super::jwt::{self, JwtSection};
 use super::key_path::KeyPath;
 use super::keys::{
     self, ADVERTISE_WORDS, BASE_PATH_WORDS, INTERFACE_WORDS, LISTEN_WORDS, PROXY_WORDS, PUBLIC_URL_WORDS,
@@ -36,6 +37,7 @@ pub(super) struct HttpSection {
     base_path: Option<String>,
     tls: Option<TlsSection>,
     acme: Option<AcmeSection>,
+    jwt: Option<JwtSection>,
     login_lifetime_seconds: Option<f64>,
     public_url: Option<String>,
     state_dir: Option<String>,
@@ -71,6 +73,10 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
         let path = path.key("allow_anonymous");
         report.add(&path, Problem::Exclusive { first: "allow_anonymous", second: "[[user]]" });
     }
+    if allow_anonymous && values.jwt.is_some() {
+        let path = path.key("allow_anonymous");
+        report.add(&path, Problem::Exclusive { first: "allow_anonymous", second: "[http.jwt]" });
+    }
     let public_url = values.public_url.and_then(|text| {
         let refuse =
             |why| report.value(&path.key("public_url"), format!("{} ({why})", redact_url(&text)), PUBLIC_URL_WORDS);
@@ -100,6 +106,7 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
             base_path: base_path(values.base_path, &path.key("base_path"), report),
         },
         tls: tls::tls(values.tls, values.acme, &state_dir, &path, report),
+        jwt: jwt::jwt(values.jwt, &path.key("jwt"), report),
         login_lifetime: seconds(values.login_lifetime_seconds, defaults::LOGIN_LIFETIME),
         public_url,
         state_dir,

@@ -806,6 +806,7 @@ fn the_table_of_keys_is_that_of_the_structs() {
         (&keys::HTTP, fields::<network::HttpSection>()),
         (&keys::TLS, fields::<tls::TlsSection>()),
         (&keys::ACME, fields::<tls::AcmeSection>()),
+        (&keys::JWT, fields::<jwt::JwtSection>()),
         (&keys::WEBRTC, fields::<network::WebrtcSection>()),
         (&keys::ICE_SERVER, fields::<ice_servers::IceServerSection>()),
         (&keys::PIPELINES, fields::<pipelines::PipelinesSection>()),
@@ -845,7 +846,7 @@ fn the_shipped_file_documents_every_key() {
         })
     };
     let is_table = |key: &keys::Key| matches!(key.kind, keys::Kind::Table(_));
-    for section in keys::SECTIONS.into_iter().chain([&keys::TLS, &keys::ACME]) {
+    for section in keys::SECTIONS.into_iter().chain([&keys::TLS, &keys::ACME, &keys::JWT]) {
         for key in section.keys.iter().filter(|key| !is_table(key)) {
             assert!(is_set(section.name, key.name), "[{}] {}", section.name, key.name);
         }
@@ -868,7 +869,10 @@ fn the_switched_off_settings_of_the_shipped_file_are_good_and_the_defaults() {
     let (before, rest) = SHIPPED.split_once("#[http.tls]").unwrap();
     let (_, rest) = rest.split_once("#[http.acme]").unwrap();
     let (_, after) = rest.split_once("\n\n").unwrap();
-    let lines = before.lines().chain(after.lines()).filter(|line| !line.starts_with("#password_file"));
+    let lines = before
+        .lines()
+        .chain(after.lines())
+        .filter(|line| !line.starts_with("#password_file") && !line.starts_with("#secret"));
     let is_switched_off =
         |line: &str| line.starts_with("#[") || line[1..].starts_with(|c: char| c.is_ascii_lowercase());
     let switched_on = lines.map(|line| match line.starts_with('#') && is_switched_off(line) {
@@ -880,7 +884,35 @@ fn the_switched_off_settings_of_the_shipped_file_are_good_and_the_defaults() {
     let (first, shipped) = (&config.cameras[0], &good(SHIPPED).cameras[0]);
     assert_eq!((first.start, first.linger, first.gop), (shipped.start, shipped.linger, shipped.gop));
     assert_eq!(config.http.users.len(), 1);
-    assert!(config.http.public_url.is_some());
-    let http = http::Config { users: Vec::new(), public_url: None, ..config.http };
+    assert!(config.http.public_url.is_some() && config.http.jwt.is_some());
+    let http = http::Config { users: Vec::new(), public_url: None, jwt: None, ..config.http };
     assert_eq!(anywhere(Config { cameras: Vec::new(), http, ..config }), anywhere(good("")));
+}
+
+#[test]
+fn fault_jwt() {
+    let fault = |keys: &str| faults(&format!("[http.jwt]\nissuer = \"https://a\"\naudience = \"b\"\n{keys}"));
+    assert_starts(
+        &fault(""),
+        "config.toml:1: http.jwt.jwks_url: found no jwks_url, allowed: an http:// or https:// address",
+    );
+    for bad in ["ftp://a/", "a", "https://u:hunter2@a/", "https://a/#b"] {
+        let text = fault(&format!("jwks_url = \"{bad}\""));
+        assert_starts(&text, "config.toml:4: http.jwt.jwks_url: found ");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    let text = fault("secret = \"hunter2\"");
+    assert_starts(&text, "config.toml:4: http.jwt.secret: found a shorter one, allowed: a secret of 32 bytes");
+    assert!(!text.contains("hunter2"), "{text}");
+    let text = fault("jwks_url = \"https://a/\"\nsecret = \"0123456789abcdef0123456789abcdef\"");
+    assert_starts(&text, "config.toml:4: http.jwt.jwks_url: found both jwks_url and secret");
+    assert!(fault("secret_file = \"none\"").contains("http.jwt.secret_file: found a file which cannot be read"));
+    let text = faults("[http.jwt]\njwks_url = \"https://a/\"");
+    assert!(text.contains("http.jwt.issuer: found no issuer") && text.contains("http.jwt.audience: found no audience"));
+    let text = faults(
+        "[http]\nallow_anonymous = true\n[http.jwt]\nissuer = \"a\"\naudience = \"b\"\njwks_url = \"https://a/\"",
+    );
+    assert_starts(&text, "config.toml:2: http.allow_anonymous: found both allow_anonymous and [http.jwt]");
+    let config = good("[http.jwt]\nissuer = \"a\"\naudience = \"b\"\nsecret = \"0123456789abcdef0123456789abcdef\"");
+    assert!(!format!("{config:?}").contains("0123456789abcdef"));
 }

@@ -12,9 +12,11 @@ mod credentials;
 pub(super) mod fuzzing;
 mod gate;
 mod guest;
+mod jwt;
 mod login;
 mod near;
 mod origin;
+mod outward;
 mod owners;
 mod passwords;
 mod private;
@@ -36,6 +38,7 @@ pub(super) use self::{
     share::{Maker, Seat},
 };
 pub use self::{
+    jwt::{JwtConfig, JwtKeys, JwtSecret},
     passwords::{hash_password, uneven_passwords},
     share::{BadWish, Share, ShareError, ShareId, ShareToken, Shares, Wish},
     user::{Action, BadUser, Cameras, PasswordHash, TokenHash, User, UserName, make_token},

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{BasePath, BaseUrl, Network, ProxyHeaders, TlsConfig, User};
+use super::{BasePath, BaseUrl, JwtConfig, Network, ProxyHeaders, TlsConfig, User};
 
 /// The settings of the HTTP server (WHEP, pages, API).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Config {
     pub rate_limit: RateLimit,
     /// Who is answered; everybody of a private network while there is nobody here.
     pub users: Vec<User>,
+    /// Who knows further users.
+    pub jwt: Option<JwtConfig>,
     /// Without users: everybody is answered, wherever from.
     pub allow_anonymous: bool,
     /// HTTPS; plain HTTP without.

@@ -207,6 +207,14 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "login-needed", "Login needed", detail)
     }
 
+    /// Whoever knows the users does not answer.
+    pub(super) fn provider_silent() -> Self {
+        let detail = "The service that tells this gateway who may watch does not answer; the gateway's log says why.";
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "provider", "Nobody to ask", detail);
+        problem.retry_after = Some(FULL);
+        problem
+    }
+
     pub(super) fn wrong_password() -> Self {
         let detail = "The name or the password is wrong.";
         Self::new(StatusCode::UNAUTHORIZED, "wrong-password", "Wrong password", detail)

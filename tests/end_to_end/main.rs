@@ -13,6 +13,7 @@ mod bad_networks;
 mod cameras;
 mod congestion;
 mod events;
+mod jwt;
 mod limits;
 mod networks;
 mod offers;

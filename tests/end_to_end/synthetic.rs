@@ -46,6 +46,7 @@ impl Bench {
             login_lifetime: LIMIT,
             state_dir: "/nowhere".into(),
             public_url: None,
+            jwt: None,
         };
         let server = Server::bind(&config).expect("a port");
         let config = peer::Config {

@@ -17,6 +17,7 @@ pub mod camera;
 pub mod coturn;
 pub mod events;
 pub mod gateway;
+pub mod identity;
 pub mod network;
 pub mod nginx;
 pub mod pebble;

@@ -1,6 +1,8 @@
 //! Who sent a request, and what is there for them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
+
+use tokio::time::sleep;
 
 use super::{Action, Gate, Maker, Seat, Share, ShareToken, User, cookies::Login, owners::Owner};
 use crate::{
@@ -19,6 +21,8 @@ pub(in crate::http) enum Caller {
         user: Arc<User>,
         /// What the login page's cookie says, if that is how.
         login: Option<Login>,
+        /// When what somebody else has said of them is over.
+        ends: Option<SystemTime>,
         /// Who said so.
         gate: Arc<Gate>,
     },
@@ -153,6 +157,9 @@ impl Caller {
     pub(in crate::http) async fn over(self) {
         match self {
             Self::User { login: Some(login), gate, .. } => gate.cookies().over(&login).await,
+            Self::User { ends: Some(ends), .. } => {
+                sleep(ends.duration_since(SystemTime::now()).unwrap_or_default()).await
+            }
             Self::Guest { share, gate, .. } => gate.shares().over(&share).await,
             _ => std::future::pending().await,
         }
@@ -181,7 +188,7 @@ mod tests {
             actions: vec![Action::Watch],
         };
         let gate = Arc::new(Gate::new(&[], false, Duration::ZERO, StateDir::forgotten()));
-        let guest = Caller::User { user: Arc::new(user), login: None, gate };
+        let guest = Caller::User { user: Arc::new(user), login: None, ends: None, gate };
         assert!(guest.sees("front") && !guest.sees("back") && !guest.sees("fron") && !guest.sees("*"));
         assert!(guest.may(Action::Watch) && !guest.may(Action::Api) && !guest.may(Action::Metrics));
         assert!(Caller::Anyone.sees("back") && Caller::Anyone.may(Action::Metrics));

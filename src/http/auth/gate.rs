@@ -22,7 +22,9 @@ use super::{
     Caller, TokenHash, User,
     cookies::{Cookies, Login},
     credentials::{Credentials, credentials},
-    guest, login,
+    guest,
+    jwt::{BadToken, Jwt},
+    login,
     origin::{Origin, origin},
     owners::Owners,
     passwords::{Passwords, Refused, Users, uneven_passwords},
@@ -43,6 +45,7 @@ const CHALLENGE_SCRIPT: &str = "Bearer realm=\"camgate\"";
 pub(in crate::http) struct Gate {
     users: Users,
     tokens: HashMap<TokenHash, Arc<User>>,
+    jwt: Option<Jwt>,
     /// Without users: everybody is answered, wherever from.
     is_open: bool,
     throttle: Arc<Throttle>,
@@ -67,6 +70,8 @@ impl fmt::Debug for Gate {
 enum Way {
     Password,
     Token,
+    /// Of an identity provider, until then.
+    Jwt(SystemTime),
     Cookie(Login),
 }
 
@@ -78,6 +83,7 @@ impl Gate {
         let (throttle, state) = (Arc::new(Throttle::new()), Arc::new(state));
         Self {
             tokens: users.values().filter_map(|user| Some((user.token?, user.clone()))).collect(),
+            jwt: None,
             is_open: allow_anonymous,
             passwords: Arc::new(Passwords::new(users.clone(), throttle.clone())),
             users,
@@ -94,12 +100,15 @@ impl Gate {
     pub(in crate::http) fn of(config: &Config) -> Self {
         let state = StateDir::new(&config.state_dir);
         let gate = Self::new(&config.users, config.allow_anonymous, config.login_lifetime, state);
-        Self { public_url: config.public_url.clone(), ..gate }
+        Self { public_url: config.public_url.clone(), jwt: config.jwt.as_ref().map(Jwt::new), ..gate }
     }
 
     /// Says in the log who is answered.
     pub(in crate::http) fn announce(&self, listening: SocketAddr) {
         match (self.users.len(), self.is_open) {
+            _ if self.jwt.is_some() => {
+                info!(users = self.users.len(), "nobody is answered without a password or a token")
+            }
             (0, true) => warn!(
                 "[http] allow_anonymous: everybody who reaches {listening} can watch every camera, without a password"
             ),
@@ -122,7 +131,7 @@ impl Gate {
 
     /// Whether there is anybody to log in as.
     pub(super) fn has_users(&self) -> bool {
-        !self.users.is_empty()
+        !self.users.is_empty() || self.jwt.is_some()
     }
 
     pub(super) fn passwords(&self) -> &Arc<Passwords> {
@@ -176,6 +185,10 @@ impl Gate {
                 let proved = self.passwords.prove(address, &name, &password).await;
                 proved.map(|user| Some((user, Way::Password))).map_err(refused)
             }
+            Some(Credentials::Bearer(token)) if self.jwt.is_some() && Jwt::is_meant(&token) => {
+                let (user, ends) = self.by_jwt(address, &token).await?;
+                Ok(Some((user, Way::Jwt(ends))))
+            }
             Some(Credentials::Bearer(token)) => {
                 let user = self.by_token(address, &token).ok_or_else(Problem::login_needed)?;
                 Ok(Some((user, Way::Token)))
@@ -183,6 +196,17 @@ impl Gate {
             Some(Credentials::Unusable) => Err(Problem::login_needed()),
             None => Ok(self.login(headers).map(|(login, user)| (user, Way::Cookie(login)))),
         }
+    }
+
+    async fn by_jwt(&self, address: IpAddr, token: &str) -> Result<(Arc<User>, SystemTime), Problem> {
+        let jwt = self.jwt.as_ref().ok_or_else(Problem::login_needed)?;
+        jwt.verify(token).await.map_err(|why| {
+            self.throttle.count();
+            if self.may_log() {
+                warn!("a token of the identity provider is refused from {}: {why}", address.to_canonical());
+            }
+            if why == BadToken::Unheard { Problem::provider_silent() } else { Problem::login_needed() }
+        })
     }
 
     /// Tokens are found by their hash, so that the time it takes tells nothing of them. Nobody guesses 256 random bits, and
@@ -223,8 +247,12 @@ impl Gate {
         if !is_our_wish(&way, method, headers, site) {
             return Err(Problem::foreign_page());
         }
-        let login = if let Way::Cookie(login) = way { Some(login) } else { None };
-        let caller = Caller::User { user, login, gate: self.clone() };
+        let (login, ends) = match way {
+            Way::Cookie(login) => (Some(login), None),
+            Way::Jwt(ends) => (None, Some(ends)),
+            Way::Password | Way::Token => (None, None),
+        };
+        let caller = Caller::User { user, login, ends, gate: self.clone() };
         match need {
             Need::OneOf(actions) if !actions.iter().any(|action| caller.may(*action)) => {
                 let names: Vec<_> = actions.iter().map(|action| action.name()).collect();
@@ -312,7 +340,7 @@ fn is_our_wish(way: &Way, method: &Method, headers: &HeaderMap, site: &Site) -> 
     match way {
         Way::Cookie(_) => !changes || origin(headers, site.is_secure) == Origin::Own,
         Way::Password => !is_upgrade || origin(headers, site.is_secure) != Origin::Foreign,
-        Way::Token => true,
+        Way::Token | Way::Jwt(_) => true,
     }
 }
 

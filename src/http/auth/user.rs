@@ -116,6 +116,18 @@ impl UserName {
     }
 }
 
+/// Longest name of a provider's user, in bytes.
+const MAX_FOREIGN_NAME: usize = 128;
+
+impl UserName {
+    /// The name of somebody whom a provider of this kind knows. Has a colon in it, as no name of the configuration has.
+    pub(super) fn of_provider(kind: &str, name: &str) -> Option<Self> {
+        let fits = |c: char| !c.is_control() && !c.is_whitespace();
+        let is_good = (1..=MAX_FOREIGN_NAME).contains(&name.len()) && name.chars().all(fits);
+        is_good.then(|| Self(format!("{kind}:{name}")))
+    }
+}
+
 impl fmt::Display for UserName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
