@@ -9,6 +9,7 @@ mod camera_events;
 mod config;
 mod cors;
 mod events;
+mod frames;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod health;
@@ -47,11 +48,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 pub use auth::{
-    Action, BadUser, BadWish, Cameras, JwtConfig, JwtKeys, JwtSecret, PasswordHash, Share, ShareError, ShareId,
-    ShareToken, Shares, TokenHash, User, UserName, Wish, hash_password, make_token, uneven_passwords,
+    Action, BadPageOrigin, BadUser, BadWish, Cameras, JwtConfig, JwtKeys, JwtSecret, PageOrigin, PasswordHash, Share,
+    ShareError, ShareId, ShareToken, Shares, TokenHash, User, UserName, Wish, hash_password, make_token,
+    uneven_passwords,
 };
 pub use base_url::{BadBaseUrl, BaseUrl};
 pub use config::{Config, RateLimit, Surroundings};
+pub use frames::{BadFrameAncestor, FrameAncestor};
 pub use proxy::{BadBasePath, BasePath, Network, ProxyHeaders};
 pub use qr::qr_text;
 pub use tls::{Acme, BadCertificate, CertificateFiles, CertificateSource, TlsConfig, report as certificate_report};
@@ -131,7 +134,8 @@ impl Server {
         let gate = auth::Gate::of(config);
         let proxies = Proxies::new(config.surroundings.trusted_proxies.clone(), config.surroundings.proxy_headers);
         let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
-        let entrance = Entrance::new(proxies, config.surroundings.base_path.clone(), hsts);
+        let entrance =
+            Entrance::new(proxies, config.surroundings.base_path.clone(), &config.surroundings.frame_ancestors, hsts);
         let redirect = config.tls.as_ref().and_then(|tls| tls.redirect_listen);
         let redirect = redirect.map(|address| listen(address).map_err(fault("[http.tls] redirect_listen", address)));
         let tls = config.tls.as_ref().map(|tls| Tls::new(tls.certificate.clone()));

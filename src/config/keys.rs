@@ -101,6 +101,9 @@ pub(super) const PROXY_WORDS: &str = "IP addresses or networks such as 172.18.0.
 pub(super) const BASE_PATH_WORDS: &str = "a path such as \"/cams\"";
 pub(super) const CERTIFICATE_WORDS: &str = "a file with the certificate and those between it and its authority (PEM)";
 pub(super) const KEY_WORDS: &str = "a file with the private key of the certificate (PEM)";
+pub(super) const HOST_WORDS: &str = "host names without a port such as cam.example.org";
+pub(super) const ORIGIN_WORDS: &str = "origins such as https://player.example.org:8443, \"null\" or \"*\"";
+pub(super) const FRAME_WORDS: &str = "origins such as https://home.example.org or https://*.example.org, or \"*\"";
 pub(super) const DOMAIN_WORDS: &str = "public host names of this machine such as cam.example.org";
 pub(super) const EMAIL_WORDS: &str = "an email address";
 pub(super) const DIRECTORY_WORDS: &str = "the https:// address of an ACME directory";
@@ -124,6 +127,9 @@ pub(super) static HTTP: Section = Section {
         key("trusted_proxies", Kind::TextList(PROXY_WORDS)),
         key("proxy_headers", Kind::Choice(&["x-forwarded", "forwarded"])),
         key("base_path", Kind::Text(BASE_PATH_WORDS)),
+        key("hosts", Kind::TextList(HOST_WORDS)),
+        key("cors_origins", Kind::TextList(ORIGIN_WORDS)),
+        key("frame_ancestors", Kind::TextList(FRAME_WORDS)),
         key("tls", Kind::Table(&TLS)),
         key("acme", Kind::Table(&ACME)),
         key("jwt", Kind::Table(&JWT)),

@@ -16,7 +16,8 @@ use super::ice_servers::{self, IceServerEntry};
 use super::jwt::{self, JwtSection};
 use super::key_path::KeyPath;
 use super::keys::{
-    self, ADVERTISE_WORDS, BASE_PATH_WORDS, INTERFACE_WORDS, LISTEN_WORDS, PROXY_WORDS, PUBLIC_URL_WORDS,
+    self, ADVERTISE_WORDS, BASE_PATH_WORDS, FRAME_WORDS, HOST_WORDS, INTERFACE_WORDS, LISTEN_WORDS, ORIGIN_WORDS,
+    PROXY_WORDS, PUBLIC_URL_WORDS,
 };
 use super::report::Report;
 use super::tls::{self, AcmeSection, TlsSection};
@@ -35,6 +36,9 @@ pub(super) struct HttpSection {
     trusted_proxies: Option<Vec<String>>,
     proxy_headers: Option<http::ProxyHeaders>,
     base_path: Option<String>,
+    hosts: Option<Vec<String>>,
+    cors_origins: Option<Vec<String>>,
+    frame_ancestors: Option<Vec<String>>,
     tls: Option<TlsSection>,
     acme: Option<AcmeSection>,
     jwt: Option<JwtSection>,
@@ -104,6 +108,19 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
             ),
             proxy_headers: values.proxy_headers.unwrap_or_default(),
             base_path: base_path(values.base_path, &path.key("base_path"), report),
+            hosts: hosts(values.hosts.unwrap_or_default(), &path.key("hosts"), report),
+            cors_origins: list(
+                values.cors_origins.unwrap_or_default(),
+                &path.key("cors_origins"),
+                ORIGIN_WORDS,
+                report,
+            ),
+            frame_ancestors: list(
+                values.frame_ancestors.unwrap_or_default(),
+                &path.key("frame_ancestors"),
+                FRAME_WORDS,
+                report,
+            ),
         },
         tls: tls::tls(values.tls, values.acme, &state_dir, &path, report),
         jwt: jwt::jwt(values.jwt, &path.key("jwt"), report),
@@ -172,6 +189,16 @@ pub(super) fn list<T: FromStr<Err: Display>>(
         text.parse().map_err(refuse).ok()
     };
     entries.filter_map(parse).collect()
+}
+
+fn hosts(names: Vec<String>, path: &KeyPath, report: &mut Report<'_>) -> Vec<String> {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+    };
+    for (index, name) in names.iter().enumerate().filter(|(_, name)| !is_name(name)) {
+        report.value(&path.index(index), quote(name), HOST_WORDS);
+    }
+    names
 }
 
 fn base_path(text: Option<String>, path: &KeyPath, report: &mut Report<'_>) -> http::BasePath {

@@ -92,6 +92,9 @@ fn every_key_arrives() {
         trusted_proxies = ["127.0.0.1", "fd00::/8"]
         proxy_headers = "forwarded"
         base_path = "/cams/"
+        hosts = ["cam.example.org"]
+        cors_origins = ["https://player.example.org"]
+        frame_ancestors = ["https://*.example.org"]
         [webrtc]
         listen = "[::1]:0"
         advertise = ["203.0.113.7", "cam.example.org"]
@@ -125,6 +128,9 @@ fn every_key_arrives() {
     assert_eq!(surroundings.trusted_proxies, ["127.0.0.1".parse().unwrap(), "fd00::/8".parse().unwrap()]);
     assert_eq!(surroundings.proxy_headers, ProxyHeaders::Forwarded);
     assert_eq!(surroundings.base_path, "/cams".parse().unwrap());
+    assert_eq!(surroundings.hosts, ["cam.example.org"]);
+    assert_eq!(surroundings.cors_origins, ["https://player.example.org".parse().unwrap()]);
+    assert_eq!(surroundings.frame_ancestors, ["https://*.example.org".parse().unwrap()]);
     assert_eq!(config.peer.listen.to_string(), "[::1]:0");
     assert_eq!(
         config.peer.advertise,
@@ -654,6 +660,15 @@ fn a_certificate_may_be_ordered() {
         &faults("[http.acme]\nemail = \"a@b.c\""),
         "config.toml:1: http.acme.domains: found no name, allowed: public",
     );
+}
+
+#[test]
+fn fault_names_and_origins() {
+    let messages =
+        faults("[http]\nhosts = [\"https://cam\"]\ncors_origins = [\"player\"]\nframe_ancestors = [\"'self'\"]\n");
+    let places: Vec<_> = messages.lines().map(|line| line.split(": found").next().unwrap()).collect();
+    let expected = ["2: http.hosts[0]", "3: http.cors_origins[0]", "4: http.frame_ancestors[0]"];
+    assert_eq!(places, expected.map(|place| format!("config.toml:{place}")), "{messages}");
 }
 
 #[test]

@@ -34,11 +34,12 @@ pub(super) use self::{
     caller::Caller,
     gate::Gate,
     login::{log_in, log_out, page},
-    near::is_from_near,
+    near::{is_from_near, is_local_name},
     share::{Maker, Seat},
 };
 pub use self::{
     jwt::{JwtConfig, JwtKeys, JwtSecret},
+    near::{BadPageOrigin, PageOrigin},
     passwords::{hash_password, uneven_passwords},
     share::{BadWish, Share, ShareError, ShareId, ShareToken, Shares, Wish},
     user::{Action, BadUser, Cameras, PasswordHash, TokenHash, User, UserName, make_token},

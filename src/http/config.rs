@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{BasePath, BaseUrl, JwtConfig, Network, ProxyHeaders, TlsConfig, User};
+use super::{BasePath, BaseUrl, FrameAncestor, JwtConfig, Network, PageOrigin, ProxyHeaders, TlsConfig, User};
 
 /// The settings of the HTTP server (WHEP, pages, API).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,12 @@ pub struct Surroundings {
     pub proxy_headers: ProxyHeaders,
     /// What everything is below, where a proxy passes that on.
     pub base_path: BasePath,
+    /// Names that it is asked by, beside addresses and local names. Matters without users.
+    pub hosts: Vec<String>,
+    /// Pages that may use it without users, beside its own and those of private networks.
+    pub cors_origins: Vec<PageOrigin>,
+    /// Pages that may show its own in frames.
+    pub frame_ancestors: Vec<FrameAncestor>,
 }
 
 /// Requests of one client address.

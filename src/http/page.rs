@@ -3,7 +3,7 @@
 use axum::{
     Extension,
     extract::{Path, State},
-    http::{HeaderName, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
@@ -15,14 +15,16 @@ use super::{
     site::Site,
 };
 
-/// Everything the pages load comes from here; nothing in them is inline. The watch page may stand in any frame, because
-/// that is what it is for.
-const POLICY: &str =
-    "default-src 'self'; media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'";
-
-/// In a frame of another's page somebody might type a password without knowing where.
-const LOGIN_POLICY: &str =
-    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Everything the pages load comes from here; nothing in them is inline. Pictures come over WebRTC, which is no source.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self' blob:; \
+    connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors";
+/// What no page of ours asks for.
+const PERMISSIONS: &str = "camera=(), microphone=(), display-capture=(), geolocation=(), payment=(), usb=(), serial=(), \
+    bluetooth=(), hid=(), midi=()";
+/// W3C Permissions Policy, section 7.
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+/// WHATWG HTML, section 7.1.3.
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 /// web/, read from disk in a debug build and embedded in a release.
 #[derive(RustEmbed)]
@@ -61,8 +63,8 @@ pub(super) async fn asset(Extension(site): Extension<Site>, Path(name): Path<Str
 
 pub(super) async fn file(name: &str, status: StatusCode, site: &Site) -> Response {
     match Web::get(name) {
-        Some(file) if name.ends_with(".html") => (status, headers(name), html(&file, site)).into_response(),
-        Some(file) => (status, headers(name), file.data.into_owned()).into_response(),
+        Some(file) if name.ends_with(".html") => (status, headers(name, site), html(&file, site)).into_response(),
+        Some(file) => (status, headers(name, site), file.data.into_owned()).into_response(),
         None => no_such_page().await.into_response(),
     }
 }
@@ -75,7 +77,7 @@ pub(super) async fn refusal(problem: &Problem, site: &Site) -> Response {
     }
     let Some(page) = Web::get("refused.html") else { return no_such_page().await.into_response() };
     let text = html(&page, site).replace("{title}", &escaped(problem.title()));
-    (status, headers("refused.html"), text.replace("{detail}", &escaped(problem.detail()))).into_response()
+    (status, headers("refused.html", site), text.replace("{detail}", &escaped(problem.detail()))).into_response()
 }
 
 /// A page, with its links below the base path. The modules that it loads find each other and the gateway by their own
@@ -88,7 +90,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn headers(name: &str) -> [(HeaderName, &'static str); 5] {
+fn headers(name: &str, site: &Site) -> HeaderMap {
     let media_type = match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
@@ -96,12 +98,21 @@ fn headers(name: &str) -> [(HeaderName, &'static str); 5] {
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
     };
-    [
-        (header::CONTENT_TYPE, media_type),
-        (header::CONTENT_SECURITY_POLICY, if name == "login.html" { LOGIN_POLICY } else { POLICY }),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        // Small files; after an update the page must not mix old modules with new.
-        (header::CACHE_CONTROL, "no-cache"),
-    ]
+    // In a frame of another's page somebody might type a password without knowing where.
+    let frames = if name == "login.html" { "'none'" } else { site.frames() };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    // Small files; after an update the page must not mix old modules with new.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(policy) = HeaderValue::from_str(&format!("{POLICY} {frames}")) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    if media_type.starts_with("text/html") {
+        headers.insert(PERMISSIONS_POLICY, HeaderValue::from_static(PERMISSIONS));
+        // Over plain HTTP it means nothing, and browsers complain of it.
+        if site.is_secure {
+            headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+        }
+    }
+    headers
 }

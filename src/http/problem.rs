@@ -298,6 +298,24 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "foreign-page", "Not from here", detail)
     }
 
+    /// Of a name that may be a stranger's, while there are no users.
+    pub(super) fn foreign_name(host: &str) -> Self {
+        let name: String =
+            host.chars().filter(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(*c)).take(80).collect();
+        let detail = format!(
+            "This gateway has no users, so that it is asked by its address and by local names only: another name may be that of \
+             a stranger's page. If \"{name}\" is yours, put it into [http] hosts of the gateway's configuration."
+        );
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "foreign-name", "Not by this name", detail)
+    }
+
+    /// Of a page of the internet, while there are no users.
+    pub(super) fn foreign_origin() -> Self {
+        let detail = "This gateway has no users, so that pages of the internet may not use it through a browser near by. If \
+                      this page is yours, put its origin into [http] cors_origins of the gateway's configuration.";
+        Self::new(StatusCode::FORBIDDEN, "foreign-origin", "Not from this page", detail)
+    }
+
     /// Of a request in the clear where TLS is spoken.
     pub(super) fn https_only() -> Self {
         let detail = "This port speaks HTTPS only, and this request came in the clear: ask by https://.";

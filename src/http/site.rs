@@ -12,7 +12,7 @@ use std::{
 use axum::{
     extract::{Request, State},
     http::{
-        HeaderMap, HeaderValue, StatusCode, Uri, header,
+        HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header,
         uri::{Authority, PathAndQuery},
     },
     middleware::Next,
@@ -21,6 +21,8 @@ use axum::{
 use tracing::warn;
 
 use super::{
+    FrameAncestor,
+    auth::is_local_name,
     proxy::{self, BasePath, Proxies},
     rate::Client,
 };
@@ -32,9 +34,8 @@ const HEALTH: &str = "/healthz";
 
 /// What browsers are told by default: a month, which is over before anybody who goes back to HTTP has given up.
 const HSTS: Duration = Duration::from_secs(30 * 86_400);
-/// Domains that the public name system does not have.
-const LOCAL_DOMAINS: [&str; 8] =
-    ["local", "localhost", "lan", "home.arpa", "internal", "localdomain", "home", "intranet"];
+/// Fetch standard, section 3.7.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// A connection, as an extension of each of its requests.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,7 @@ pub(super) struct Connection {
 #[derive(Clone, Debug)]
 pub(super) struct Site {
     base: Arc<str>,
+    frames: Arc<str>,
     /// Over TLS, up to a proxy at least.
     pub(super) is_secure: bool,
     /// A proxy that nobody has named in the configuration says that it asks for somebody else.
@@ -57,12 +59,17 @@ impl Site {
     /// Asked for directly, over plain HTTP.
     #[cfg(test)]
     pub(super) fn plain() -> Self {
-        Self { base: "".into(), is_secure: false, is_veiled: false }
+        Self { base: "".into(), frames: "'self'".into(), is_secure: false, is_veiled: false }
     }
 
     /// One of the gateway's paths, such as `/login`, as a browser has to ask for it.
     pub(super) fn path(&self, path: &str) -> String {
         format!("{}{path}", self.base)
+    }
+
+    /// Who may show pages of it in frames (CSP's `frame-ancestors`).
+    pub(super) fn frames(&self) -> &str {
+        &self.frames
     }
 
     /// Empty, or with a slash in front and none behind.
@@ -76,6 +83,7 @@ impl Site {
 pub(super) struct Entrance {
     proxies: Proxies,
     base: BasePath,
+    frames: Arc<str>,
     /// For how long browsers are to come by HTTPS only, if the configuration says so.
     hsts: Option<Duration>,
     /// Whether the log has a line about a proxy that is not trusted.
@@ -83,8 +91,11 @@ pub(super) struct Entrance {
 }
 
 impl Entrance {
-    pub(super) fn new(proxies: Proxies, base: BasePath, hsts: Option<Duration>) -> Self {
-        Self { proxies, base, hsts, has_warned: AtomicBool::new(false) }
+    /// `frames` may show our pages, beside ourselves.
+    pub(super) fn new(proxies: Proxies, base: BasePath, frames: &[FrameAncestor], hsts: Option<Duration>) -> Self {
+        let frames = frames.iter().map(FrameAncestor::as_str);
+        let frames = std::iter::once("'self'").chain(frames).collect::<Vec<_>>().join(" ").into();
+        Self { proxies, base, frames, hsts, has_warned: AtomicBool::new(false) }
     }
 
     /// Who asks, and what they see; the request is afterwards as they have sent it.
@@ -105,6 +116,7 @@ impl Entrance {
         }
         let site = Site {
             base: format!("{}{}", told.prefix.as_str(), self.base.as_str()).into(),
+            frames: self.frames.clone(),
             is_secure: told.is_secure.unwrap_or(connection.is_secure),
             is_veiled,
         };
@@ -147,8 +159,16 @@ pub(super) async fn enter(State(entrance): State<Arc<Entrance>>, mut request: Re
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(site);
     let mut response = next.run(request).await;
+    let fields = response.headers_mut();
+    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Players on other pages ask with CORS, which this does not concern.
+    fields.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    // Pages have a whole one.
+    let no_frames = HeaderValue::from_static("frame-ancestors 'none'");
+    fields.entry(header::CONTENT_SECURITY_POLICY).or_insert(no_frames);
     if let Some(hsts) = hsts {
-        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts);
+        fields.insert(header::STRICT_TRANSPORT_SECURITY, hsts);
     }
     response
 }
@@ -164,14 +184,6 @@ fn hsts(configured: Option<Duration>, headers: &HeaderMap) -> Option<HeaderValue
     HeaderValue::from_str(&format!("max-age={}", age.as_secs())).ok()
 }
 
-/// Whether a host's name means nothing in the public name system: no dot in it, or below a domain that is never delegated
-/// there (RFC 6761, RFC 6762, RFC 8375; ICANN's .internal; what routers use).
-fn is_local_name(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    let top = |suffix: &&str| host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'));
-    !host.contains('.') || LOCAL_DOMAINS.iter().any(top)
-}
-
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
@@ -181,7 +193,7 @@ mod tests {
 
     fn entrance(base: &str) -> Entrance {
         let trusted = vec!["10.0.0.1".parse().expect("an address")];
-        Entrance::new(Proxies::new(trusted, ProxyHeaders::XForwarded), base.parse().expect("a path"), None)
+        Entrance::new(Proxies::new(trusted, ProxyHeaders::XForwarded), base.parse().expect("a path"), &[], None)
     }
 
     #[test]

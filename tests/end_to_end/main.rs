@@ -20,6 +20,7 @@ mod offers;
 mod page;
 mod picture;
 mod play;
+mod policies;
 mod restart;
 mod reverse_proxy;
 mod secrets;

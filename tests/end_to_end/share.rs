@@ -282,7 +282,7 @@ async fn without_users_links_are_made_from_near_by_pages_of_ours_only() {
     assert_eq!(post(&[("origin", &own)]).await.status(), 201);
     assert_eq!(post(&[("origin", "http://example.org")]).await.status(), 403, "another's page");
     let rebound = [("origin", "http://example.org"), ("host", "example.org")];
-    assert_eq!(post(&rebound).await.status(), 403, "another's page under a name for this machine");
+    assert_eq!(post(&rebound).await.status(), 421, "another's page under a name for this machine");
     let list = gateway.get("/api/v1/shares").await.expect("an answer");
     assert!(!list.headers().contains_key("access-control-allow-origin"));
     let list = json_of(list).await;

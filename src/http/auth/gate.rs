@@ -25,6 +25,7 @@ use super::{
     guest,
     jwt::{BadToken, Jwt},
     login,
+    near::{Neighbours, Strange},
     origin::{Origin, origin},
     owners::Owners,
     passwords::{Passwords, Refused, Users, uneven_passwords},
@@ -34,7 +35,7 @@ use super::{
     state_dir::StateDir,
     throttle::Throttle,
 };
-use crate::http::{BaseUrl, Config, cors, page, problem::Problem, rate::Client, site::Site};
+use crate::http::{BaseUrl, CertificateSource, Config, cors, page, problem::Problem, rate::Client, site::Site};
 
 /// Both ways, for programs (RFC 9110 section 11.6.1).
 const CHALLENGE: &str = "Basic realm=\"camgate\", charset=\"UTF-8\", Bearer realm=\"camgate\"";
@@ -57,6 +58,7 @@ pub(in crate::http) struct Gate {
     /// What links begin with, where it is not what the page was loaded by.
     public_url: Option<BaseUrl>,
     owners: Owners,
+    neighbours: Neighbours,
 }
 
 /// How many users, and nothing that is secret.
@@ -93,6 +95,7 @@ impl Gate {
             shares: Shares::new(state),
             public_url: None,
             owners: Owners::default(),
+            neighbours: Neighbours::default(),
         }
     }
 
@@ -100,7 +103,12 @@ impl Gate {
     pub(in crate::http) fn of(config: &Config) -> Self {
         let state = StateDir::new(&config.state_dir);
         let gate = Self::new(&config.users, config.allow_anonymous, config.login_lifetime, state);
-        Self { public_url: config.public_url.clone(), jwt: config.jwt.as_ref().map(Jwt::new), ..gate }
+        let acme = config.tls.as_ref().map(|tls| &tls.certificate);
+        let ordered = if let Some(CertificateSource::Acme(acme)) = acme { acme.domains.clone() } else { Vec::new() };
+        let public = config.public_url.as_ref().map(|url| url.host().to_owned());
+        let names = config.surroundings.hosts.iter().cloned().chain(public).chain(ordered);
+        let neighbours = Neighbours::new(names, config.surroundings.cors_origins.clone());
+        Self { public_url: config.public_url.clone(), jwt: config.jwt.as_ref().map(Jwt::new), neighbours, ..gate }
     }
 
     /// Says in the log who is answered.
@@ -122,6 +130,11 @@ impl Gate {
         if let Some(warning) = uneven_passwords(self.users.values().map(|user| &**user)) {
             warn!("{warning}");
         }
+    }
+
+    /// Under which names it is found, and by whose pages.
+    pub(in crate::http) fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
     }
 
     /// Wrong names, passwords and tokens so far.
@@ -237,7 +250,11 @@ impl Gate {
                 false if !is_private(address) => Err(Problem::stranger()),
                 // Everybody in the world may be behind a proxy in a private network.
                 false if site.is_veiled => Err(Problem::veiled(address)),
-                false => Ok(Caller::Anyone),
+                false => match self.neighbours.check(headers, site, is_preflight(method, headers)) {
+                    Ok(()) => Ok(Caller::Anyone),
+                    Err(Strange::Name(name)) => Err(Problem::foreign_name(&name)),
+                    Err(Strange::Page) => Err(Problem::foreign_origin()),
+                },
             };
         }
         if need == Need::Nothing || is_preflight(method, headers) {
