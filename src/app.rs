@@ -90,10 +90,13 @@ pub fn pipeline_report(config: &Config) -> Vec<String> {
 /// Who would be answered, in lines for a person.
 pub fn access_report(config: &Config) -> Vec<String> {
     let near = "without a [[user]] this machine and private networks are answered, without a password";
-    let provider = config.http.jwt.as_ref();
-    let provider = provider.map(|jwt| format!("users of {}: what its tokens say ([http.jwt])", jwt.issuer));
+    let by_token = config.http.jwt.as_ref();
+    let by_token = by_token.map(|jwt| format!("users of {}: what its tokens say ([http.jwt])", jwt.issuer));
+    let by_service = config.http.forward.as_ref();
+    let by_service = by_service.map(|_| "users of the service that [http.forward_auth] asks: watch".to_owned());
+    let provider: Vec<_> = by_token.into_iter().chain(by_service).collect();
     match config.http.users.as_slice() {
-        [] if provider.is_some() => provider.into_iter().collect(),
+        [] if !provider.is_empty() => provider,
         [] if config.http.allow_anonymous => {
             vec!["everybody is answered, from wherever, without a password".to_owned()]
         }

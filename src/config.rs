@@ -37,6 +37,7 @@ mod defaults;
 mod document;
 mod environment;
 mod fault;
+mod forward_auth;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod ice_servers;

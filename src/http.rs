@@ -48,9 +48,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 pub use auth::{
-    Action, BadPageOrigin, BadUser, BadWish, Cameras, JwtConfig, JwtKeys, JwtSecret, PageOrigin, PasswordHash, Share,
-    ShareError, ShareId, ShareToken, Shares, TokenHash, User, UserName, Wish, hash_password, make_token,
-    uneven_passwords,
+    Action, BadPageOrigin, BadUser, BadWish, Cameras, ForwardConfig, JwtConfig, JwtKeys, JwtSecret, PageOrigin,
+    PasswordHash, Share, ShareError, ShareId, ShareToken, Shares, TokenHash, User, UserName, Wish, hash_password,
+    make_token, uneven_passwords,
 };
 pub use base_url::{BadBaseUrl, BaseUrl};
 pub use config::{Config, RateLimit, Surroundings};

@@ -31,6 +31,15 @@ pub(super) const NAME_CLAIM: &str = "sub";
 pub(super) const CAMERAS_CLAIM: &str = "cameras";
 pub(super) const ACTIONS_CLAIM: &str = "actions";
 
+/// What Authelia, Authentik and Traefik's and nginx's recipes call it.
+pub(super) const USER_HEADER: &str = "Remote-User";
+
+/// A page asks for dozens of files in a second; whoever is locked out there is so here soon.
+pub(super) const FORWARD_CACHE: Duration = Duration::from_secs(10);
+
+/// Services answer in milliseconds; a person does not wait for much longer than this.
+pub(super) const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Beside config.toml, so that two gateways on a machine do not share their secrets.
 pub(super) const STATE_DIR: &str = "state";
 

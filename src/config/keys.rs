@@ -90,6 +90,7 @@ pub(super) const LISTEN_WORDS: &str = "an IP address and a port, such as \"0.0.0
 pub(super) const ISSUER_WORDS: &str = "what tokens have in iss";
 pub(super) const AUDIENCE_WORDS: &str = "what tokens for this gateway have in aud";
 pub(super) const SERVICE_WORDS: &str = "an http:// or https:// address without credentials";
+pub(super) const HEADER_WORDS: &str = "the name of a header field, such as Remote-User";
 pub(super) const JWT_SECRET_WORDS: &str = "a secret of 32 bytes at least, shared with the identity provider";
 pub(super) const PUBLIC_URL_WORDS: &str =
     "what browsers outside reach this gateway by, such as \"https://cam.example.org\"";
@@ -133,6 +134,7 @@ pub(super) static HTTP: Section = Section {
         key("tls", Kind::Table(&TLS)),
         key("acme", Kind::Table(&ACME)),
         key("jwt", Kind::Table(&JWT)),
+        key("forward_auth", Kind::Table(&FORWARD_AUTH)),
         key("login_lifetime_seconds", Kind::Seconds { min: 60.0, max: 31_536_000.0 }),
         key("public_url", Kind::Text(PUBLIC_URL_WORDS)),
         key("state_dir", Kind::Text("a folder that camgate may write to")),
@@ -173,6 +175,18 @@ pub(super) static JWT: Section = Section {
         key("name_claim", Kind::Text("the name of a claim")),
         key("cameras_claim", Kind::Text("the name of a claim")),
         key("actions_claim", Kind::Text("the name of a claim")),
+    ],
+};
+
+/// `[http.forward_auth]`
+pub(super) static FORWARD_AUTH: Section = Section {
+    name: "http.forward_auth",
+    keys: &[
+        key("url", Kind::Text(SERVICE_WORDS)),
+        key("user_header", Kind::Text(HEADER_WORDS)),
+        key("cameras_header", Kind::Text(HEADER_WORDS)),
+        key("cache_seconds", Kind::Seconds { min: 0.0, max: 300.0 }),
+        key("timeout_seconds", Kind::Seconds { min: 0.1, max: 30.0 }),
     ],
 };
 

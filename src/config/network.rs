@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::check::{self, Checked, quote};
 use super::defaults;
 use super::fault::Problem;
+use super::forward_auth::{ForwardSection, forward_auth};
 use super::ice_servers::{self, IceServerEntry};
 use super::jwt::{self, JwtSection};
 use super::key_path::KeyPath;
@@ -42,6 +43,7 @@ pub(super) struct HttpSection {
     tls: Option<TlsSection>,
     acme: Option<AcmeSection>,
     jwt: Option<JwtSection>,
+    forward_auth: Option<ForwardSection>,
     login_lifetime_seconds: Option<f64>,
     public_url: Option<String>,
     state_dir: Option<String>,
@@ -77,9 +79,13 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
         let path = path.key("allow_anonymous");
         report.add(&path, Problem::Exclusive { first: "allow_anonymous", second: "[[user]]" });
     }
-    if allow_anonymous && values.jwt.is_some() {
-        let path = path.key("allow_anonymous");
-        report.add(&path, Problem::Exclusive { first: "allow_anonymous", second: "[http.jwt]" });
+    for (second, is_there) in
+        [("[http.jwt]", values.jwt.is_some()), ("[http.forward_auth]", values.forward_auth.is_some())]
+    {
+        if allow_anonymous && is_there {
+            let path = path.key("allow_anonymous");
+            report.add(&path, Problem::Exclusive { first: "allow_anonymous", second });
+        }
     }
     let public_url = values.public_url.and_then(|text| {
         let refuse =
@@ -124,6 +130,7 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
         },
         tls: tls::tls(values.tls, values.acme, &state_dir, &path, report),
         jwt: jwt::jwt(values.jwt, &path.key("jwt"), report),
+        forward: forward_auth(values.forward_auth, &path.key("forward_auth"), report),
         login_lifetime: seconds(values.login_lifetime_seconds, defaults::LOGIN_LIFETIME),
         public_url,
         state_dir,

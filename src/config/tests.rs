@@ -822,6 +822,7 @@ fn the_table_of_keys_is_that_of_the_structs() {
         (&keys::TLS, fields::<tls::TlsSection>()),
         (&keys::ACME, fields::<tls::AcmeSection>()),
         (&keys::JWT, fields::<jwt::JwtSection>()),
+        (&keys::FORWARD_AUTH, fields::<forward_auth::ForwardSection>()),
         (&keys::WEBRTC, fields::<network::WebrtcSection>()),
         (&keys::ICE_SERVER, fields::<ice_servers::IceServerSection>()),
         (&keys::PIPELINES, fields::<pipelines::PipelinesSection>()),
@@ -861,7 +862,7 @@ fn the_shipped_file_documents_every_key() {
         })
     };
     let is_table = |key: &keys::Key| matches!(key.kind, keys::Kind::Table(_));
-    for section in keys::SECTIONS.into_iter().chain([&keys::TLS, &keys::ACME, &keys::JWT]) {
+    for section in keys::SECTIONS.into_iter().chain([&keys::TLS, &keys::ACME, &keys::JWT, &keys::FORWARD_AUTH]) {
         for key in section.keys.iter().filter(|key| !is_table(key)) {
             assert!(is_set(section.name, key.name), "[{}] {}", section.name, key.name);
         }
@@ -899,8 +900,8 @@ fn the_switched_off_settings_of_the_shipped_file_are_good_and_the_defaults() {
     let (first, shipped) = (&config.cameras[0], &good(SHIPPED).cameras[0]);
     assert_eq!((first.start, first.linger, first.gop), (shipped.start, shipped.linger, shipped.gop));
     assert_eq!(config.http.users.len(), 1);
-    assert!(config.http.public_url.is_some() && config.http.jwt.is_some());
-    let http = http::Config { users: Vec::new(), public_url: None, jwt: None, ..config.http };
+    assert!(config.http.public_url.is_some() && config.http.jwt.is_some() && config.http.forward.is_some());
+    let http = http::Config { users: Vec::new(), public_url: None, jwt: None, forward: None, ..config.http };
     assert_eq!(anywhere(Config { cameras: Vec::new(), http, ..config }), anywhere(good("")));
 }
 
@@ -930,4 +931,18 @@ fn fault_jwt() {
     assert_starts(&text, "config.toml:2: http.allow_anonymous: found both allow_anonymous and [http.jwt]");
     let config = good("[http.jwt]\nissuer = \"a\"\naudience = \"b\"\nsecret = \"0123456789abcdef0123456789abcdef\"");
     assert!(!format!("{config:?}").contains("0123456789abcdef"));
+}
+
+#[test]
+fn fault_forward_auth() {
+    let text = faults("[http.forward_auth]\nuser_header = \"Remote User\"");
+    assert!(text.contains("http.forward_auth.url: found no url, allowed: an http:// or https:// address"), "{text}");
+    assert!(
+        text.contains("http.forward_auth.user_header: found \"Remote User\", allowed: the name of a header"),
+        "{text}"
+    );
+    let text = faults("[http.forward_auth]\nurl = \"http://u:hunter2@a/\"");
+    assert!(text.starts_with("config.toml:2: http.forward_auth.url: found ") && !text.contains("hunter2"), "{text}");
+    let text = faults("[http]\nallow_anonymous = true\n[http.forward_auth]\nurl = \"http://a/\"");
+    assert_starts(&text, "config.toml:2: http.allow_anonymous: found both allow_anonymous and [http.forward_auth]");
 }

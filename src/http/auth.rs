@@ -8,6 +8,7 @@
 mod caller;
 mod cookies;
 mod credentials;
+mod forward;
 #[cfg(feature = "fuzzing")]
 pub(super) mod fuzzing;
 mod gate;
@@ -31,13 +32,14 @@ use std::sync::Arc;
 use axum::{Extension, Router, middleware};
 
 pub(super) use self::{
-    caller::Caller,
+    caller::{Caller, End},
     gate::Gate,
     login::{log_in, log_out, page},
     near::{is_from_near, is_local_name},
     share::{Maker, Seat},
 };
 pub use self::{
+    forward::ForwardConfig,
     jwt::{JwtConfig, JwtKeys, JwtSecret},
     near::{BadPageOrigin, PageOrigin},
     passwords::{hash_password, uneven_passwords},

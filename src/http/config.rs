@@ -8,7 +8,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{BasePath, BaseUrl, FrameAncestor, JwtConfig, Network, PageOrigin, ProxyHeaders, TlsConfig, User};
+use super::{
+    BasePath, BaseUrl, ForwardConfig, FrameAncestor, JwtConfig, Network, PageOrigin, ProxyHeaders, TlsConfig, User,
+};
 
 /// The settings of the HTTP server (WHEP, pages, API).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Config {
     pub users: Vec<User>,
     /// Who knows further users.
     pub jwt: Option<JwtConfig>,
+    /// Who is asked about those who are none of them.
+    pub forward: Option<ForwardConfig>,
     /// Without users: everybody is answered, wherever from.
     pub allow_anonymous: bool,
     /// HTTPS; plain HTTP without.

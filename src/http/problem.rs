@@ -44,6 +44,8 @@ pub(super) struct Problem {
     viewer_candidates: Vec<String>,
     #[serde(skip)]
     retry_after: Option<Duration>,
+    #[serde(skip)]
+    login_at: Option<String>,
 }
 
 impl Problem {
@@ -58,12 +60,24 @@ impl Problem {
             gateway_candidates: Vec::new(),
             viewer_candidates: Vec::new(),
             retry_after: None,
+            login_at: None,
         }
     }
 
     pub(super) fn about(mut self, camera: &str) -> Self {
         self.camera = Some(camera.to_owned());
         self
+    }
+
+    /// Where a person can log in, if that is not here.
+    pub(super) fn with_login_at(mut self, page: Option<String>) -> Self {
+        self.login_at = page;
+        self
+    }
+
+    /// The same.
+    pub(super) fn login_at(&self) -> Option<&str> {
+        self.login_at.as_deref()
     }
 
     pub(super) fn status(&self) -> u16 {

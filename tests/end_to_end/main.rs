@@ -13,6 +13,7 @@ mod bad_networks;
 mod cameras;
 mod congestion;
 mod events;
+mod forward_auth;
 mod jwt;
 mod limits;
 mod networks;

@@ -47,6 +47,7 @@ impl Bench {
             state_dir: "/nowhere".into(),
             public_url: None,
             jwt: None,
+            forward: None,
         };
         let server = Server::bind(&config).expect("a port");
         let config = peer::Config {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use tokio::time::sleep;
 
-use super::{Action, Gate, Maker, Seat, Share, ShareToken, User, cookies::Login, owners::Owner};
+use super::{Action, Gate, Maker, Seat, Share, ShareToken, User, cookies::Login, forward::Question, owners::Owner};
 use crate::{
     hub::{Camera, Hub},
     peer::SessionId,
@@ -22,7 +22,7 @@ pub(in crate::http) enum Caller {
         /// What the login page's cookie says, if that is how.
         login: Option<Login>,
         /// When what somebody else has said of them is over.
-        ends: Option<SystemTime>,
+        ends: Option<End>,
         /// Who said so.
         gate: Arc<Gate>,
     },
@@ -37,6 +37,15 @@ pub(in crate::http) enum Caller {
     },
     /// A preflight, which has no credentials and is told nothing (Fetch standard, section 4.8).
     Nobody,
+}
+
+/// When somebody is taken for a user no more whom another service knows.
+#[derive(Clone)]
+pub(in crate::http) enum End {
+    /// Then.
+    At(SystemTime),
+    /// When the service says so that was asked this.
+    Refused(Arc<Question>),
 }
 
 impl Caller {
@@ -157,9 +166,10 @@ impl Caller {
     pub(in crate::http) async fn over(self) {
         match self {
             Self::User { login: Some(login), gate, .. } => gate.cookies().over(&login).await,
-            Self::User { ends: Some(ends), .. } => {
-                sleep(ends.duration_since(SystemTime::now()).unwrap_or_default()).await
+            Self::User { ends: Some(End::At(time)), .. } => {
+                sleep(time.duration_since(SystemTime::now()).unwrap_or_default()).await;
             }
+            Self::User { user, ends: Some(End::Refused(question)), gate, .. } => gate.refused(&question, &user).await,
             Self::Guest { share, gate, .. } => gate.shares().over(&share).await,
             _ => std::future::pending().await,
         }

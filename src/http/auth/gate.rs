@@ -19,9 +19,10 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tracing::{info, warn};
 
 use super::{
-    Caller, TokenHash, User,
+    Caller, End, TokenHash, User,
     cookies::{Cookies, Login},
     credentials::{Credentials, credentials},
+    forward::{Forward, Question, Verdict},
     guest,
     jwt::{BadToken, Jwt},
     login,
@@ -47,6 +48,7 @@ pub(in crate::http) struct Gate {
     users: Users,
     tokens: HashMap<TokenHash, Arc<User>>,
     jwt: Option<Jwt>,
+    forward: Option<Forward>,
     /// Without users: everybody is answered, wherever from.
     is_open: bool,
     throttle: Arc<Throttle>,
@@ -74,6 +76,8 @@ enum Way {
     Token,
     /// Of an identity provider, until then.
     Jwt(SystemTime),
+    /// What the service outside goes by.
+    Forwarded(Arc<Question>),
     Cookie(Login),
 }
 
@@ -86,6 +90,7 @@ impl Gate {
         Self {
             tokens: users.values().filter_map(|user| Some((user.token?, user.clone()))).collect(),
             jwt: None,
+            forward: None,
             is_open: allow_anonymous,
             passwords: Arc::new(Passwords::new(users.clone(), throttle.clone())),
             users,
@@ -108,13 +113,19 @@ impl Gate {
         let public = config.public_url.as_ref().map(|url| url.host().to_owned());
         let names = config.surroundings.hosts.iter().cloned().chain(public).chain(ordered);
         let neighbours = Neighbours::new(names, config.surroundings.cors_origins.clone());
-        Self { public_url: config.public_url.clone(), jwt: config.jwt.as_ref().map(Jwt::new), neighbours, ..gate }
+        Self {
+            public_url: config.public_url.clone(),
+            jwt: config.jwt.as_ref().map(Jwt::new),
+            forward: config.forward.as_ref().and_then(Forward::new),
+            neighbours,
+            ..gate
+        }
     }
 
     /// Says in the log who is answered.
     pub(in crate::http) fn announce(&self, listening: SocketAddr) {
         match (self.users.len(), self.is_open) {
-            _ if self.jwt.is_some() => {
+            _ if self.jwt.is_some() || self.forward.is_some() => {
                 info!(users = self.users.len(), "nobody is answered without a password or a token")
             }
             (0, true) => warn!(
@@ -144,7 +155,7 @@ impl Gate {
 
     /// Whether there is anybody to log in as.
     pub(super) fn has_users(&self) -> bool {
-        !self.users.is_empty() || self.jwt.is_some()
+        !self.users.is_empty() || self.jwt.is_some() || self.forward.is_some()
     }
 
     pub(super) fn passwords(&self) -> &Arc<Passwords> {
@@ -191,8 +202,26 @@ impl Gate {
         Some((login, user))
     }
 
-    /// Who sends a request with these headers; nobody without credentials.
-    async fn identify(&self, address: IpAddr, headers: &HeaderMap) -> Result<Option<(Arc<User>, Way)>, Problem> {
+    /// Who sends a request; nobody without credentials. The service outside is asked of those whom we cannot know.
+    async fn identify(
+        &self,
+        address: IpAddr,
+        headers: &HeaderMap,
+        question: impl FnOnce() -> Question,
+    ) -> Result<Option<(Arc<User>, Way)>, Problem> {
+        let is_forwarded = self.forward.is_some()
+            && match credentials(headers) {
+                Some(Credentials::Basic(..)) => !self.passwords.has_any(),
+                Some(Credentials::Bearer(token)) => {
+                    let is_jwt = self.jwt.is_some() && Jwt::is_meant(&token);
+                    !is_jwt && !self.tokens.contains_key(&TokenHash::of(&token))
+                }
+                Some(Credentials::Unusable) => true,
+                None => self.login(headers).is_none(),
+            };
+        if is_forwarded {
+            return self.by_service(question()).await.map(Some);
+        }
         match credentials(headers) {
             Some(Credentials::Basic(name, password)) => {
                 let proved = self.passwords.prove(address, &name, &password).await;
@@ -208,6 +237,27 @@ impl Gate {
             }
             Some(Credentials::Unusable) => Err(Problem::login_needed()),
             None => Ok(self.login(headers).map(|(login, user)| (user, Way::Cookie(login)))),
+        }
+    }
+
+    async fn by_service(&self, question: Question) -> Result<(Arc<User>, Way), Problem> {
+        let forward = self.forward.as_ref().ok_or_else(Problem::login_needed)?;
+        match forward.ask(&question).await {
+            Ok(Verdict::LetIn(user)) => Ok((user, Way::Forwarded(Arc::new(question)))),
+            Ok(Verdict::Refused(login)) => Err(Problem::login_needed().with_login_at(login)),
+            Err(why) => {
+                if self.may_log() {
+                    warn!("[http.forward_auth] url: nobody is let in by the service: {why}");
+                }
+                Err(Problem::provider_silent())
+            }
+        }
+    }
+
+    /// Completes when the service outside lets a user in no more.
+    pub(super) async fn refused(&self, question: &Question, user: &User) {
+        if let Some(forward) = &self.forward {
+            forward.refused(question, user).await;
         }
     }
 
@@ -242,6 +292,7 @@ impl Gate {
         site: &Site,
         need: Need,
         method: &Method,
+        uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<Caller, Problem> {
         if !self.has_users() {
@@ -260,13 +311,15 @@ impl Gate {
         if need == Need::Nothing || is_preflight(method, headers) {
             return Ok(Caller::Nobody);
         }
-        let (user, way) = self.identify(address, headers).await?.ok_or_else(Problem::login_needed)?;
+        let question = || Question::new(address, site, method, uri, headers);
+        let (user, way) = self.identify(address, headers, question).await?.ok_or_else(Problem::login_needed)?;
         if !is_our_wish(&way, method, headers, site) {
             return Err(Problem::foreign_page());
         }
         let (login, ends) = match way {
             Way::Cookie(login) => (Some(login), None),
-            Way::Jwt(ends) => (None, Some(ends)),
+            Way::Jwt(ends) => (None, Some(End::At(ends))),
+            Way::Forwarded(question) => (None, Some(End::Refused(question))),
             Way::Password | Way::Token => (None, None),
         };
         let caller = Caller::User { user, login, ends, gate: self.clone() };
@@ -291,7 +344,7 @@ pub(super) async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, n
     let need = need(route.as_deref(), request.uri().path());
     let admitted = match guest::presented(route.as_deref(), request.uri(), request.headers()) {
         Some(link) if need != Need::Nothing => gate.admit_guest(address, route.as_deref(), link).map_err(Problem::from),
-        _ => gate.admit(address, &site, need, request.method(), request.headers()).await,
+        _ => gate.admit(address, &site, need, request.method(), request.uri(), request.headers()).await,
     };
     match admitted {
         Ok(caller) => {
@@ -318,7 +371,8 @@ async fn refuse(
     let needs_login = problem.status() == StatusCode::UNAUTHORIZED.as_u16();
     let is_person = is_page && accepts_html(headers) && !headers.contains_key(header::AUTHORIZATION);
     if is_person && needs_login {
-        return login::redirect(uri, site);
+        // The service outside has a login page of its own.
+        return problem.login_at().map_or_else(|| login::redirect(uri, site), login::elsewhere);
     }
     if is_person && !gate.has_users() {
         return page::refusal(&problem, site).await;
@@ -358,6 +412,10 @@ fn is_our_wish(way: &Way, method: &Method, headers: &HeaderMap, site: &Site) -> 
         Way::Cookie(_) => !changes || origin(headers, site.is_secure) == Origin::Own,
         Way::Password => !is_upgrade || origin(headers, site.is_secure) != Origin::Foreign,
         Way::Token | Way::Jwt(_) => true,
+        Way::Forwarded(_) if headers.contains_key(header::COOKIE) => {
+            !changes || origin(headers, site.is_secure) == Origin::Own
+        }
+        Way::Forwarded(_) => !changes || origin(headers, site.is_secure) != Origin::Foreign,
     }
 }
 

@@ -91,6 +91,11 @@ pub(super) fn redirect(wanted: &Uri, site: &Site) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Redirect::to(&to)).into_response()
 }
 
+/// To the login page of another service.
+pub(super) fn elsewhere(page: &str) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Redirect::to(page)).into_response()
+}
+
 fn with_cookie(cookie: Option<HeaderValue>) -> Response {
     let cookie = AppendHeaders(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     (StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "no-store")], cookie).into_response()

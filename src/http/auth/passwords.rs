@@ -99,6 +99,11 @@ impl Passwords {
         }
     }
 
+    /// Whether any user has one.
+    pub(super) fn has_any(&self) -> bool {
+        self.decoy.is_some()
+    }
+
     /// The user of that name, if the password is theirs. Logs a failure.
     ///
     /// # Errors
