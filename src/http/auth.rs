@@ -6,6 +6,7 @@
 //! What it needs for which address is in `rights`; which cameras are its user's, the handlers ask the [`Caller`].
 
 mod caller;
+mod checker;
 mod cookies;
 mod credentials;
 mod forward;

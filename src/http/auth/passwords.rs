@@ -9,16 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use argon2::{
-    Argon2,
-    password_hash::{PasswordHasher, PasswordVerifier},
-};
+use argon2::{Argon2, password_hash::PasswordHasher};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ring::{hmac, rand::SystemRandom};
 use tokio::sync::{Mutex as Turn, Semaphore};
 use tracing::warn;
 
-use super::{PasswordHash, User, credentials::MAX_PASSWORD, throttle::Throttle, user::MAX_NAME};
+use super::{PasswordHash, User, checker::Checker, credentials::MAX_PASSWORD, throttle::Throttle, user::MAX_NAME};
 use crate::places::customer;
 
 /// Checks that may wait for their turn: a second's worth.
@@ -55,6 +52,7 @@ pub(super) struct Passwords {
     throttle: Arc<Throttle>,
     turn: Turn<()>,
     waiting: Semaphore,
+    checker: Checker,
     key: Option<hmac::Key>,
     proven: Mutex<HashMap<Whose, Proven>>,
     lines: DefaultDirectRateLimiter,
@@ -93,6 +91,7 @@ impl Passwords {
             throttle,
             turn: Turn::default(),
             waiting: Semaphore::new(MAX_WAITING),
+            checker: Checker::start(),
             key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok(),
             proven: Mutex::default(),
             lines: RateLimiter::direct(Quota::per_second(count(per_second)).allow_burst(count(burst))),
@@ -155,9 +154,7 @@ impl Passwords {
         let known = user.and_then(|user| user.password.clone());
         let is_real = known.is_some();
         let hash = known.or_else(|| self.decoy.clone());
-        let verify =
-            move || hash.is_some_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash.0).is_ok());
-        let is_right = tokio::task::spawn_blocking(verify).await.unwrap_or_default();
+        let is_right = self.checker.check(hash, password).await;
         let now = Instant::now();
         match user.filter(|_| is_right && is_real) {
             Some(user) => {
