@@ -5,6 +5,7 @@ mod api;
 mod auth;
 mod base_url;
 mod body;
+mod bounds;
 mod camera_events;
 mod config;
 mod cors;
@@ -36,9 +37,7 @@ use std::{
 };
 
 use axum::{
-    Extension, Router,
-    extract::DefaultBodyLimit,
-    middleware,
+    Extension, Router, middleware,
     routing::{get, post},
 };
 use socket2::{Domain, Socket, Type};
@@ -53,6 +52,7 @@ pub use auth::{
     make_token, uneven_passwords,
 };
 pub use base_url::{BadBaseUrl, BaseUrl};
+pub use bounds::{Limits, Portion};
 pub use config::{Config, RateLimit, Surroundings};
 pub use frames::{BadFrameAncestor, FrameAncestor};
 pub use proxy::{BadBasePath, BasePath, Network, ProxyHeaders};
@@ -60,15 +60,14 @@ pub use qr::qr_text;
 pub use tls::{Acme, BadCertificate, CertificateFiles, CertificateSource, TlsConfig, report as certificate_report};
 
 use self::{
+    bounds::MaxBody,
     proxy::Proxies,
-    serve::Port,
+    serve::{Clients, Port},
     site::{Entrance, enter},
     tls::{Keeper, Tls, to_https},
 };
-use crate::{hub::Hub, peer::Peers};
+use crate::{hub::Hub, peer::Peers, places::Places};
 
-/// Largest body of a request in bytes. A browser's offer has 3 to 8 kB, one with every codec and 30 candidates 20 kB.
-const MAX_BODY: usize = 64 * 1024;
 /// For sockets to be closed in, when the program ends.
 const GOODBYE: Duration = Duration::from_millis(500);
 /// Connections that may wait to be accepted.
@@ -111,6 +110,8 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     rate_limit: RateLimit,
+    limits: Limits,
+    proxies: Arc<Proxies>,
     gate: auth::Gate,
     entrance: Entrance,
     tls: Option<(Tls, Keeper)>,
@@ -133,14 +134,20 @@ impl Server {
         }
         let gate = auth::Gate::of(config);
         let proxies = Proxies::new(config.surroundings.trusted_proxies.clone(), config.surroundings.proxy_headers);
+        let proxies = Arc::new(proxies);
         let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
-        let entrance =
-            Entrance::new(proxies, config.surroundings.base_path.clone(), &config.surroundings.frame_ancestors, hsts);
+        let entrance = Entrance::new(
+            proxies.clone(),
+            config.surroundings.base_path.clone(),
+            &config.surroundings.frame_ancestors,
+            hsts,
+        );
         let redirect = config.tls.as_ref().and_then(|tls| tls.redirect_listen);
         let redirect = redirect.map(|address| listen(address).map_err(fault("[http.tls] redirect_listen", address)));
         let tls = config.tls.as_ref().map(|tls| Tls::new(tls.certificate.clone()));
         let (tls, redirect) = (tls.transpose()?, redirect.transpose()?);
-        Ok(Self { listener, address, rate_limit: config.rate_limit, gate, entrance, tls, redirect })
+        let (rate_limit, limits) = (config.rate_limit, config.limits);
+        Ok(Self { listener, address, rate_limit, limits, proxies, gate, entrance, tls, redirect })
     }
 
     /// Where it listens, with the real port.
@@ -166,11 +173,14 @@ impl Server {
     pub async fn serve(self, context: Context, stop: impl Future<Output = ()> + Send + 'static) {
         let stopping = CancellationToken::new();
         let limits = Arc::new(rate::Limits::new(self.rate_limit));
-        let streams = events::Streams::new(stopping.clone());
-        let door = signalling::Door::new(limits.clone(), stopping.clone());
+        let streams = events::Streams::new(self.limits.event_streams, stopping.clone());
+        let door = signalling::Door::new(&self.limits, limits.clone(), stopping.clone());
+        let clients = Clients::new(self.limits, self.proxies);
         let news = Arc::new(camera_events::News::new(context.hub.clone()));
         let (tls, keeper) = self.tls.unzip();
-        let router = router(context, limits, streams, door.clone(), news.clone(), tls.clone());
+        let router =
+            router(context, limits, streams, door.clone(), news.clone(), tls.clone(), clients.places().clone());
+        let router = router.layer(Extension(MaxBody(self.limits.body_bytes)));
         let router = auth::around(router, self.gate);
         // Around the routing, which is by what is below the base path.
         let entering = middleware::from_fn_with_state(Arc::new(self.entrance), enter);
@@ -187,10 +197,11 @@ impl Server {
         }
         let port = self.address.port();
         if let Some(listener) = self.redirect {
-            let redirecting = Port::new(to_https(port), None, port).serve(listener, stopping.clone().cancelled_owned());
+            let redirecting = Port::new(to_https(port), None, port, clients.clone())
+                .serve(listener, stopping.clone().cancelled_owned());
             tokio::spawn(redirecting);
         }
-        Port::new(router, tls, port).serve(self.listener, stop).await;
+        Port::new(router, tls, port, clients).serve(self.listener, stop).await;
         if timeout(GOODBYE, door.closed()).await.is_err() {
             debug!("signalling sockets did not take their goodbye in time");
         }
@@ -228,9 +239,10 @@ fn router(
     door: signalling::Door,
     news: Arc<camera_events::News>,
     tls: Option<Tls>,
+    connections: Places,
 ) -> Router {
     let (streaming, sockets) = (streams.places().clone(), door.places().clone());
-    let bounds = metrics::Bounds { limits: limits.clone(), streams: streaming, sockets, tls };
+    let bounds = metrics::Bounds { limits: limits.clone(), streams: streaming, sockets, connections, tls };
     let delays = quality::Delays::default();
     let limited = middleware::from_fn_with_state(limits, rate::limit);
     let open = Router::new()
@@ -259,6 +271,5 @@ fn router(
         .fallback(problem::no_such_page)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(Extension(delays))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(context)
 }

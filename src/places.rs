@@ -1,8 +1,9 @@
 //! Places for connections that stay: so many in all, and so many of them for one customer. Every port that strangers reach
-//! counts its connections by them.
+//! counts its connections by them. Where there are users, they can be counted too.
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex, MutexGuard,
@@ -26,8 +27,15 @@ pub struct Places {
     each: usize,
     /// This machine may have all: it may be a reverse proxy with many viewers behind it.
     proxied: bool,
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    each_user: usize,
+    taken: Arc<Mutex<Taken>>,
     refused: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    customers: HashMap<IpAddr, usize>,
+    users: HashMap<String, usize>,
 }
 
 /// A place that is taken, until it is dropped.
@@ -35,6 +43,7 @@ pub struct Places {
 pub struct Place {
     places: Places,
     customer: IpAddr,
+    user: Option<String>,
 }
 
 /// Why there is no place.
@@ -44,12 +53,14 @@ pub enum NoPlace {
     Full(usize),
     /// This customer has so many, which is enough.
     Enough(usize),
+    /// This user has so many, which is enough.
+    EnoughOfUser(usize),
 }
 
 impl Places {
     /// `all` places, at most `each` of them for one [`customer`].
     pub fn new(all: usize, each: usize) -> Self {
-        Self { all, each, proxied: false, taken: Arc::default(), refused: Arc::default() }
+        Self { all, each, proxied: false, each_user: all, taken: Arc::default(), refused: Arc::default() }
     }
 
     /// The same, where this machine may have all: it may be a reverse proxy with many viewers behind it.
@@ -57,19 +68,32 @@ impl Places {
         Self { proxied: true, ..Self::new(all, each) }
     }
 
+    /// The same, with at most `each` of them for one user.
+    pub fn for_users(self, each: usize) -> Self {
+        Self { each_user: each, ..self }
+    }
+
     /// Takes a place for a connection from `address`.
     ///
     /// # Errors
     /// [`NoPlace`].
     pub fn take(&self, address: IpAddr) -> Result<Place, NoPlace> {
-        self.find(customer(address)).inspect_err(|_| {
+        self.take_for(address, None)
+    }
+
+    /// Takes a place for something that `user`, if it is one, opens from `address`.
+    ///
+    /// # Errors
+    /// [`NoPlace`].
+    pub fn take_for(&self, address: IpAddr, user: Option<&str>) -> Result<Place, NoPlace> {
+        self.find(customer(address), user).inspect_err(|_| {
             self.refused.fetch_add(1, Ordering::Relaxed);
         })
     }
 
     /// Places that are taken.
     pub fn taken(&self) -> usize {
-        self.lock().values().sum()
+        self.lock().customers.values().sum()
     }
 
     /// How often there was no place.
@@ -77,32 +101,46 @@ impl Places {
         self.refused.load(Ordering::Relaxed)
     }
 
-    fn find(&self, customer: IpAddr) -> Result<Place, NoPlace> {
-        let mut taken = self.lock();
-        if taken.values().sum::<usize>() >= self.all {
+    fn find(&self, customer: IpAddr, user: Option<&str>) -> Result<Place, NoPlace> {
+        let taken = &mut *self.lock();
+        if taken.customers.values().sum::<usize>() >= self.all {
             return Err(NoPlace::Full(self.all));
         }
-        let count = taken.get(&customer).copied().unwrap_or_default();
+        let count = taken.customers.get(&customer).copied().unwrap_or_default();
         if count >= self.each && !(self.proxied && customer.is_loopback()) {
             return Err(NoPlace::Enough(self.each));
         }
-        taken.insert(customer, count + 1);
-        Ok(Place { places: self.clone(), customer })
+        if user.is_some_and(|user| taken.users.get(user).is_some_and(|count| *count >= self.each_user)) {
+            return Err(NoPlace::EnoughOfUser(self.each_user));
+        }
+        taken.customers.insert(customer, count + 1);
+        let user = user.map(str::to_owned);
+        if let Some(user) = &user {
+            *taken.users.entry(user.clone()).or_default() += 1;
+        }
+        Ok(Place { places: self.clone(), customer, user })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.lock();
-        if let Some(count) = taken.get_mut(&self.customer) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.customer);
-            }
+        let taken = &mut *self.places.lock();
+        give_back(&mut taken.customers, &self.customer);
+        if let Some(user) = &self.user {
+            give_back(&mut taken.users, user);
+        }
+    }
+}
+
+fn give_back<K: Eq + Hash>(counts: &mut HashMap<K, usize>, whose: &K) {
+    if let Some(count) = counts.get_mut(whose) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(whose);
         }
     }
 }
@@ -130,6 +168,19 @@ mod tests {
     }
 
     #[test]
+    fn a_user_has_so_many_wherever() {
+        let places = Places::behind_proxy(10, 5).for_users(2);
+        let take = |text: &str, user| places.take_for(address(text), user);
+        let first = take("192.0.2.1", Some("anna")).expect("a place");
+        let _second = take("127.0.0.1", Some("anna")).expect("a place");
+        assert_eq!(take("192.0.2.2", Some("anna")).unwrap_err(), NoPlace::EnoughOfUser(2));
+        let _others = [take("192.0.2.2", Some("bert")), take("192.0.2.2", None)].map(|place| place.expect("a place"));
+        drop(first);
+        assert!(take("192.0.2.2", Some("anna")).is_ok());
+        assert_eq!(places.lock().users["anna"], 1);
+    }
+
+    #[test]
     fn an_ipv6_network_is_one_customer() {
         let places = Places::new(100, 2);
         let _held = ["2001:db8::1", "2001:db8::2"].map(|text| places.take(address(text)).expect("a place"));
@@ -145,7 +196,7 @@ mod tests {
             assert_eq!(taken.iter().filter(|place| place.is_ok()).count(), 3, "{text}");
             assert_eq!((places.taken(), places.refused()), (3, 1));
             drop(taken);
-            assert!(places.lock().is_empty(), "nothing is kept of who left");
+            assert!(places.lock().customers.is_empty(), "nothing is kept of who left");
             let direct = Places::new(3, 1);
             let _held = direct.take(address(text)).expect("a place");
             assert_eq!(direct.take(address(text)).unwrap_err(), NoPlace::Enough(1), "{text}");

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::http::RateLimit;
+use crate::http::{self, RateLimit};
 use crate::peer::{IceMode, Limits, Playout};
 use crate::source::config::{Audio, Start, Transport};
 
@@ -20,6 +20,18 @@ pub(super) const START_DEADLINE: Duration = Duration::from_secs(10);
 /// same router; nobody who watches needs more than this for long.
 pub(super) const RATE_LIMIT: RateLimit =
     RateLimit { per_second: NonZeroU32::new(20).expect("not zero"), burst: NonZeroU32::new(200).expect("not zero") };
+
+/// A page holds up to six connections, and a browser one event stream for all its pages and one for each session at most; a
+/// player has a WebSocket for each camera while it connects. A browser's offer has 3 to 8 kB, one with every codec and 30
+/// candidates 20 kB; its headers have 1 kB, and cookies of others on the same host some more.
+pub(super) const HTTP_LIMITS: http::Limits = http::Limits {
+    connections: http::Portion { all: 512, per_address: 128, per_user: 512 },
+    header_deadline: Duration::from_secs(15),
+    header_bytes: 32 << 10,
+    body_bytes: 64 << 10,
+    event_streams: http::Portion { all: 256, per_address: 32, per_user: 64 },
+    sockets: http::Portion { all: 256, per_address: 64, per_user: 64 },
+};
 
 /// A phone is asked for the password once a month; whoever loses it can be locked out by another password and a restart.
 pub(super) const LOGIN_LIFETIME: Duration = Duration::from_secs(30 * 86_400);

@@ -33,6 +33,17 @@ pub(super) struct HttpSection {
     start_deadline_seconds: Option<f64>,
     rate_limit_per_second: Option<NonZeroU32>,
     rate_limit_burst: Option<NonZeroU32>,
+    max_connections: Option<usize>,
+    max_connections_per_address: Option<usize>,
+    header_timeout_seconds: Option<f64>,
+    max_header_kib: Option<usize>,
+    max_body_kib: Option<usize>,
+    max_event_streams: Option<usize>,
+    max_event_streams_per_address: Option<usize>,
+    max_event_streams_per_user: Option<usize>,
+    max_sockets: Option<usize>,
+    max_sockets_per_address: Option<usize>,
+    max_sockets_per_user: Option<usize>,
     allow_anonymous: Option<bool>,
     trusted_proxies: Option<Vec<String>>,
     proxy_headers: Option<http::ProxyHeaders>,
@@ -87,6 +98,7 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
             report.add(&path, Problem::Exclusive { first: "allow_anonymous", second });
         }
     }
+    let limits = http_limits(&values);
     let public_url = values.public_url.and_then(|text| {
         let refuse =
             |why| report.value(&path.key("public_url"), format!("{} ({why})", redact_url(&text)), PUBLIC_URL_WORDS);
@@ -99,6 +111,7 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
             .map_or(Ok(defaults::HTTP_LISTEN), |text| listen(&text, &path.key("listen"), report))
             .unwrap_or(defaults::HTTP_LISTEN),
         start_deadline: seconds(values.start_deadline_seconds, defaults::START_DEADLINE),
+        limits,
         rate_limit: http::RateLimit {
             per_second: values.rate_limit_per_second.unwrap_or(defaults::RATE_LIMIT.per_second),
             burst: values.rate_limit_burst.unwrap_or(defaults::RATE_LIMIT.burst),
@@ -134,6 +147,26 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
         login_lifetime: seconds(values.login_lifetime_seconds, defaults::LOGIN_LIFETIME),
         public_url,
         state_dir,
+    }
+}
+
+fn http_limits(values: &HttpSection) -> http::Limits {
+    let default = defaults::HTTP_LIMITS;
+    let share = |[all, per_address, per_user]: [Option<usize>; 3], default: http::Portion| http::Portion {
+        all: all.unwrap_or(default.all),
+        per_address: per_address.unwrap_or(default.per_address),
+        per_user: per_user.unwrap_or(default.per_user),
+    };
+    let connections = [values.max_connections, values.max_connections_per_address, None];
+    let streams = [values.max_event_streams, values.max_event_streams_per_address, values.max_event_streams_per_user];
+    let sockets = [values.max_sockets, values.max_sockets_per_address, values.max_sockets_per_user];
+    http::Limits {
+        connections: share(connections, default.connections),
+        header_deadline: seconds(values.header_timeout_seconds, default.header_deadline),
+        header_bytes: values.max_header_kib.map_or(default.header_bytes, |kib| kib << 10),
+        body_bytes: values.max_body_kib.map_or(default.body_bytes, |kib| kib << 10),
+        event_streams: share(streams, default.event_streams),
+        sockets: share(sockets, default.sockets),
     }
 }
 

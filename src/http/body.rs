@@ -10,7 +10,7 @@ use axum::{
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::{MAX_BODY, problem::Problem};
+use super::{bounds::MaxBody, problem::Problem};
 
 /// How much of a body that is too large is read all the same, in bytes: a client that is still sending when the
 /// connection is closed never sees why.
@@ -35,24 +35,26 @@ pub(in crate::http) async fn read(request: Request, expected: &'static str) -> R
 /// # Errors
 /// What is wrong with it, as a problem document.
 pub(in crate::http) async fn collect(request: Request) -> Result<String, Problem> {
-    timeout(READ_DEADLINE, whole(request.into_body())).await.map_err(|_| Problem::too_slow())?
+    // There is always one.
+    let most = request.extensions().get::<MaxBody>().map_or(0, |most| most.0);
+    timeout(READ_DEADLINE, whole(request.into_body(), most)).await.map_err(|_| Problem::too_slow())?
 }
 
-async fn whole(body: Body) -> Result<String, Problem> {
+async fn whole(body: Body, most: usize) -> Result<String, Problem> {
     let mut body = body.into_data_stream();
     let mut text = Vec::new();
     let mut length = 0;
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|_| Problem::unreadable("The body did not arrive whole."))?;
         length += chunk.len();
-        if length <= MAX_BODY {
+        if length <= most {
             text.extend_from_slice(&chunk);
-        } else if length > MAX_DRAIN {
+        } else if length > MAX_DRAIN.max(most) {
             break;
         }
     }
-    if length > MAX_BODY {
-        return Err(Problem::too_large());
+    if length > most {
+        return Err(Problem::too_large(most));
     }
     String::from_utf8(text).map_err(|_| Problem::unreadable("The body is not text (UTF-8)."))
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    BasePath, BaseUrl, ForwardConfig, FrameAncestor, JwtConfig, Network, PageOrigin, ProxyHeaders, TlsConfig, User,
+    BasePath, BaseUrl, ForwardConfig, FrameAncestor, JwtConfig, Limits, Network, PageOrigin, ProxyHeaders, TlsConfig, User,
 };
 
 /// The settings of the HTTP server (WHEP, pages, API).
@@ -21,6 +21,8 @@ pub struct Config {
     pub start_deadline: Duration,
     /// How many sessions one address may open, change and end.
     pub rate_limit: RateLimit,
+    /// What strangers and users may take.
+    pub limits: Limits,
     /// Who is answered; everybody of a private network while there is nobody here.
     pub users: Vec<User>,
     /// Who knows further users.

@@ -13,13 +13,9 @@ use axum::{
 use futures_util::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::{auth::Caller, problem::Problem, rate::Client};
+use super::{auth::Caller, bounds::Portion, problem::Problem, rate::Client};
 use crate::places::Places;
 
-/// Streams at one time. Each holds one of the server's connections.
-const MAX_STREAMS: usize = 256;
-/// Streams of one address at one time. A browser has one for all its pages, and one for each session at most.
-const STREAMS_EACH: usize = 32;
 /// Between two comments, which keep proxies from closing a silent connection (most do after 60 s) and show us a dead one.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// nginx collects an answer before it passes it on, unless told otherwise.
@@ -35,8 +31,8 @@ pub(super) struct Streams {
 
 impl Streams {
     /// Streams that end with `stop`.
-    pub(super) fn new(stop: CancellationToken) -> Self {
-        Self { places: Places::behind_proxy(MAX_STREAMS, STREAMS_EACH), stop }
+    pub(super) fn new(share: Portion, stop: CancellationToken) -> Self {
+        Self { places: share.places(), stop }
     }
 
     /// Answers with `events`, for as long as they come, somebody listens and the caller's login lasts; with 503 when all places are taken, with 429
@@ -47,7 +43,7 @@ impl Streams {
         caller: Caller,
         events: impl Stream<Item = Event> + Send + 'static,
     ) -> Response {
-        let place = match self.places.take(client.0) {
+        let place = match self.places.take_for(client.0, caller.user()) {
             Ok(place) => place,
             Err(why) => return Problem::no_place("event streams", why).into_response(),
         };
@@ -78,9 +74,10 @@ mod tests {
 
     #[tokio::test]
     async fn one_address_leaves_places_for_others() {
-        let streams = Streams::new(CancellationToken::new());
+        let share = Portion { all: 10, per_address: 4, per_user: 10 };
+        let streams = Streams::new(share, CancellationToken::new());
         let open = |address: [u8; 4]| streams.open(Client(address.into()), Caller::Anyone, stream::pending());
-        let held: Vec<_> = (0..STREAMS_EACH).map(|_| open([192, 0, 2, 1])).collect();
+        let held: Vec<_> = (0..4).map(|_| open([192, 0, 2, 1])).collect();
         assert!(held.iter().all(|response| response.status() == 200));
         let refused = open([192, 0, 2, 1]);
         assert_eq!(refused.status(), 429);

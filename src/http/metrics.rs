@@ -43,6 +43,7 @@ pub(super) struct Bounds {
     pub(super) limits: Arc<Limits>,
     pub(super) streams: Places,
     pub(super) sockets: Places,
+    pub(super) connections: Places,
     pub(super) tls: Option<Tls>,
 }
 
@@ -127,12 +128,14 @@ fn counter(registry: &mut Registry, name: &str, help: &str, value: u64) {
 }
 
 fn requests(bounds: &Bounds, failed_logins: u64, registry: &mut Registry) {
-    let Bounds { limits, streams, sockets, tls } = bounds;
+    let Bounds { limits, streams, sockets, connections, tls } = bounds;
     if let Some(tls) = tls {
         handshakes(tls, registry);
     }
     gauge(registry, "event_streams", "Streams of server-sent events that are open", streams.taken());
     gauge(registry, "signalling_sockets", "WebSockets of /api/ws that are open", sockets.taken());
+    let help = "HTTP connections beyond [http] max_connections_per_address";
+    counter(registry, "refused_http_connections", help, connections.refused());
     counter(registry, "refused_requests", "Requests beyond [http] rate_limit_per_second", limits.refused());
     counter(registry, "failed_logins", "Wrong names, passwords and tokens", failed_logins);
     counter(registry, "refused_event_streams", "Event streams that there was no place for", streams.refused());

@@ -170,6 +170,10 @@ impl Problem {
                 let detail = format!("Your address has {each} {what} open already, which is all that one may have.");
                 (StatusCode::TOO_MANY_REQUESTS, detail)
             }
+            NoPlace::EnoughOfUser(each) => {
+                let detail = format!("This user has {each} {what} open already, which is all that one may have.");
+                (StatusCode::TOO_MANY_REQUESTS, detail)
+            }
         };
         let mut problem = Self::new(status, "full", "No place left", detail);
         problem.retry_after = Some(FULL);
@@ -336,8 +340,8 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "https-only", "HTTPS only", detail)
     }
 
-    pub(super) fn too_large() -> Self {
-        let detail = format!("The body is larger than {} bytes, which no WebRTC client needs.", super::MAX_BODY);
+    pub(super) fn too_large(most: usize) -> Self {
+        let detail = format!("The body is larger than {most} bytes, which is what [http] max_body_kib allows.");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large", detail)
     }
 

@@ -2,6 +2,7 @@
 //! for a request's headers for ever, so that any stranger could use up the descriptors that cameras need too.
 
 use std::{
+    io::Write as _,
     net::IpAddr,
     sync::{
         Arc,
@@ -20,6 +21,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     pin,
@@ -29,29 +31,64 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
+use crate::places::{NoPlace, Place, Places};
+
 use super::{
+    Limits,
+    proxy::Proxies,
     site::Connection,
     tls::{Arrival, HANDSHAKE_DEADLINE, Speaks, Tls, to_https},
 };
 
-/// Connections at one time; more wait in the kernel's queue. A page holds up to six.
-const MAX_CONNECTIONS: usize = 512;
-/// From the first byte of a request, or from the last answer, to the end of the request's headers.
-const HEADER_DEADLINE: Duration = Duration::from_secs(15);
 /// For requests under way when the program ends. An offer that waits for its camera waits in vain.
 const DRAIN: Duration = Duration::from_secs(1);
 /// After an error of accept, such as no descriptor left, so that it cannot spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Requests of one HTTP/2 connection at one time: a wall of cameras, and its event streams.
 const STREAMS: u32 = 128;
-/// An HTTP/2 connection without a new request takes no further ones; with HTTP/1.1 that is [`HEADER_DEADLINE`].
+/// An HTTP/2 connection without a new request takes no further ones; with HTTP/1.1 that is [`Limits::header_deadline`].
 const IDLE: Duration = Duration::from_secs(60);
 /// Between two questions whether the other end of an HTTP/2 connection is there, and for the answer.
 const PING: Duration = Duration::from_secs(20);
 
+/// How long sent bytes may stay unacknowledged: whoever asks and does not read the answer is cut off then.
+const UNREAD: Duration = Duration::from_secs(30);
+/// What a client gets that has too many connections; nobody reads its requests.
+const ENOUGH: &[u8] =
+    b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 10\r\ncontent-type: application/problem+json\r\n\
+    content-length: 105\r\nconnection: close\r\n\r\n{\"type\":\"urn:camgate:problem:full\",\"title\":\"No place left\",\
+    \"status\":429,\"detail\":\"Too many connections.\"}";
+
+/// Who may have how many connections.
+#[derive(Clone)]
+pub(super) struct Clients {
+    limits: Limits,
+    /// Those in all are counted by who answers them.
+    places: Places,
+    proxies: Arc<Proxies>,
+}
+
+impl Clients {
+    pub(super) fn new(limits: Limits, proxies: Arc<Proxies>) -> Self {
+        let places = Places::behind_proxy(usize::MAX, limits.connections.per_address);
+        Self { limits, places, proxies }
+    }
+
+    /// Where connections are counted.
+    pub(super) fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// A place for a connection from `peer`; a proxy has many clients and takes none.
+    fn place(&self, peer: IpAddr) -> Result<Option<Place>, NoPlace> {
+        if self.proxies.trusts(peer) { Ok(None) } else { self.places.take(peer).map(Some) }
+    }
+}
+
 /// A port whose connections are answered.
 pub(super) struct Port {
     places: Arc<Semaphore>,
+    clients: Clients,
     http: Arc<auto::Builder<TokioExecutor>>,
     router: Router,
     tls: Option<Tls>,
@@ -63,17 +100,21 @@ pub(super) struct Port {
 
 impl Port {
     /// Answers by `router`, over `tls` if there is one; `port` is the number that browsers find it at.
-    pub(super) fn new(router: Router, tls: Option<Tls>, port: u16) -> Arc<Self> {
+    pub(super) fn new(router: Router, tls: Option<Tls>, port: u16, clients: Clients) -> Arc<Self> {
+        let limits = clients.limits;
         let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE);
+        let mut http1 = http.http1();
+        http1.timer(TokioTimer::new()).header_read_timeout(limits.header_deadline).max_buf_size(limits.header_bytes);
         let mut http2 = http.http2();
         http2
             .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
             .max_concurrent_streams(STREAMS);
         Arc::new(Self {
-            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            places: Arc::new(Semaphore::new(limits.connections.all)),
+            clients,
             http: Arc::new(http),
             router,
             tls,
@@ -106,12 +147,17 @@ impl Port {
             };
             // Answers are small and wanted at once.
             let _ = stream.set_nodelay(true);
+            let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD));
+            let Ok(own) = self.clients.place(remote.ip()) else {
+                turn_away(stream);
+                continue;
+            };
             let port = self.clone();
             match &self.tls {
                 None => {
                     self.connections.spawn(async move {
                         port.attend(TokioIo::new(stream), port.router.clone(), remote.ip(), None).await;
-                        drop(place);
+                        drop((place, own));
                     });
                 }
                 Some(tls) => {
@@ -120,6 +166,7 @@ impl Port {
                     let tls = tls.clone();
                     self.connections.spawn(async move {
                         port.welcome(&tls, stream, remote.ip(), handshake).await;
+                        drop(own);
                     });
                 }
             }
@@ -132,7 +179,7 @@ impl Port {
         }
     }
 
-    async fn welcome(&self, tls: &Tls, stream: TcpStream, peer: IpAddr, handshake: crate::places::Place) {
+    async fn welcome(&self, tls: &Tls, stream: TcpStream, peer: IpAddr, handshake: Place) {
         let arrival = tokio::select! {
             () = self.stop.cancelled() => None,
             arrival = tls.accept(stream) => arrival,
@@ -189,6 +236,13 @@ impl Port {
         if let Err(error) = ended {
             debug!(%error, "an HTTP connection ended");
         }
+    }
+}
+
+/// Says why, as far as that takes no time. Over TLS it is not understood.
+fn turn_away(stream: TcpStream) {
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write_all(ENOUGH);
     }
 }
 

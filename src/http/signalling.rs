@@ -28,8 +28,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::message::{Form, Request};
 use super::{
-    Context, MAX_BODY,
+    Context,
     auth::Caller,
+    bounds,
     join::join,
     problem::Problem,
     rate::{Client, Limits},
@@ -39,10 +40,6 @@ use crate::{
     places::{Place, Places},
 };
 
-/// Sockets at one time. Most are open for a second only, until the picture is there.
-const MAX_SOCKETS: usize = 256;
-/// Sockets of one customer at one time: a wall of cameras, twice.
-const SOCKETS_EACH: usize = 64;
 /// Bytes that may wait for a client that does not read: the longest answers, and some pings.
 const MAX_UNSENT: usize = 128 * 1024;
 /// Candidates that may come before their offer is answered. A browser with every kind of network has about a dozen.
@@ -64,6 +61,8 @@ pub(super) struct Source {
 #[derive(Clone)]
 pub(super) struct Door {
     places: Places,
+    /// Bytes of a message.
+    max_message: usize,
     limits: Arc<Limits>,
     stop: CancellationToken,
     sockets: TaskTracker,
@@ -71,9 +70,9 @@ pub(super) struct Door {
 
 impl Door {
     /// Offers count among the requests that `limits` counts. Sockets are closed with `stop`.
-    pub(super) fn new(limits: Arc<Limits>, stop: CancellationToken) -> Self {
-        let places = Places::behind_proxy(MAX_SOCKETS, SOCKETS_EACH);
-        Self { places, limits, stop, sockets: TaskTracker::new() }
+    pub(super) fn new(bounds: &bounds::Limits, limits: Arc<Limits>, stop: CancellationToken) -> Self {
+        let (places, max_message) = (bounds.sockets.places(), bounds.body_bytes);
+        Self { places, max_message, limits, stop, sockets: TaskTracker::new() }
     }
 
     /// Waits until every socket is closed, after `stop`.
@@ -100,8 +99,9 @@ pub(super) async fn upgrade(
 ) -> Result<Response, Problem> {
     let socket = socket.map_err(|_| Problem::no_upgrade())?;
     door.limits.check(client.0).map_err(Problem::too_many_requests)?;
-    let place = door.places.take(client.0).map_err(|why| Problem::no_place("signalling sockets", why))?;
-    let socket = socket.max_message_size(MAX_BODY).max_frame_size(MAX_BODY);
+    let place =
+        door.places.take_for(client.0, caller.user()).map_err(|why| Problem::no_place("signalling sockets", why))?;
+    let socket = socket.max_message_size(door.max_message).max_frame_size(door.max_message);
     // Without a limit a client that sends pings and reads nothing makes us keep an answer to each.
     let socket = socket.write_buffer_size(0).max_write_buffer_size(MAX_UNSENT);
     let sockets = door.sockets.clone();

@@ -81,7 +81,7 @@ impl Site {
 /// Where all requests come in.
 #[derive(Debug)]
 pub(super) struct Entrance {
-    proxies: Proxies,
+    proxies: Arc<Proxies>,
     base: BasePath,
     frames: Arc<str>,
     /// For how long browsers are to come by HTTPS only, if the configuration says so.
@@ -92,7 +92,7 @@ pub(super) struct Entrance {
 
 impl Entrance {
     /// `frames` may show our pages, beside ourselves.
-    pub(super) fn new(proxies: Proxies, base: BasePath, frames: &[FrameAncestor], hsts: Option<Duration>) -> Self {
+    pub(super) fn new(proxies: Arc<Proxies>, base: BasePath, frames: &[FrameAncestor], hsts: Option<Duration>) -> Self {
         let frames = frames.iter().map(FrameAncestor::as_str);
         let frames = std::iter::once("'self'").chain(frames).collect::<Vec<_>>().join(" ").into();
         Self { proxies, base, frames, hsts, has_warned: AtomicBool::new(false) }
@@ -193,7 +193,12 @@ mod tests {
 
     fn entrance(base: &str) -> Entrance {
         let trusted = vec!["10.0.0.1".parse().expect("an address")];
-        Entrance::new(Proxies::new(trusted, ProxyHeaders::XForwarded), base.parse().expect("a path"), &[], None)
+        Entrance::new(
+            Arc::new(Proxies::new(trusted, ProxyHeaders::XForwarded)),
+            base.parse().expect("a path"),
+            &[],
+            None,
+        )
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use reqwest::Response;
 use serde_json::Value;
-use tokio::net::UdpSocket;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+};
 
 use crate::{
     LIMIT,
@@ -10,6 +13,7 @@ use crate::{
     support::{
         camera::Camera,
         gateway::{Builder, Gateway},
+        network::{GATEWAY, Network},
         viewer::Viewer,
         wait,
     },
@@ -132,4 +136,74 @@ async fn nobody_is_bombarded_with_checks() {
     }
     // 40 at once, and 2 a second since.
     assert!((40..=40 + 2 * LIMIT.as_secs()).contains(&count), "{count} checks");
+}
+
+/// The machine's own address is free of that bound, so that the viewer is elsewhere.
+#[test]
+fn one_address_has_so_many_connections() {
+    let network = Network::new();
+    let builder = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).on(&network, "gateway");
+    let builder = builder.http_listen("0.0.0.0:8080").http("max_connections_per_address = 3");
+    let _gateway = network.inside("gateway", builder.spawn());
+    network.inside("viewer", async {
+        let connect = async || TcpStream::connect((GATEWAY, 8080)).await.expect("a connection");
+        let mut held = [connect().await, connect().await, connect().await];
+        let mut refused = String::new();
+        // What it sends nobody reads.
+        connect().await.read_to_string(&mut refused).await.expect("an answer and an end");
+        assert!(refused.starts_with("HTTP/1.1 429 ") && refused.contains("retry-after: "), "{refused}");
+        let (head, body) = refused.split_once("\r\n\r\n").expect("a body");
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{refused}");
+        let problem: Value = serde_json::from_str(body).expect("a problem document");
+        assert_eq!(problem["status"], 429);
+        held[0].write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.expect("it is read");
+        let mut answer = String::new();
+        held[0].read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let mut again = String::new();
+        let mut next = connect().await;
+        next.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.expect("it is read");
+        next.read_to_string(&mut again).await.expect("an answer");
+        assert!(again.starts_with("HTTP/1.1 200 "), "what ended makes room: {again}");
+    });
+}
+
+#[tokio::test]
+async fn headers_and_bodies_have_a_size() {
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
+        .http("max_header_kib = 8\nmax_body_kib = 16")
+        .config("[[camera]]\nname = \"front\"\nurl = \"rtsp://127.0.0.1:9/\"")
+        .spawn()
+        .await;
+    let get = async |length: usize| {
+        let request = gateway.http().get(gateway.url("/healthz")).header("x", "a".repeat(length));
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!((get(6 << 10).await, get(9 << 10).await), (200, 431));
+    let many = (0..200).fold(gateway.http().get(gateway.url("/healthz")), |get, n| get.header(format!("x-{n}"), "a"));
+    assert_eq!(many.send().await.expect("an answer").status(), 431, "200 headers");
+    let post = async |length: usize| {
+        let response = gateway.post_offer("front", "v".repeat(length)).await;
+        (response.status().as_u16(), response.text().await.expect("a body"))
+    };
+    assert_eq!(post(16 << 10).await.0, 400, "it is read, and no offer");
+    let (status, why) = post((16 << 10) + 1).await;
+    assert!(status == 413 && why.contains("larger than 16384 bytes"), "{status} {why}");
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_event_streams() {
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
+        .http("max_event_streams_per_user = 2")
+        .config(user("anna", "").await + &user("bert", "").await)
+        .spawn()
+        .await;
+    let listen = async |name: &str| {
+        let request = gateway.http().get(gateway.url("/api/v1/events")).basic_auth(name, Some(PASSWORD));
+        request.send().await.expect("an answer")
+    };
+    let _held = [listen("anna").await, listen("anna").await, listen("bert").await];
+    let (status, why) = refusal(listen("anna").await).await;
+    assert_eq!(status, 429);
+    assert!(why.contains("This user has 2 event streams open already"), "{why}");
 }

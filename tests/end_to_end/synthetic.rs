@@ -35,10 +35,19 @@ impl Bench {
         let start_deadline = Duration::from_secs(1);
         let often = NonZeroU32::new(1_000).expect("not zero");
         let rate_limit = http::RateLimit { per_second: often, burst: often };
+        let portion = http::Portion { all: 100, per_address: 100, per_user: 100 };
         let config = http::Config {
             listen: any,
             start_deadline,
             rate_limit,
+            limits: http::Limits {
+                connections: portion,
+                header_deadline: LIMIT,
+                header_bytes: 1 << 15,
+                body_bytes: 1 << 16,
+                event_streams: portion,
+                sockets: portion,
+            },
             users: Vec::new(),
             allow_anonymous: false,
             surroundings: http::Surroundings::default(),
