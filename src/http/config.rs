@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    BasePath, BaseUrl, ForwardConfig, FrameAncestor, JwtConfig, Limits, Network, PageOrigin, ProxyHeaders, TlsConfig, User,
+    BasePath, BaseUrl, ForwardConfig, FrameAncestor, JwtConfig, Limits, Network, PageOrigin, ProxyHeaders, TlsConfig,
+    User,
 };
 
 /// The settings of the HTTP server (WHEP, pages, API).
