@@ -211,3 +211,23 @@ pipeline = "no-such-pipeline"
         assert!(!fault.contains("hunter2") && !fault.contains("20041997"), "{fault}");
     }
 }
+
+/// As a unit with `LoadCredential=front.password:...` has it.
+#[test]
+fn a_password_file_is_a_credential_of_systemds_or_beside_the_configuration() {
+    let config = b"[[camera]]\nname = \"front\"\nurl = \"rtsp://192.0.2.1/x\"\nusername = \"u\"\npassword_file = \"front.password\"\n";
+    let folder = Folder::with("credentials", config);
+    let credentials = folder.0.join("credentials");
+    std::fs::create_dir_all(&credentials).unwrap();
+    let environment = [("CREDENTIALS_DIRECTORY", credentials.to_str().unwrap())];
+    let told = faults(&check(&folder.0, &environment));
+    assert!(told.iter().any(|fault| fault.contains("front.password")), "{told:?}");
+    std::fs::write(credentials.join("front.password"), "opensesame\n").unwrap();
+    let output = check(&folder.0, &environment);
+    assert!(output.status.success(), "{output:?}");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(!String::from_utf8_lossy(&said).contains("opensesame"));
+    assert!(!check(&folder.0, &[("CREDENTIALS_DIRECTORY", "/nonexistent")]).status.success());
+    std::fs::write(folder.0.join("front.password"), "opensesame\n").unwrap();
+    assert!(check(&folder.0, &[("CREDENTIALS_DIRECTORY", "/nonexistent")]).status.success());
+}

@@ -130,7 +130,7 @@ fn credentials(camera: &Checked<CameraSection>, path: &KeyPath, report: &mut Rep
         }
         (Some(password), None) => Some(password.clone()),
         (None, Some(file)) => {
-            let file = report.document().folder().join(file);
+            let file = secret_file::find(report.document().folder(), file);
             let fault =
                 |reason| report.add(&path.key("password_file"), Problem::PasswordFile { file: file.clone(), reason });
             Some(secret_file::read(&file).map_err(fault).ok()?)

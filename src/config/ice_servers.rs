@@ -104,7 +104,7 @@ fn shared_secret(
         report.add(&path, Problem::Exclusive { first: "secret", second: "secret_file" });
         return None;
     }
-    let file = report.document().folder().join(file);
+    let file = secret_file::find(report.document().folder(), &file);
     let found = secret_file::read(&file);
     found.map_err(|reason| report.add(&path, Problem::SecretFile { file, reason })).ok()
 }

@@ -42,7 +42,7 @@ pub(super) fn jwt(section: Option<JwtSection>, path: &KeyPath, report: &mut Repo
         (Some(url), None, None) => service(&url, &path.key("jwks_url"), report).map(JwtKeys::Published),
         (None, Some(text), None) => secret(&text, "a shorter one", &path.key("secret"), report),
         (None, None, Some(file)) => {
-            let (path, file) = (path.key("secret_file"), report.document().folder().join(file));
+            let (path, file) = (path.key("secret_file"), secret_file::find(report.document().folder(), &file));
             match secret_file::read(&file) {
                 Ok(text) => secret(&text, "a file with a shorter one", &path, report),
                 Err(why) => {

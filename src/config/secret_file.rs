@@ -2,9 +2,19 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::source::config::Secret;
+
+/// Where systemd puts the files of `LoadCredential=` (systemd.exec(5)).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// Where `file` of a configuration in `folder` is: among systemd's credentials, if there is one of that name.
+pub(super) fn find(folder: &Path, file: &Path) -> PathBuf {
+    let credential = std::env::var_os(CREDENTIALS).map(|credentials| Path::new(&credentials).join(file));
+    let credential = credential.filter(|credential| file.is_relative() && credential.is_file());
+    credential.unwrap_or_else(|| folder.join(file))
+}
 
 /// Reads a secret without the line break that editors and `echo` put at the end.
 ///

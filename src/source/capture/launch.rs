@@ -97,8 +97,7 @@ pub fn check(file: &Path, with: &BTreeMap<String, String>) -> Result<(), LaunchE
     read(file, with).map(drop)
 }
 
-/// A pipeline file whose placeholders are filled.
-#[derive(Debug)]
+/// A pipeline file whose placeholders are filled. Its `Debug` does not show with what: some are passwords.
 pub(super) struct Launch {
     /// The description; the encoder goes between the parts.
     parts: Vec<String>,
@@ -115,6 +114,15 @@ pub(super) struct Encoding {
     /// The encoder that the configuration forces.
     pub(super) forced: Option<Element>,
     pub(super) settings: Settings,
+}
+
+impl std::fmt::Debug for Launch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Launch")
+            .field("parts", &self.parts.len())
+            .field("encoder", &self.encoder)
+            .finish_non_exhaustive()
+    }
 }
 
 #[cfg(any(test, feature = "gstreamer"))]
@@ -316,6 +324,13 @@ mod tests {
         let got = filled(text, &[("device", "/dev/video0")]).unwrap();
         assert!(got.starts_with("v4l2src device=/dev/video0 ! \n video/x-raw,width=640"), "{got}");
         assert!(filled(text, &[("device", "/dev/video0"), ("w", "320")]).unwrap().contains("width=320 "));
+    }
+
+    #[test]
+    fn what_was_filled_in_is_not_printed() {
+        let filled = launch("a user-pw=\"{password}\" ! appsink name=video", &[("password", "opensesame")]);
+        let printed = format!("{filled:?}");
+        assert!(filled.is_ok() && !printed.contains("opensesame"), "{printed}");
     }
 
     #[test]
