@@ -228,7 +228,15 @@ impl Port {
         pin!(connection, idle);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = async { tokio::select! { () = self.stop.cancelled() => {}, () = &mut idle => {} } } => {
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            () = &mut idle => {
+                // One that never said anything does not hear a goodbye either: hyper waits for its preface for ever.
+                if requests.load(Ordering::Relaxed) == 0 {
+                    return;
+                }
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -254,5 +262,33 @@ async fn idle(requests: &AtomicU64) {
         if requests.load(Ordering::Relaxed) == before {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::duplex, time::Instant};
+
+    use super::*;
+    use crate::http::{Portion, ProxyHeaders};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_http2_connection_that_says_nothing_ends() {
+        let all = Portion { all: 1, per_address: 1, per_user: 1 };
+        let limits = Limits {
+            connections: all,
+            header_deadline: IDLE * 100,
+            header_bytes: 16_384,
+            body_bytes: 1,
+            event_streams: all,
+            sockets: all,
+        };
+        let clients = Clients::new(limits, Arc::new(Proxies::new(Vec::new(), ProxyHeaders::XForwarded)));
+        let port = Port::new(Router::new(), None, 0, clients);
+        let (ours, _theirs) = duplex(1_024);
+        let began = Instant::now();
+        let attended = port.attend(TokioIo::new(ours), Router::new(), [192, 0, 2, 1].into(), Some(Speaks::Http2));
+        assert!(timeout(IDLE * 10, attended).await.is_ok());
+        assert_eq!(began.elapsed(), IDLE);
     }
 }

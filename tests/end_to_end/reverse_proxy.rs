@@ -87,6 +87,42 @@ async fn a_path_that_the_proxy_passes_on_is_taken_off() {
     assert_eq!((root.url().path(), root.status().as_u16()), ("/cams/", 200), "a person who asks the gateway itself");
 }
 
+/// What a proxy with TLS says of a request counts for the login page too, if it is trusted.
+#[tokio::test]
+async fn a_login_is_judged_by_what_the_browser_sees() {
+    let log_in = async |http: &str, origin: &str| {
+        let gateway = builder().http(http).config(user("anna", "").await).spawn().await;
+        let fields = [
+            ("origin", origin),
+            ("content-type", "application/json"),
+            ("x-forwarded-for", "203.0.113.7"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "cam.example.org"),
+            ("x-forwarded-prefix", "/cams"),
+        ];
+        let request = gateway.http().post(gateway.url("/login"));
+        let request = fields.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        let body = json!({ "name": "anna", "password": PASSWORD }).to_string();
+        let answer = request.body(body).send().await.expect("an answer");
+        let cookie = answer.headers().get("set-cookie").map(|cookie| cookie.to_str().expect("a text").to_owned());
+        (answer.status(), cookie, gateway.log())
+    };
+    let (status, cookie, log) = log_in(TRUSTED, "https://cam.example.org").await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let cookie = cookie.expect("a cookie");
+    assert!(
+        cookie.contains("Path=/cams;") && cookie.contains("Secure") && cookie.contains("SameSite=Strict"),
+        "{cookie}"
+    );
+    assert!(log.contains("user anna logged in from 203.0.113.7"), "{log}");
+    for (http, origin) in
+        [(TRUSTED, "http://cam.example.org"), (TRUSTED, "https://example.org"), ("", "https://cam.example.org")]
+    {
+        let (status, cookie, _) = log_in(http, origin).await;
+        assert_eq!((status, cookie), (StatusCode::FORBIDDEN, None), "{http} {origin}");
+    }
+}
+
 /// Without users it matters whether a request is of somebody near: a proxy in the private network may have anybody behind it.
 #[test]
 fn who_is_behind_a_proxy_counts_and_not_the_proxy() {
