@@ -1,5 +1,6 @@
 //! One viewer's session, sans-I/O: datagrams, units and the passing of time go in, datagrams come out.
 
+mod binding;
 mod datagram;
 mod end;
 mod feedback;

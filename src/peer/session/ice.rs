@@ -6,13 +6,14 @@
 mod migration;
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
 use rtc::{
-    crypto::RTCCryptoProvider,
+    crypto::{RTCCrypto, RTCCryptoProvider},
     ice::{
         Agent, AgentConfig,
         candidate::{Candidate, CandidateType, unmarshal_candidate},
@@ -24,7 +25,10 @@ use rtc::{
 };
 
 use self::migration::Migration;
-use super::datagram::{is_stun_request, is_stun_response};
+use super::{
+    binding::success,
+    datagram::{is_stun_request, is_stun_response},
+};
 use crate::peer::{
     IceMode, Origin,
     diagnosis::Seen,
@@ -90,7 +94,7 @@ impl Ice {
         now: Instant,
     ) -> Result<Self, Error> {
         let told = terms.candidates.iter().take(MAX_TOLD).cloned().collect();
-        let current = Generation::new(provider.clone(), mode, terms, now)?;
+        let current = Generation::new(&provider, mode, terms, now)?;
         Ok(Self { provider, mode, current, next: None, path: None, retired: Vec::new(), seen: Seen::default(), told })
     }
 
@@ -99,7 +103,7 @@ impl Ice {
     /// # Errors
     /// What `rtc` does not like about the terms; nothing has changed then.
     pub(super) fn restart(&mut self, terms: Terms, now: Instant) -> Result<(), Error> {
-        let next = Generation::new(self.provider.clone(), self.mode, terms, now)?;
+        let next = Generation::new(&self.provider, self.mode, terms, now)?;
         if let Some(given_up) = self.next.replace(next) {
             self.retired.push(given_up.ours.ufrag);
         }
@@ -149,8 +153,9 @@ impl Ice {
 
     /// A STUN message. Each generation knows its own by credentials.
     pub(super) fn read(&mut self, transport: TransportContext, message: BytesMut, now: Instant) {
-        let next = self.next.as_mut().is_some_and(|next| next.read(transport, &message, now));
-        let taken = next || self.current.read(transport, &message, now);
+        let provider = self.provider.clone();
+        let mut read = |generation: &mut Generation| generation.read(transport, &message, now, provider.crypto());
+        let taken = self.next.as_mut().is_some_and(&mut read) || read(&mut self.current);
         self.seen.foreign |= !taken;
         self.seen.answer |= taken && is_stun_response(&message);
         if taken && is_stun_request(&message) && self.seen.check.is_none() {
@@ -209,13 +214,15 @@ struct Generation {
     ours: IceCredentials,
     theirs: IceCredentials,
     migration: Migration,
+    /// Answers to checks that the agent leaves unanswered.
+    answers: VecDeque<TaggedBytesMut>,
     /// Rounds of checks since candidates came, and when the last was.
     rounds: u32,
     checked: Instant,
 }
 
 impl Generation {
-    fn new(provider: Arc<dyn RTCCryptoProvider>, mode: IceMode, terms: Terms, now: Instant) -> Result<Self, Error> {
+    fn new(provider: &Arc<dyn RTCCryptoProvider>, mode: IceMode, terms: Terms, now: Instant) -> Result<Self, Error> {
         let Terms { ours, theirs, offered, candidates } = terms;
         let config = AgentConfig {
             lite: mode == IceMode::Lite,
@@ -231,14 +238,15 @@ impl Generation {
             max_binding_requests: Some(MAX_CHECKS),
             ..AgentConfig::default()
         };
-        let mut agent = Agent::new(now, Arc::new(config), provider)?;
+        let mut agent = Agent::new(now, Arc::new(config), provider.clone())?;
         // Checks leave from the base; those of what a router maps to it would be the same once more (RFC 8445 section 6.1.2.4).
         let bases: Vec<_> =
             offered.into_iter().filter(|candidate| !matches!(candidate.origin, Origin::Reflexive { .. })).collect();
         for candidate in local_candidates(&bases)? {
             agent.add_local_candidate(candidate)?;
         }
-        let mut generation = Self { agent, ours, theirs, migration: Migration::default(), rounds: 0, checked: now };
+        let (migration, answers) = (Migration::default(), VecDeque::new());
+        let mut generation = Self { agent, ours, theirs, migration, answers, rounds: 0, checked: now };
         generation.add_candidates(&candidates);
         let IceCredentials { ufrag, pwd } = generation.theirs.clone();
         // The viewer offers, so that it controls.
@@ -273,7 +281,7 @@ impl Generation {
     }
 
     /// Returns whether the message was for this generation.
-    fn read(&mut self, transport: TransportContext, message: &BytesMut, now: Instant) -> bool {
+    fn read(&mut self, transport: TransportContext, message: &BytesMut, now: Instant, crypto: &dyn RTCCrypto) -> bool {
         // An indication is not authentic, and the agent would count it as a sign of life all the same.
         if !is_stun_request(message) && !is_stun_response(message) {
             return false;
@@ -290,16 +298,24 @@ impl Generation {
         if !accepted {
             return false;
         }
-        let selected = self.selected();
-        if self.migration.accepted(selected, transport, message, now)
-            && let Some((transport, nomination)) = self.migration.nomination()
+        // RFC 8445 section 7.3 answers every check at once. A browser that waits for our own begins its handshake a round trip
+        // later, or two.
+        if self.migration.is_left_unanswered(transport, message)
+            && let Ok(answer) = success(message, transport.peer_addr, &self.ours.pwd, crypto)
         {
+            self.answers.push_back(TaggedBytesMut { now, transport, message: BytesMut::from(&answer[..]) });
+        }
+        let selected = self.selected();
+        if let Some(nomination) = self.migration.accepted(selected, transport, message, now) {
             let _ = read(&mut self.agent, transport, nomination);
         }
         true
     }
 
     fn poll_transmit(&mut self) -> Option<TaggedBytesMut> {
+        if let Some(answer) = self.answers.pop_front() {
+            return Some(answer);
+        }
         let mut out = self.agent.poll_write()?;
         self.migration.outbound(self.selected(), &mut out);
         Some(out)

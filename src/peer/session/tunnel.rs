@@ -16,14 +16,15 @@ use rtc::{
     stun::{
         attributes::ATTR_USERNAME,
         fingerprint::FINGERPRINT,
-        integrity::MessageIntegrity,
-        message::{BINDING_REQUEST, BINDING_SUCCESS, Message, Setter, TransactionId},
+        message::{BINDING_REQUEST, TransactionId},
         textattrs::Username,
-        xoraddr::XorMappedAddress,
     },
 };
 
-use super::datagram::is_stun_request;
+use super::{
+    binding::{built, integrity, success},
+    datagram::is_stun_request,
+};
 use crate::peer::{engine::host_candidate, ice_description::IceCredentials, transport::Transport};
 
 /// The two ends. Nothing is ever sent between them; port 9 discards (RFC 863).
@@ -47,14 +48,13 @@ pub(super) fn open(
     now: std::time::Instant,
 ) -> Result<(), Error> {
     connection.add_local_candidate(RTCIceCandidate::from(&host_candidate(HERE, Transport::Udp)?).to_json()?)?;
-    let key = |pwd: &str| Box::new(MessageIntegrity::new_short_term_integrity_with_provider(pwd.to_owned(), crypto));
     let username = Username::new(ATTR_USERNAME, format!("{}:{}", ours.ufrag, theirs.ufrag));
     let nomination = built(&[
         Box::new(BINDING_REQUEST),
         Box::new(TransactionId::new()),
         Box::new(username),
         Box::new(UseCandidateAttr::new()),
-        key(&ours.pwd),
+        integrity(&ours.pwd, crypto),
         Box::new(FINGERPRINT),
     ])?;
     let read = |connection: &mut RTCPeerConnection, message: &[u8]| {
@@ -66,24 +66,10 @@ pub(super) fn open(
         if out.transport.local_addr != HERE || !is_stun_request(&out.message) {
             continue;
         }
-        let mut check = Message { raw: out.message.to_vec(), ..Message::default() };
-        check.decode()?;
-        let answer = built(&[
-            Box::new(check),
-            Box::new(BINDING_SUCCESS),
-            Box::new(XorMappedAddress { ip: HERE.ip(), port: HERE.port() }),
-            key(&theirs.pwd),
-            Box::new(FINGERPRINT),
-        ])?;
+        let answer = success(&out.message, HERE, &theirs.pwd, crypto)?;
         read(connection, &answer)?;
     }
     read(connection, &nomination)?;
     while connection.poll_write().is_some() {}
     Ok(())
-}
-
-fn built(parts: &[Box<dyn Setter + '_>]) -> Result<Vec<u8>, Error> {
-    let mut message = Message::new();
-    message.build(parts)?;
-    Ok(message.raw)
 }

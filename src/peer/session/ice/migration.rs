@@ -29,6 +29,9 @@ const MAX_CHECKS: usize = 512;
 /// An answer later than this is none: `rtc` forgets its own checks after 4 s, the directory after 5 s.
 const CHECK_LIFETIME: Duration = Duration::from_secs(5);
 
+/// Nominations that wait for an answer, each of another pair: more than a viewer can have.
+const MAX_NOMINATIONS: usize = 64;
+
 /// Addresses that are remembered for an answer: more than a viewer can have candidates.
 const MAX_PROVEN: usize = 64;
 
@@ -49,8 +52,9 @@ pub(super) struct Migration {
     to: Option<TransportContext>,
     /// When something authentic came by the path in use.
     heard: Option<Instant>,
-    /// The viewer's last nomination, until it is answered.
-    nomination: Option<(TransportContext, BytesMut)>,
+    /// The last nomination of each pair, the newest last, until one is answered. A browser nominates all pairs at once as long
+    /// as none works.
+    nominations: VecDeque<(TransportContext, BytesMut)>,
     /// The agent's checks, oldest first.
     checks: VecDeque<Check>,
     /// Where checks were answered from.
@@ -84,19 +88,23 @@ impl Migration {
         self.checks.iter().position(|check| check.transaction == transaction && check.to == remote)
     }
 
-    /// Notes a message that the agent took for authentic; true if the viewer's last nomination should be played once more.
-    /// The agent answers one only for a pair whose own check has succeeded, and forgets it otherwise, so that a viewer that
-    /// nominates at once would wait for its retransmission timer.
+    /// Whether `message`, a nomination, gets no answer from the agent: it answers one only for a pair whose own check has
+    /// succeeded.
+    pub(super) fn is_left_unanswered(&self, from: TransportContext, message: &[u8]) -> bool {
+        is_nomination(message) && !self.proven.contains(&Remote::of(&from))
+    }
+
+    /// Notes a message that the agent took for authentic, and returns the nomination that should be played once more: the
+    /// agent has forgotten it, and the check that it waited for is answered now.
     pub(super) fn accepted(
         &mut self,
         selected: Option<TransportContext>,
         from: TransportContext,
         message: &BytesMut,
         now: Instant,
-    ) -> bool {
-        let request = is_stun_request(message);
-        if request && message.windows(4).any(|window| window == USE_CANDIDATE) {
-            self.nomination = Some((from, message.clone()));
+    ) -> Option<BytesMut> {
+        if is_nomination(message) {
+            self.note_nomination(from, message);
         }
         let answered = self.answered(from, message).and_then(|index| self.checks.remove(index));
         let answer = answered.is_some_and(|check| now.saturating_duration_since(check.at) <= CHECK_LIFETIME);
@@ -113,12 +121,8 @@ impl Migration {
                 }
             }
         }
-        answer && self.nomination.as_ref().is_some_and(|(by, _)| selected.is_none() || *by == from)
-    }
-
-    /// The nomination that is not answered yet.
-    pub(super) fn nomination(&self) -> Option<(TransportContext, BytesMut)> {
-        self.nomination.clone()
+        let nominated = self.nominations.iter().find(|(by, _)| *by == from).filter(|_| answer);
+        nominated.map(|(_, nomination)| nomination.clone())
     }
 
     /// Sends what the agent has for its selected pair to where the viewer is now, and follows it when the agent answers a
@@ -131,12 +135,23 @@ impl Migration {
             self.note_check(out, to.is_some());
         } else if let Some(selected) = selected {
             let answered = transaction(&out.message);
-            if let Some((by, _)) = self.nomination.take_if(|(_, nomination)| transaction(nomination) == answered)
+            let of = |(_, nomination): &(_, BytesMut)| transaction(nomination) == answered;
+            if let Some((by, _)) = self.nominations.iter().position(of).and_then(|index| self.nominations.remove(index))
                 && (by == selected || self.proven.contains(&Remote::of(&by)))
             {
+                // Those of other pairs were made while this one did not work.
+                self.nominations.clear();
                 self.move_to(selected, by, out.now);
             }
         }
+    }
+
+    fn note_nomination(&mut self, by: TransportContext, nomination: &BytesMut) {
+        self.nominations.retain(|(other, _)| *other != by);
+        if self.nominations.len() >= MAX_NOMINATIONS {
+            self.nominations.pop_front();
+        }
+        self.nominations.push_back((by, nomination.clone()));
     }
 
     fn note_proven(&mut self, remote: Remote) {
@@ -161,6 +176,10 @@ impl Migration {
         self.to = (to != selected).then_some(to);
         self.heard = Some(now);
     }
+}
+
+fn is_nomination(message: &[u8]) -> bool {
+    is_stun_request(message) && message.windows(4).any(|window| window == USE_CANDIDATE)
 }
 
 #[cfg(test)]
@@ -194,9 +213,13 @@ mod tests {
         let mut migration = Migration::default();
         migration.accepted(Some(pair(1)), pair(2), &stun(REQUEST, 7, &USE_CANDIDATE), now);
         assert_eq!(migration.path(pair(1)), pair(1), "nothing is known of the new pair yet");
-        assert!(!migration.accepted(Some(pair(1)), pair(2), &stun(RESPONSE, 8, &[]), now), "answers nothing");
+        assert!(migration.is_left_unanswered(pair(2), &stun(REQUEST, 7, &USE_CANDIDATE)));
+        let played = migration.accepted(Some(pair(1)), pair(2), &stun(RESPONSE, 8, &[]), now);
+        assert_eq!(played, None, "answers nothing");
         assert_eq!(sent(&mut migration, pair(2), stun(REQUEST, 8, &[]), now), pair(2));
-        assert!(migration.accepted(Some(pair(1)), pair(2), &stun(RESPONSE, 8, &[]), now), "now it would be answered");
+        let played = migration.accepted(Some(pair(1)), pair(2), &stun(RESPONSE, 8, &[]), now);
+        assert_eq!(played, Some(stun(REQUEST, 7, &USE_CANDIDATE)), "now it would be answered");
+        assert!(!migration.is_left_unanswered(pair(2), &stun(REQUEST, 7, &USE_CANDIDATE)));
         sent(&mut migration, pair(2), stun(RESPONSE, 7, &[]), now);
         assert_eq!(migration.path(pair(1)), pair(2));
         // The agent's consent check, and its answer.
@@ -209,6 +232,25 @@ mod tests {
         migration.accepted(Some(pair(1)), pair(1), &stun(REQUEST, 10, &USE_CANDIDATE), now);
         sent(&mut migration, pair(1), stun(RESPONSE, 10, &[]), now);
         assert_eq!(migration.path(pair(1)), pair(1));
+    }
+
+    #[test]
+    fn of_several_nominated_pairs_the_first_that_works_is_taken() {
+        let now = Instant::now();
+        let mut migration = Migration::default();
+        for port in [1, 2, 3] {
+            migration.accepted(None, pair(port), &stun(REQUEST, port as u8, &USE_CANDIDATE), now);
+            sent(&mut migration, pair(port), stun(REQUEST, 10 + port as u8, &[]), now);
+        }
+        let played = migration.accepted(None, pair(1), &stun(RESPONSE, 11, &[]), now);
+        assert_eq!(played, Some(stun(REQUEST, 1, &USE_CANDIDATE)), "not the last that was nominated");
+        sent(&mut migration, pair(1), stun(RESPONSE, 1, &[]), now);
+        let played = migration.accepted(Some(pair(1)), pair(2), &stun(RESPONSE, 12, &[]), now);
+        assert_eq!((played, migration.path(pair(1))), (None, pair(1)), "they were nominated for want of it");
+        for port in 0..1_000 {
+            migration.accepted(Some(pair(1)), pair(port), &stun(REQUEST, 1, &USE_CANDIDATE), now);
+        }
+        assert_eq!(migration.nominations.len(), MAX_NOMINATIONS);
     }
 
     #[test]
