@@ -75,7 +75,7 @@ impl Engine {
 }
 
 /// Everything that makes a session what it is towards its viewer; the same blueprint twice makes the same session.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Blueprint {
     /// Without the viewer's candidates.
     pub(super) offer: String,

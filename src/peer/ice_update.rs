@@ -1,5 +1,7 @@
 //! Changes of a running session's ICE: what is asked for, and what comes of it.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use super::{
@@ -27,7 +29,7 @@ impl Expected {
 }
 
 /// What came of a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum IceUpdate {
     /// The candidates were noted, those that are of use.
     Added,
@@ -38,6 +40,16 @@ pub enum IceUpdate {
         /// Our side of it, as `application/trickle-ice-sdpfrag`.
         fragment: String,
     },
+}
+
+impl fmt::Debug for IceUpdate {
+    /// Without our side, which has the password of ICE.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Added => f.write_str("Added"),
+            Self::Restarted { generation, .. } => f.debug_tuple("Restarted").field(generation).finish(),
+        }
+    }
 }
 
 /// Why a session's ICE did not change.

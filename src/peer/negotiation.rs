@@ -61,7 +61,7 @@ pub(super) struct Choice {
 }
 
 /// What an offer and a camera agree on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Negotiated {
     /// What will be sent.
     pub(super) choice: Choice,
@@ -73,6 +73,13 @@ pub(super) struct Negotiated {
     pub(super) frame: Frame,
     /// What the viewer asked for and does not get, for the log.
     pub(super) note: Option<&'static str>,
+}
+
+impl std::fmt::Debug for Negotiated {
+    /// Without the offer, which has the password of the viewer's ICE.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Negotiated").field("choice", &self.choice).finish_non_exhaustive()
+    }
 }
 
 /// What can be said about `offer` without knowing a camera.

@@ -1,6 +1,7 @@
 //! The door to the viewer's side: opens and closes sessions, tells about them.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Instant, SystemTime},
@@ -29,7 +30,6 @@ use super::{
 use crate::hub::{Camera, Formats};
 
 /// The answer to an offer.
-#[derive(Debug)]
 pub struct Answer {
     /// The session's id.
     pub id: SessionId,
@@ -37,6 +37,13 @@ pub struct Answer {
     pub sdp: String,
     /// Names what ICE is at; see [`Expected`].
     pub generation: String,
+}
+
+impl fmt::Debug for Answer {
+    /// Without the SDP, which has the password of ICE.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// Why a session was not opened.
