@@ -219,10 +219,11 @@ impl Port {
         let http = (*self.http).clone();
         let http = if speaks == Some(Speaks::Http2) { http.http2_only() } else { http.http1_only() };
         let connection = http.serve_connection_with_upgrades(io, service);
+        let deadline = self.clients.limits.header_deadline;
         let idle = async {
             match speaks {
                 Some(Speaks::Http2) => idle(&requests).await,
-                _ => std::future::pending().await,
+                _ => silent(&requests, deadline).await,
             }
         };
         pin!(connection, idle);
@@ -233,7 +234,7 @@ impl Port {
                 connection.await
             }
             () = &mut idle => {
-                // One that never said anything does not hear a goodbye either: hyper waits for its preface for ever.
+                // One that never said anything does not hear a goodbye either: hyper waits for its first byte for ever.
                 if requests.load(Ordering::Relaxed) == 0 {
                     return;
                 }
@@ -251,6 +252,14 @@ impl Port {
 fn turn_away(stream: TcpStream) {
     if let Ok(mut stream) = stream.into_std() {
         let _ = stream.write_all(ENOUGH);
+    }
+}
+
+/// Completes when the first request has not come by then: hyper's own deadline begins with the first byte.
+async fn silent(requests: &AtomicU64, deadline: Duration) {
+    sleep(deadline).await;
+    if requests.load(Ordering::Relaxed) > 0 {
+        std::future::pending().await
     }
 }
 
@@ -272,12 +281,14 @@ mod tests {
     use super::*;
     use crate::http::{Portion, ProxyHeaders};
 
-    #[tokio::test(start_paused = true)]
-    async fn an_http2_connection_that_says_nothing_ends() {
+    const HEADERS: Duration = Duration::from_secs(15);
+
+    /// How long a connection is kept on which nothing comes.
+    async fn kept(speaks: Option<Speaks>) -> Duration {
         let all = Portion { all: 1, per_address: 1, per_user: 1 };
         let limits = Limits {
             connections: all,
-            header_deadline: IDLE * 100,
+            header_deadline: HEADERS,
             header_bytes: 16_384,
             body_bytes: 1,
             event_streams: all,
@@ -287,8 +298,15 @@ mod tests {
         let port = Port::new(Router::new(), None, 0, clients);
         let (ours, _theirs) = duplex(1_024);
         let began = Instant::now();
-        let attended = port.attend(TokioIo::new(ours), Router::new(), [192, 0, 2, 1].into(), Some(Speaks::Http2));
+        let attended = port.attend(TokioIo::new(ours), Router::new(), [192, 0, 2, 1].into(), speaks);
         assert!(timeout(IDLE * 10, attended).await.is_ok());
-        assert_eq!(began.elapsed(), IDLE);
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_ends() {
+        assert_eq!(kept(None).await, HEADERS);
+        assert_eq!(kept(Some(Speaks::Http1)).await, HEADERS);
+        assert_eq!(kept(Some(Speaks::Http2)).await, IDLE);
     }
 }
