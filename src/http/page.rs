@@ -20,7 +20,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors";
 /// What no page of ours asks for.
 const PERMISSIONS: &str = "camera=(), microphone=(), display-capture=(), geolocation=(), payment=(), usb=(), serial=(), \
-    bluetooth=(), hid=(), midi=()";
+    hid=(), midi=()";
 /// W3C Permissions Policy, section 7.
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 /// WHATWG HTML, section 7.1.3.
