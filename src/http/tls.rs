@@ -51,7 +51,7 @@ pub struct TlsConfig {
     pub certificate: CertificateSource,
     /// Where plain HTTP is sent on to HTTPS.
     pub redirect_listen: Option<SocketAddr>,
-    /// For how long browsers are to ask by HTTPS only (RFC 6797); without it as [`super::site`] thinks right.
+    /// For how long browsers are to ask by HTTPS only (RFC 6797); without it as `http::site` thinks right.
     pub hsts: Option<Duration>,
 }
 
