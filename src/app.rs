@@ -1,6 +1,7 @@
 //! Puts the parts together: build (open the ports), run, drain. The only file that sees every layer.
 
 mod sharing;
+mod vitals;
 
 use std::{
     sync::Arc,
@@ -11,6 +12,7 @@ use std::{
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
+    runtime::Handle,
     sync::oneshot,
     task::JoinSet,
     time::{sleep, timeout},
@@ -29,6 +31,7 @@ use crate::{
         self,
         config::{Input, Start},
     },
+    systemd::{self, Watch},
 };
 
 /// Descriptors for a full house: 400 viewers on TCP and 128 connections that may become some, 512 of HTTP with 256
@@ -194,12 +197,14 @@ impl App {
             sources.spawn(keep_running(config, camera, stop.child_token()));
         }
         let (stop_http, http_stopped) = oneshot::channel::<()>();
-        let peers = self.context.peers.clone();
+        let (peers, seen) = (self.context.peers.clone(), self.context.clone());
         let serving = self.server.serve(self.context, async {
             // A sender that is dropped means the same.
             let _ = http_stopped.await;
         });
         let mut serving = tokio::spawn(serving);
+        let watch = Watch::start(Handle::current(), move || vitals::look(&seen)).context("no thread to watch by")?;
+        systemd::ready();
         let broken = tokio::select! {
             signal = signals.next() => {
                 info!(signal, grace = ?self.grace, "shutting down");
@@ -207,6 +212,9 @@ impl App {
             }
             ended = &mut serving => ended.context("the HTTP server ended"),
         };
+        systemd::stopping();
+        // What ends stands still.
+        drop(watch);
         let drain = async {
             stop.cancel();
             drop(stop_http);

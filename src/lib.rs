@@ -41,7 +41,7 @@
 //! hub    -> rtp, media, stats
 //! rtp    -> media
 //! play   -> media
-//! media  -> nothing of ours
+//! media, systemd -> nothing of ours
 //! ```
 
 pub mod app;
@@ -58,3 +58,4 @@ pub mod rtp;
 pub mod shutdown;
 pub mod source;
 pub mod stats;
+pub mod systemd;

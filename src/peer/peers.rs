@@ -288,6 +288,15 @@ impl Peers {
         }
     }
 
+    /// The threads that serve viewers, for a person, each with a count that grows at least once a second while it is well.
+    pub fn rounds(&self) -> Vec<(String, u64)> {
+        let workers = self.workers.iter().enumerate();
+        let workers = workers.map(|(index, worker)| (format!("worker {index} of viewers"), worker.rounds.total()));
+        let reader = self.reader.lock().unwrap_or_else(|e| e.into_inner());
+        let reader = reader.as_ref().map(|reader| ("the reader of the WebRTC port".to_owned(), reader.rounds.total()));
+        workers.chain(reader).collect()
+    }
+
     /// Connections that viewers have on TCP now.
     pub fn tcp_connections(&self) -> usize {
         self.port.tcp.connections()

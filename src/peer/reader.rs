@@ -21,7 +21,10 @@ use super::{
     read_pace::ReadPace,
     socket::{Buffers, Read, Received, Socket},
 };
+use crate::stats::Counter;
 
+/// Longest wait for a datagram, after which it shows that it is alive.
+const ROUND: Duration = Duration::from_secs(1);
 /// After an error of the socket itself, so that it cannot spin.
 const SOCKET_PAUSE: Duration = Duration::from_millis(100);
 
@@ -30,6 +33,8 @@ const SOCKET_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Reader {
     stop: Arc<OwnedFd>,
     thread: Option<JoinHandle<()>>,
+    /// Times that it began to wait: at least one a second.
+    pub(super) rounds: Arc<Counter>,
 }
 
 impl Reader {
@@ -40,13 +45,15 @@ impl Reader {
     pub(super) fn start(socket: Arc<Socket>, mut take: impl FnMut(Received) + Send + 'static) -> io::Result<Self> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let stopped = stop.clone();
+        let rounds = Arc::<Counter>::default();
+        let waits = rounds.clone();
         let thread = std::thread::Builder::new().name("peer-reader".to_owned()).spawn(move || {
             let (mut buffers, mut pace) = (socket.buffers(), ReadPace::new(Instant::now()));
-            while let Ok(true) = wait(&socket, &stopped) {
+            while let Ok(true) = wait(&socket, &stopped, &waits) {
                 rest(&stopped, read(&socket, &mut buffers, &mut pace, &mut take));
             }
         })?;
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self { stop, thread: Some(thread), rounds })
     }
 }
 
@@ -61,10 +68,13 @@ impl Drop for Reader {
 }
 
 /// Waits for a datagram, or for the end: then it is `false`.
-fn wait(socket: &Socket, stop: &OwnedFd) -> Result<bool, Errno> {
+fn wait(socket: &Socket, stop: &OwnedFd, rounds: &Counter) -> Result<bool, Errno> {
+    let round = ROUND.try_into().ok();
     loop {
+        rounds.add(1);
         let mut events = [PollFd::new(socket, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
-        match poll(&mut events, None) {
+        match poll(&mut events, round.as_ref()) {
+            Ok(0) => {}
             Ok(_) => return Ok(events[1].revents().is_empty()),
             Err(Errno::INTR) => {}
             Err(error) => {

@@ -61,6 +61,8 @@ pub(super) struct Handle {
     load: Arc<AtomicUsize>,
     /// Datagrams that found the inbox full.
     pub(super) dropped: Counter,
+    /// Rounds of its loop: at least two a second, whatever there is to do.
+    pub(super) rounds: Arc<Counter>,
 }
 
 impl Handle {
@@ -107,12 +109,14 @@ pub(super) fn start(
         sessions: HashMap::new(),
         feeds: HashMap::new(),
         load: load.clone(),
+        rounds: Arc::default(),
         soonest: Instant::now(),
     };
+    let rounds = worker.rounds.clone();
     let thread = std::thread::Builder::new()
         .name(format!("peer-{index}"))
         .spawn(move || runtime.block_on(worker.run(command_queue, datagrams, units)))?;
-    Ok((Handle { commands, inbox, load, dropped: Counter::default() }, thread))
+    Ok((Handle { commands, inbox, load, dropped: Counter::default(), rounds }, thread))
 }
 
 /// A camera that at least one session of this worker shows.
@@ -132,6 +136,7 @@ struct Worker {
     feeds: HashMap<u64, Feed>,
     batch: Batch,
     load: Arc<AtomicUsize>,
+    rounds: Arc<Counter>,
     /// No session wants to be woken before.
     soonest: Instant,
 }
@@ -152,6 +157,7 @@ impl Worker {
         let mut unit_batch = Vec::with_capacity(BATCH);
         let mut datagram_batch = Vec::with_capacity(BATCH);
         loop {
+            self.rounds.add(1);
             let wake = self.next_wake(Instant::now());
             // Not biased: a worker that cannot keep up with units must still hear its viewers, or it would lose them all.
             tokio::select! {

@@ -32,6 +32,7 @@ mod signalling;
 #[path = "../support/mod.rs"]
 mod support;
 mod synthetic;
+mod systemd;
 mod tls;
 mod turn;
 mod viewers;

@@ -20,6 +20,7 @@ pub mod gateway;
 pub mod identity;
 pub mod network;
 pub mod nginx;
+pub mod notify;
 pub mod pebble;
 pub mod process;
 pub mod recorder;

@@ -4,6 +4,12 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::sys::{
+    ptrace,
+    wait::{WaitPidFlag, waitpid},
+};
+use nix::unistd::Pid;
+
 /// For killed processes to go away; Chromium's take a few milliseconds.
 const KILL_LIMIT: Duration = Duration::from_secs(3);
 
@@ -93,4 +99,36 @@ pub fn kill_tree(root: u32) {
 fn runs(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// Threads of a process that the test has stopped, as a fault in them would; they go on when this is dropped. The process has
+/// to be a child of the test's, and this to be dropped by the thread that made it.
+pub struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    /// Stops all threads of this name.
+    pub fn threads(pid: u32, name: &str) -> Self {
+        let tasks =
+            fs::read_dir(format!("/proc/{pid}/task")).expect("its threads").map(|task| task.expect("one").path());
+        let named = tasks.filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name));
+        let ids =
+            named.map(|task| task.file_name().expect("a name").to_str().expect("digits").parse().expect("a number"));
+        let ids: Vec<_> = ids.map(Pid::from_raw).collect();
+        assert!(!ids.is_empty(), "process {pid} has no thread {name}");
+        for id in &ids {
+            ptrace::seize(*id, ptrace::Options::empty()).expect("a child's thread");
+            ptrace::interrupt(*id).expect("it is ours");
+            waitpid(*id, Some(WaitPidFlag::__WALL)).expect("it stops");
+        }
+        Self(ids)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        for id in &self.0 {
+            // It may have been killed.
+            let _ = ptrace::detach(*id, None);
+        }
+    }
 }
