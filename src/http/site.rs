@@ -57,7 +57,7 @@ pub(super) struct Site {
 
 impl Site {
     /// Asked for directly, over plain HTTP.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn plain() -> Self {
         Self { base: "".into(), frames: "'self'".into(), is_secure: false, is_veiled: false }
     }

@@ -178,7 +178,6 @@ impl Session {
         if self.status.phase() == Phase::New {
             self.status.set_phase(Phase::Connecting);
         }
-        self.stirred |= !is_rtcp(&datagram.data);
         if is_stun(&datagram.data) {
             let transport = TransportContext {
                 local_addr,
@@ -192,7 +191,11 @@ impl Session {
             self.on_handshake(datagram.data, now);
         } else if is_rtcp(&datagram.data) {
             return self.on_rtcp(&datagram.data, now, wall, out);
+        } else {
+            // Media of the viewer's, which nobody wants.
+            return;
         }
+        self.stirred = true;
         self.after_input(now);
     }
 
