@@ -243,7 +243,7 @@ fn router(
 ) -> Router {
     let (streaming, sockets) = (streams.places().clone(), door.places().clone());
     let bounds = metrics::Bounds { limits: limits.clone(), streams: streaming, sockets, connections, tls };
-    let delays = quality::Delays::default();
+    let delays = quality::Delays::new();
     let limited = middleware::from_fn_with_state(limits, rate::limit);
     let open = Router::new()
         .merge(whep::routes().layer(limited.clone()))

@@ -35,6 +35,7 @@ mod srtp;
 mod status;
 mod survey;
 mod tcp;
+mod totals;
 mod transport;
 mod worker;
 
@@ -49,4 +50,5 @@ pub use peers::{Answer, Drops, OpenError, Peers};
 pub use port::BindError;
 pub use status::{Ending, PathState, Phase, SessionId, SessionStatus};
 pub use survey::survey;
+pub use totals::ViewerTotals;
 pub use transport::{Remote, Transport};

@@ -4,8 +4,7 @@
 //! and within bounds: it goes into a histogram that anybody may scrape.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -14,22 +13,20 @@ use axum::{
     extract::{Path, Request, State},
     routing::post,
 };
-use prometheus_client::{
-    metrics::{family::Family, histogram::Histogram},
-    registry::{Registry, Unit},
-};
+use prometheus::{HistogramOpts, HistogramVec, core::Collector as _, proto::Metric};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Context,
     auth::Caller,
     body,
-    metrics::OfCamera,
+    metrics::Page,
     problem::Problem,
     whep::{absent, known},
 };
 use crate::hub::Camera;
 
+const NAME: &str = "camgate_camera_to_screen_seconds";
 /// Upper bounds, in seconds: from what one machine does to what nobody calls live.
 const BUCKETS: [f64; 11] = [0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0];
 const JSON: &str = "application/json";
@@ -37,32 +34,32 @@ const JSON: &str = "application/json";
 const LATEST: Duration = Duration::from_secs(60);
 
 /// How late pictures were on viewers' screens, by camera.
-#[derive(Clone, Default)]
-pub(super) struct Delays(Arc<Mutex<BTreeMap<String, Histogram>>>);
+#[derive(Clone)]
+pub(super) struct Delays(HistogramVec);
 
 impl Delays {
-    fn observe(&self, camera: String, delay: Duration) {
-        let mut known = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        known.entry(camera).or_insert_with(|| Histogram::new(BUCKETS)).observe(delay.as_secs_f64());
+    pub(super) fn new() -> Self {
+        let help = "From a picture's capture to a viewer's screen, as pages measure it";
+        let options = HistogramOpts::new(NAME, help).buckets(BUCKETS.to_vec());
+        // It fails for names that Prometheus does not allow and for bounds that do not rise; a test has seen these.
+        Self(HistogramVec::new(options, &["camera"]).expect("a name and bounds that are good"))
+    }
+
+    fn observe(&self, camera: &str, delay: Duration) {
+        self.0.with_label_values(&[camera]).observe(delay.as_secs_f64());
     }
 
     /// Those of `cameras`.
-    pub(super) fn register(&self, cameras: &[Arc<Camera>], registry: &mut Registry) {
-        let known = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        let given = Arc::new(Mutex::new(None));
-        let taken = given.clone();
-        let family = Family::<OfCamera, Histogram, _>::new_with_constructor(move || {
-            let given = taken.lock().unwrap_or_else(|e| e.into_inner()).take();
-            given.unwrap_or_else(|| Histogram::new(BUCKETS))
-        });
-        for camera in cameras {
-            if let Some(histogram) = known.get(camera.name().as_str()) {
-                *given.lock().unwrap_or_else(|e| e.into_inner()) = Some(histogram.clone());
-                let _ = family.get_or_create(&OfCamera { camera: camera.name().to_string() });
-            }
+    pub(super) fn tell(&self, cameras: &[Arc<Camera>], page: &mut Page) {
+        for mut family in self.0.collect() {
+            let is_theirs = |metric: &Metric| {
+                let is_of =
+                    |camera: &Camera| metric.get_label().iter().any(|label| label.value() == camera.name().as_str());
+                cameras.iter().any(|camera| is_of(camera))
+            };
+            family.mut_metric().retain(is_theirs);
+            page.collected(family);
         }
-        let help = "From a picture's capture to a viewer's screen, as pages measure it";
-        registry.register_with_unit("camera_to_screen", help, Unit::Seconds, family);
     }
 }
 
@@ -105,7 +102,7 @@ async fn exchange(
         let delay = Duration::try_from_secs_f64(delay / 1e3).ok().filter(|delay| *delay <= LATEST);
         let delay = delay.ok_or_else(|| Problem::bad_quality("camera_to_screen_ms is not within 0 and 60000"))?;
         if status.set_screen_delay(delay, Instant::now()) {
-            delays.observe(camera, delay);
+            delays.observe(&camera, delay);
         }
     }
     let path = status.path();

@@ -63,6 +63,10 @@ pub struct Snapshot {
     /// By how many seconds sound is handed out later than the picture of the same instant; `None` before both were. Sound
     /// that is transcoded is so only for a listener.
     pub sound_lag: Option<f64>,
+    /// When the newest picture was captured.
+    pub newest_picture: Option<Instant>,
+    /// When the newest frame of sound was.
+    pub newest_sound: Option<Instant>,
 }
 
 /// What a viewer starts with.
@@ -107,6 +111,8 @@ pub(super) struct Tracks {
     pub(super) bits: RateMeter,
     pub(super) last_keyframe: Option<Instant>,
     pub(super) gop_length: Option<Duration>,
+    pub(super) newest_picture: Option<Instant>,
+    pub(super) newest_sound: Option<Instant>,
     pub(super) picture_age: Age,
     pub(super) sound_age: Age,
 }
@@ -127,6 +133,8 @@ impl Camera {
                 bits: RateMeter::new(RATE_WINDOW),
                 last_keyframe: None,
                 gop_length: None,
+                newest_picture: None,
+                newest_sound: None,
                 picture_age: Age::default(),
                 sound_age: Age::default(),
             }),
@@ -293,7 +301,15 @@ impl Camera {
         let (fps, _) = tracks.frames.rates(now);
         let (_, bitrate_bps) = tracks.bits.rates(now);
         let sound_lag = tracks.sound_age.later_than(tracks.picture_age);
-        Snapshot { formats: self.formats.borrow().clone(), fps, bitrate_bps, gop: tracks.gop_length, sound_lag }
+        Snapshot {
+            formats: self.formats.borrow().clone(),
+            fps,
+            bitrate_bps,
+            gop: tracks.gop_length,
+            sound_lag,
+            newest_picture: tracks.newest_picture,
+            newest_sound: tracks.newest_sound,
+        }
     }
 
     /// The camera went away: what is cached would show newcomers an old picture as if it were live.
@@ -325,8 +341,14 @@ impl Camera {
         self.counters.bytes.add(unit.bytes as u64);
         tracks.bits.note(unit.captured, unit.bytes as u64);
         match unit.kind {
-            Kind::Video => tracks.picture_age.note(unit.captured.elapsed()),
-            Kind::Audio => tracks.sound_age.note(unit.captured.elapsed()),
+            Kind::Video => {
+                tracks.picture_age.note(unit.captured.elapsed());
+                tracks.newest_picture = Some(unit.captured);
+            }
+            Kind::Audio => {
+                tracks.sound_age.note(unit.captured.elapsed());
+                tracks.newest_sound = Some(unit.captured);
+            }
         }
         if unit.kind == Kind::Video {
             tracks.frames.note(unit.captured, 0);

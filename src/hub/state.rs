@@ -23,6 +23,9 @@ pub enum CameraState {
 }
 
 impl CameraState {
+    /// The names of all states.
+    pub const NAMES: [&str; 5] = ["idle", "connecting", "live", "backing_off", "stopped"];
+
     /// The state's name in the API.
     pub fn name(&self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@
 //! without an answer.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
@@ -14,10 +14,11 @@ use super::{
     Ended, SessionId, SessionStatus,
     checks::Checks,
     limits::{self, Limits, NoRoom, Visitor},
-    session::{Transaction, transaction},
+    session::{End, Transaction, transaction},
+    totals::{Totals, ViewerTotals},
     transport::Remote,
 };
-use crate::stats::Counter;
+use crate::{media::CameraName, stats::Counter};
 
 /// Remote addresses remembered per session, so that nobody fills the table by sending from many ports. A browser has a
 /// handful of candidates.
@@ -64,6 +65,9 @@ struct Tables {
     transactions: VecDeque<(Instant, Transaction)>,
     /// The newest last.
     ended: VecDeque<(SessionId, Ended)>,
+    totals: Totals,
+    /// Offers that there was no room for, by the key of the limit.
+    refused: BTreeMap<&'static str, u64>,
 }
 
 /// The table of all sessions, shared by the receiver, the workers and the API.
@@ -104,15 +108,17 @@ impl Directory {
         let mut tables = self.lock();
         tables.check_room(limits, &status.visitor, status.camera.as_str())?;
         tables.by_ufrag.insert(ufrag.clone(), route.session);
+        tables.totals.note_opened(&status);
         let entry = Entry { route, ufrags: vec![ufrag], addresses: VecDeque::new(), last_new: None, status };
         tables.sessions.insert(route.session, entry);
         Ok(())
     }
 
-    /// Forgets a session and all that leads to it.
-    pub(super) fn forget(&self, session: SessionId) {
+    /// Forgets a session that is over and all that leads to it.
+    pub(super) fn forget(&self, session: SessionId, end: End) {
         let mut tables = self.lock();
         let Some(entry) = tables.sessions.remove(&session) else { return };
+        tables.totals.note_ended(&entry.status, end);
         for ufrag in &entry.ufrags {
             tables.by_ufrag.remove(ufrag);
         }
@@ -203,9 +209,22 @@ impl Directory {
 
     /// All sessions, oldest first.
     pub(super) fn all(&self) -> Vec<Arc<SessionStatus>> {
-        let mut all: Vec<_> = self.lock().sessions.values().map(|entry| entry.status.clone()).collect();
+        self.census().0
+    }
+
+    /// All sessions, oldest first, and what the viewers of each camera have come to.
+    pub(super) fn census(&self) -> (Vec<Arc<SessionStatus>>, BTreeMap<CameraName, ViewerTotals>) {
+        let tables = self.lock();
+        let mut all: Vec<_> = tables.sessions.values().map(|entry| entry.status.clone()).collect();
+        let totals = tables.totals.with(all.iter().map(|status| &**status));
+        drop(tables);
         all.sort_by_key(|status| status.since);
-        all
+        (all, totals)
+    }
+
+    /// Offers that there was no room for, by the key of the limit.
+    pub(super) fn refused(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().refused.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
@@ -214,8 +233,10 @@ impl Directory {
 }
 
 impl Tables {
-    fn check_room(&self, limits: &Limits, visitor: &Visitor, camera: &str) -> Result<(), NoRoom> {
-        limits::check(limits, self.sessions.values().map(|entry| &*entry.status), visitor, camera)
+    fn check_room(&mut self, limits: &Limits, visitor: &Visitor, camera: &str) -> Result<(), NoRoom> {
+        let sessions = self.sessions.values().map(|entry| &*entry.status);
+        limits::check(limits, sessions, visitor, camera)
+            .inspect_err(|why| *self.refused.entry(why.key()).or_default() += 1)
     }
 
     /// Whether `remote` is where a session's media goes, so that its viewer has proved to be there.
@@ -368,7 +389,7 @@ mod tests {
         assert_eq!(directory.route(addr(2), &request("ufrag0:theirs"), now), Some(routes[0]));
         directory.retire_ufrag(routes[0].session, "ufrag0");
         assert_eq!(directory.route(addr(2), &request("ufrag0:theirs"), now), None);
-        directory.forget(routes[0].session);
+        directory.forget(routes[0].session, End::ViewerLeft);
         assert_eq!(directory.route(addr(1), &request("again:theirs"), now), None);
         directory.add_ufrag(routes[0].session, "late".to_owned());
         assert_eq!(directory.route(addr(1), &request("late:theirs"), now), None);
@@ -394,9 +415,9 @@ mod tests {
         let now = Instant::now();
         directory.route(addr(1), &request("ufrag0:theirs"), now);
         directory.route(addr(1), &request("ufrag1:theirs"), now);
-        directory.forget(routes[0].session);
+        directory.forget(routes[0].session, End::ViewerLeft);
         assert_eq!(directory.route(addr(1), &[22], now), Some(routes[1]));
-        directory.forget(routes[1].session);
+        directory.forget(routes[1].session, End::ViewerLeft);
         assert_eq!(directory.route(addr(1), &[22], now), None);
         assert_eq!(directory.route(addr(1), &request("ufrag1:theirs"), now), None);
         assert!(directory.all().is_empty());

@@ -91,6 +91,18 @@ impl NoRoom {
         }
     }
 
+    /// The key of `[webrtc]` that sets the limit.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Full(_) => "max_sessions",
+            Self::Camera(_) => "max_sessions_per_camera",
+            Self::HalfOpen(_) => "max_half_open_sessions",
+            Self::Address(_) => "max_sessions_per_address",
+            Self::HalfOpenOfAddress(_) => "max_half_open_sessions_per_address",
+            Self::User(_) => "max_sessions_per_user",
+        }
+    }
+
     /// Whether it is for this visitor to end a session, not for somebody else.
     pub fn is_visitors(self) -> bool {
         matches!(self, Self::Address(_) | Self::HalfOpenOfAddress(_) | Self::User(_))

@@ -1,6 +1,7 @@
 //! The door to the viewer's side: opens and closes sessions, tells about them.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -13,7 +14,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use tracing::{error, info};
 
 use super::{
-    BindError, Config, Ended, IceServer, NoRoom, SessionId, SessionStatus, Visitor,
+    BindError, Config, Ended, IceServer, NoRoom, SessionId, SessionStatus, ViewerTotals, Visitor,
     addresses::Addresses,
     directory::{Directory, Route},
     engine::{Blueprint, Engine},
@@ -22,12 +23,15 @@ use super::{
     negotiation::{self, Negotiated, Refusal},
     port::Port,
     reader::Reader,
-    session::{Session, Terms},
+    session::{End, Session, Terms},
     socket::Received,
     transport::Transport,
     worker::{self, Command, Handle},
 };
-use crate::hub::{Camera, Formats};
+use crate::{
+    hub::{Camera, Formats},
+    media::CameraName,
+};
 
 /// The answer to an offer.
 pub struct Answer {
@@ -210,7 +214,7 @@ impl Peers {
         let generation = ufrag.clone();
         self.directory.enter(Route { worker: index, session: id }, ufrag, status, &self.config.limits)?;
         if !worker.adopt(session) {
-            self.directory.forget(id);
+            self.directory.forget(id, End::Shutdown);
             return Err(OpenError::ShuttingDown);
         }
         info!(camera = %camera.name(), session = ?id, note, "viewer answered");
@@ -274,6 +278,21 @@ impl Peers {
     /// All sessions, oldest first.
     pub fn sessions(&self) -> Vec<Arc<SessionStatus>> {
         self.directory.all()
+    }
+
+    /// The same, with what the viewers of each camera have come to, those that have left included.
+    pub fn census(&self) -> (Vec<Arc<SessionStatus>>, BTreeMap<CameraName, ViewerTotals>) {
+        self.directory.census()
+    }
+
+    /// Offers that there was no room for, by the key of the limit.
+    pub fn refused_sessions(&self) -> BTreeMap<&'static str, u64> {
+        self.directory.refused()
+    }
+
+    /// How many sessions each worker drives.
+    pub fn loads(&self) -> Vec<usize> {
+        self.workers.iter().map(Handle::load).collect()
     }
 
     /// What was dropped so far.

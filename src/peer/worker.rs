@@ -298,7 +298,7 @@ impl Worker {
     }
 
     fn remove(&mut self, id: SessionId, end: End) {
-        self.directory.forget(id);
+        self.directory.forget(id, end);
         self.port.tcp.forget(id);
         let Some(timed) = self.sessions.remove(&id) else { return };
         timed.session.status.set_ended(end.ending());

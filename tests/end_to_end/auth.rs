@@ -219,7 +219,9 @@ async fn a_guest_hears_of_no_hidden_camera() {
         }
     }
     let metrics = get_as(&gateway, "guest", "/metrics").await.text().await.expect("a body");
-    assert!(metrics.contains("camgate_sessions 1\n"), "{metrics}");
+    // "back" is watched too, which the guest does not hear of.
+    assert!(metrics.contains("camgate_viewer_sessions_total{camera=\"front\"} 1\n"), "{metrics}");
+    assert!(!metrics.contains("back"), "{metrics}");
 }
 
 /// The status that a WebSocket for a camera is refused with, or the first thing it says about an offer.

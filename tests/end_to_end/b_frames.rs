@@ -25,7 +25,7 @@ async fn b_frames_are_told_in_words() {
     assert_eq!(seen["video"]["b_frames"], true);
     assert!(seen["video_note"].as_str().is_some_and(|note| note.contains("switch B-frames off")), "{seen}");
     let metrics = gateway.get("/metrics").await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("camgate_camera_b_frames{camera=\"front\"} 1"), "{metrics}");
+    assert!(metrics.contains("camgate_camera_bframes{camera=\"front\"} 1"), "{metrics}");
     assert_eq!(gateway.log().matches("The camera sends B-frames").count(), 1, "{}", gateway.log());
 }
 
@@ -38,6 +38,6 @@ async fn a_camera_without_b_frames_is_not_accused() {
     let seen = gateway.camera("front").await;
     assert_eq!((&seen["video"]["b_frames"], &seen["video_note"]), (&false.into(), &serde_json::Value::Null));
     let metrics = gateway.get("/metrics").await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("camgate_camera_b_frames{camera=\"front\"} 0"), "{metrics}");
+    assert!(metrics.contains("camgate_camera_bframes{camera=\"front\"} 0"), "{metrics}");
     assert!(!gateway.log().contains("B-frames"));
 }

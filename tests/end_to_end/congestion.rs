@@ -85,7 +85,7 @@ async fn the_delay_from_camera_to_screen_is_measured_and_exported() {
     assert!((0.0..2_000.0).contains(&delay), "{session}");
     let metrics = gateway.http().get(gateway.url("/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("camgate_camera_to_screen_seconds_count{camera=\"front\"} "), "{metrics}");
-    assert!(metrics.contains("camgate_camera_viewers_leaving_out{camera=\"front\"} 0"), "{metrics}");
+    assert!(metrics.contains("camgate_viewers_leaving_out{camera=\"front\"} 0"), "{metrics}");
     browser.press(".tile", "s").await;
     browser.wait_for("/Camera to screen\\s+\\d+ ms/.test(document.body.innerText)", LIMIT).await;
 }

@@ -16,6 +16,7 @@ mod events;
 mod forward_auth;
 mod jwt;
 mod limits;
+mod metrics;
 mod networks;
 mod offers;
 mod page;

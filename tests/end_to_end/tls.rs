@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A certificate of its own making for 127.0.0.1 and `name`, and its key, in PEM.
-fn certificate(name: &str) -> (String, String) {
+pub(crate) fn certificate(name: &str) -> (String, String) {
     let names = vec!["127.0.0.1".to_owned(), name.to_owned()];
     let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
     (made.cert.pem(), made.signing_key.serialize_pem())

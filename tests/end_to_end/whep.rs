@@ -189,8 +189,8 @@ async fn health_and_metrics_tell_the_truth() {
     viewer.wait_connected(LIMIT).await;
     gateway.wait_sessions(1, LIMIT).await;
     let metrics = gateway.get("/metrics").await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("camgate_camera_live{camera=\"front\"} 1"), "{metrics}");
-    assert!(metrics.contains("camgate_sessions 1"), "{metrics}");
+    assert!(metrics.contains("camgate_camera_state{camera=\"front\",state=\"live\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("camgate_sessions{camera=\"front\",state=\"connected\"} 1\n"), "{metrics}");
     camera.stop();
     gateway.wait_camera("front", "backing_off", LIMIT).await;
     let response = gateway.get("/readyz").await.unwrap();

@@ -33,6 +33,20 @@ impl End {
         }
     }
 
+    /// For `/metrics`.
+    pub(in crate::peer) fn name(self) -> &'static str {
+        match self {
+            Self::ViewerLeft => "viewer_left",
+            Self::ConsentLost => "consent_lost",
+            Self::NeverConnected => "never_connected",
+            Self::Deleted => "deleted",
+            Self::CameraRemoved => "camera_removed",
+            Self::FormatChanged => "format_changed",
+            Self::Broken => "internal_error",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
     /// For the log.
     pub(in crate::peer) fn reason(self) -> &'static str {
         match self {
