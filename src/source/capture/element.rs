@@ -50,7 +50,7 @@ impl Words {
 
     /// A pipeline that does not deliver what it must.
     pub(super) fn unusable(&self, reason: impl Into<String>) -> Error {
-        Error::Pipeline { pipeline: self.pipeline.clone(), reason: reason.into() }
+        self.missing(reason.into(), "pipeline-unusable")
     }
 
     /// The description could not be understood.
@@ -62,7 +62,11 @@ impl Words {
             || ": install the package that has it".to_owned(),
             |package| format!(": install it with: apt install {package}"),
         );
-        self.unusable(format!("there is no GStreamer element {element}{package}"))
+        self.missing(format!("there is no GStreamer element {element}{package}"), "element-missing")
+    }
+
+    fn missing(&self, reason: String, code: &'static str) -> Error {
+        Error::Pipeline { pipeline: self.pipeline.clone(), reason, code }
     }
 
     /// An element posted an error.
@@ -77,7 +81,7 @@ impl Words {
             let all = format!("{} {debug}", error.message());
             if let Some(trouble) = Trouble::of(&device, &all) {
                 let (reason, hint) = trouble.words(&kind, &device);
-                return self.failed(&name, &reason, &hint);
+                return self.failed_by(trouble.code(), &name, &reason, &hint);
             }
         }
         let hint = if debug.contains("not-negotiated") && is_capture(&kind) {
@@ -109,7 +113,12 @@ impl Words {
 
     /// An element failed in a way that is told by `reason`.
     pub(super) fn failed(&self, element: &str, reason: &str, hint: &str) -> Error {
+        self.failed_by("pipeline-failed", element, reason, hint)
+    }
+
+    fn failed_by(&self, code: &'static str, element: &str, reason: &str, hint: &str) -> Error {
         Error::Element {
+            code,
             pipeline: self.pipeline.clone(),
             element: element.to_owned(),
             reason: self.clean(reason),
