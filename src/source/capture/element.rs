@@ -6,7 +6,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::trouble::Trouble;
-use crate::source::{Error, error::redacted};
+use crate::source::{Error, config::Secret, error::redacted};
 
 /// Words in the name of a placeholder whose value is a secret.
 const SECRETS: [&str; 4] = ["pass", "pw", "secret", "token"];
@@ -34,13 +34,14 @@ const PACKAGES: [(&str, &[&str]); 9] = [
 #[derive(Clone, Debug)]
 pub(super) struct Words {
     pipeline: String,
-    secrets: Vec<String>,
+    secrets: Vec<Secret>,
 }
 
 impl Words {
     pub(super) fn new(pipeline: &str, with: &BTreeMap<String, String>) -> Self {
         let secret = |key: &str| SECRETS.iter().any(|word| key.contains(word));
-        let secrets = with.iter().filter(|(key, _)| secret(key)).map(|(_, value)| value.clone()).collect();
+        let secrets =
+            with.iter().filter(|(key, _)| secret(key)).map(|(_, value)| Secret::new(value.as_str())).collect();
         Self { pipeline: pipeline.to_owned(), secrets }
     }
 
@@ -132,7 +133,8 @@ impl Words {
     }
 
     fn hidden(&self, text: String) -> String {
-        self.secrets.iter().filter(|secret| !secret.is_empty()).fold(text, |text, secret| text.replace(secret, "***"))
+        let secrets = self.secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty());
+        secrets.fold(text, |text, secret| text.replace(secret, "***"))
     }
 }
 
@@ -180,5 +182,6 @@ mod tests {
         let words = Words::new("x", &with.into());
         let shown = words.failed("src", "no hunter2 on /dev/video0", "").to_string();
         assert_eq!(shown, "pipeline x: src: no *** on /dev/video0");
+        assert!(!format!("{words:?}").contains("hunter2"));
     }
 }
