@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use camgate::app::App;
 use camgate::shutdown::Signals;
+use camgate::systemd::Sockets;
 
 use count::Count;
 use harness::crowd::{self, Crowd, Offer};
@@ -115,7 +116,7 @@ fn start(camera: &str) -> String {
     let config = camgate::config::load(&path).unwrap_or_else(|faults| panic!("{faults}"));
     tokio::spawn(async move {
         let signals = Signals::listen().expect("signals");
-        App::build(config).expect("the ports are free").run(signals).await
+        App::build(config, Sockets::default()).expect("the ports are free").run(signals).await
     });
     address
 }

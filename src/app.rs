@@ -1,5 +1,6 @@
 //! Puts the parts together: build (open the ports), run, drain. The only file that sees every layer.
 
+mod ports;
 mod sharing;
 mod vitals;
 
@@ -25,14 +26,13 @@ use crate::{
     config::Config,
     http::{self, CertificateSource, Context, Server},
     hub::{Camera, CameraState, Hub},
-    media::Reason,
     peer::{self, Peers},
     shutdown::Signals,
     source::{
         self,
         config::{Input, Start},
     },
-    systemd::{self, Watch},
+    systemd::{self, Sockets, Watch},
 };
 
 /// Descriptors for a full house: 400 viewers on TCP and 128 connections that may become some, 512 of HTTP with 256
@@ -157,16 +157,18 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the ports and makes the cameras. Must be called on the runtime that [`run`](Self::run) runs on.
+    /// Opens the ports, but for those in `sockets`, and makes the cameras. Must be called on the runtime that
+    /// [`run`](Self::run) runs on.
     ///
     /// # Errors
-    /// A port that cannot be opened.
-    pub fn build(config: Config) -> anyhow::Result<Self> {
+    /// A port that cannot be opened, or a socket that is for none.
+    pub fn build(config: Config, sockets: Sockets) -> anyhow::Result<Self> {
         raise_descriptor_limit();
         let start_deadline = config.http.start_deadline;
-        let server = Server::bind(&config.http)?;
+        let (pages, media) = ports::of(&config, sockets)?;
+        let server = Server::bind(&config.http, pages)?;
         let workers = available_parallelism().map_or(1, usize::from);
-        let peers = Peers::bind(config.peer, workers)?;
+        let peers = Peers::bind(config.peer, workers, media)?;
         let hub = Arc::new(Hub::default());
         let always_on = config.cameras.iter().filter(|camera| camera.start == Start::Always);
         let always_on = always_on.map(|camera| camera.name.clone()).collect();
@@ -260,8 +262,7 @@ async fn keep_running(config: source::Config, camera: Arc<Camera>, stop: Cancell
         match running.join_next().await {
             Some(Err(fault)) if fault.is_panic() => {
                 error!(camera = %config.name, "an internal error ended this camera's source: please report it");
-                let reason =
-                    Reason::new("internal-error", "an internal error of camgate: please report it with its log");
+                let reason = "an internal error of camgate, see its log".to_owned();
                 camera.set_state(CameraState::BackingOff { reason, retry_at: Instant::now() + RESTART });
                 camera.forget_gop();
                 sleep(RESTART).await;

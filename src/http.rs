@@ -104,6 +104,15 @@ pub struct Context {
     pub start_deadline: Duration,
 }
 
+/// Ports that somebody else has opened, at the addresses of the configuration; they do not block.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// For pages and WHEP.
+    pub pages: Option<std::net::TcpListener>,
+    /// For those who come by plain HTTP where HTTPS is spoken.
+    pub redirect: Option<std::net::TcpListener>,
+}
+
 /// An open port that does not answer yet.
 #[derive(Debug)]
 pub struct Server {
@@ -120,14 +129,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the port. `0.0.0.0` and `[::]` both mean every address of both families, where the machine has IPv6.
+    /// Opens what is not `opened`. `0.0.0.0` and `[::]` both mean every address of both families, where the machine has IPv6.
     ///
     /// # Errors
     /// [`BindError`] when it is taken or the address is not this machine's.
-    pub fn bind(config: &Config) -> Result<Self, BindError> {
+    pub fn bind(config: &Config, opened: Opened) -> Result<Self, BindError> {
         let fault = |key, address| move |source| BindError::Port { key, address, source };
         let fault_here = fault("[http] listen", config.listen);
-        let listener = listen(config.listen).map_err(fault_here)?;
+        let listener = opened.pages.map_or_else(|| listen(config.listen), TcpListener::from_std).map_err(fault_here)?;
         let mut address = listener.local_addr().map_err(fault_here)?;
         if matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()) {
             address.set_ip(Ipv4Addr::UNSPECIFIED.into());
@@ -143,7 +152,10 @@ impl Server {
             hsts,
         );
         let redirect = config.tls.as_ref().and_then(|tls| tls.redirect_listen);
-        let redirect = redirect.map(|address| listen(address).map_err(fault("[http.tls] redirect_listen", address)));
+        let redirect = redirect.map(|address| {
+            let listener = opened.redirect.map_or_else(|| listen(address), TcpListener::from_std);
+            listener.map_err(fault("[http.tls] redirect_listen", address))
+        });
         let tls = config.tls.as_ref().map(|tls| Tls::new(tls.certificate.clone()));
         let (tls, redirect) = (tls.transpose()?, redirect.transpose()?);
         let (rate_limit, limits) = (config.rate_limit, config.limits);

@@ -32,7 +32,7 @@
 //! Left may import right, nothing else; `tests/layering.rs` holds it.
 //!
 //! ```text
-//! main   -> app, config, play, shutdown
+//! main   -> app, config, play, shutdown, systemd
 //! app    -> everything below it
 //! config -> the Config types of source, peer, http
 //! http   -> peer, hub, media, places, stats

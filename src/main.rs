@@ -16,8 +16,10 @@ use camgate::{
     config::{self, Config},
     play::{self, Token},
     shutdown::Signals,
+    systemd::Sockets,
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
@@ -30,6 +32,8 @@ const FAILED: u8 = 1;
 /// What is logged unless RUST_LOG says otherwise. Our dependencies report what viewers do wrong as warnings, which
 /// would let any viewer fill the log.
 const DEFAULT_LOG: &str = "error,camgate=info";
+/// The configuration file that is looked for here, and then where packages put it.
+const CONFIG: [&str; 2] = ["config.toml", "/etc/camgate/config.toml"];
 
 /// Camera gateway: watch RTSP cameras, webcams and GStreamer pipelines in a browser, over WebRTC.
 #[derive(Debug, Parser)]
@@ -37,9 +41,9 @@ const DEFAULT_LOG: &str = "error,camgate=info";
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The configuration file.
-    #[arg(long, global = true, default_value = "config.toml", value_name = "FILE")]
-    config: PathBuf,
+    /// The configuration file. Without this, config.toml here, or else /etc/camgate/config.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,6 +72,12 @@ enum Command {
     /// Measures the time to the answer, the connection, the first packet and the first keyframe; then loss, jitter, bitrate
     /// and gaps. The exit code is 0 only when a picture that moves arrived (or sound, where the server sends no picture).
     Play(Play),
+    /// Write the man pages and the completions of shells into a folder, for packages.
+    #[command(hide = true)]
+    Generate {
+        /// It is made, with what is above it.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -112,20 +122,42 @@ struct Play {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let config = arguments.config.unwrap_or_else(found_config);
     match arguments.command.unwrap_or(Command::Run) {
-        Command::Run => run(&arguments.config),
-        Command::Check => check(&arguments.config),
+        Command::Run => run(&config),
+        Command::Check => check(&config),
         Command::Password => password(),
         Command::Token => token(),
-        Command::Share(wish) => with_config(&arguments.config, |config| {
+        Command::Share(wish) => with_config(&config, |config| {
             let Share { camera, lasts, viewers, note, url } = wish;
             share(config, &camera, &Terms { lasts, viewers, note: &note, base: url.as_deref() })
         }),
-        Command::Shares => with_config(&arguments.config, |config| Ok(list_shares(config).join("\n"))),
+        Command::Shares => with_config(&config, |config| Ok(list_shares(config).join("\n"))),
         Command::Unshare { id } => {
-            with_config(&arguments.config, |config| end_share(config, &id).map(|()| "The link has ended.".to_owned()))
+            with_config(&config, |config| end_share(config, &id).map(|()| "The link has ended.".to_owned()))
         }
         Command::Play(arguments) => play(&arguments),
+        Command::Generate { folder } => generate(&folder),
+    }
+}
+
+/// The first of [`CONFIG`] that there is; where none is, the error is about the first.
+fn found_config() -> PathBuf {
+    let [here, packaged] = CONFIG.map(PathBuf::from);
+    if !here.exists() && packaged.exists() { packaged } else { here }
+}
+
+fn generate(folder: &Path) -> ExitCode {
+    let written = std::fs::create_dir_all(folder).and_then(|()| {
+        let mut command = Arguments::command();
+        for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
+            clap_complete::generate_to(shell, &mut command, "camgate", folder)?;
+        }
+        clap_mangen::generate_to(command.disable_help_subcommand(true), folder)
+    });
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&format!("cannot write into {}: {error}", folder.display()), FAILED),
     }
 }
 
@@ -223,10 +255,11 @@ fn start_over(name: &str, value: &str) -> io::Error {
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {
+    let sockets = Sockets::inherited()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let signals = Signals::listen()?;
-        App::build(config)?.run(signals).await
+        App::build(config, sockets)?.run(signals).await
     });
     // What has not ended by itself within the grace period is not waited for.
     runtime.shutdown_background();

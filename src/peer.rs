@@ -47,7 +47,7 @@ pub use ice_update::{Expected, IceUpdate, IceUpdateError};
 pub use limits::{Limits, NoRoom, Visitor};
 pub use negotiation::Refusal;
 pub use peers::{Answer, Drops, OpenError, Peers};
-pub use port::BindError;
+pub use port::{BindError, Opened};
 pub use status::{Ending, PathState, Phase, SessionId, SessionStatus};
 pub use survey::survey;
 pub use totals::ViewerTotals;

@@ -2,9 +2,11 @@
 //! long as everything in it moves, that it is alive.
 //!
 //! In: counts that grow while the program is well, and a sentence about it. Out: messages to systemd, where it waits for
-//! them, and a line in the log when something stands still. Knows nothing of cameras and viewers.
+//! them, and a line in the log when something stands still; and the ports that systemd has opened. Knows nothing of cameras
+//! and viewers.
 
 mod judge;
+mod sockets;
 mod watch;
 
 use sd_notify::NotifyState;
@@ -12,6 +14,7 @@ use tracing::debug;
 
 pub use self::{
     judge::Sign,
+    sockets::{BadSocket, Port, Sockets},
     watch::{Look, Watch},
 };
 

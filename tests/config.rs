@@ -230,4 +230,10 @@ fn a_password_file_is_a_credential_of_systemds_or_beside_the_configuration() {
     assert!(!check(&folder.0, &[("CREDENTIALS_DIRECTORY", "/nonexistent")]).status.success());
     std::fs::write(folder.0.join("front.password"), "opensesame\n").unwrap();
     assert!(check(&folder.0, &[("CREDENTIALS_DIRECTORY", "/nonexistent")]).status.success());
+    // As systemd names those of a whole folder.
+    let config = String::from_utf8_lossy(config).replace("front.password", "secrets/front.password");
+    std::fs::write(folder.0.join("config.toml"), config).unwrap();
+    assert!(!check(&folder.0, &environment).status.success());
+    std::fs::write(credentials.join("secrets_front.password"), "opensesame\n").unwrap();
+    assert!(check(&folder.0, &environment).status.success());
 }

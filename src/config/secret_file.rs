@@ -2,18 +2,31 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::source::config::Secret;
 
 /// Where systemd puts the files of `LoadCredential=` (systemd.exec(5)).
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
-/// Where `file` of a configuration in `folder` is: among systemd's credentials, if there is one of that name.
+/// Where `file` of a configuration in `folder` is: among systemd's credentials, if there is one of that name. A folder's
+/// credentials, `LoadCredential=secrets:/etc/camgate/secrets`, have names such as `secrets_front.password`: that is
+/// `secrets/front.password`.
 pub(super) fn find(folder: &Path, file: &Path) -> PathBuf {
-    let credential = std::env::var_os(CREDENTIALS).map(|credentials| Path::new(&credentials).join(file));
-    let credential = credential.filter(|credential| file.is_relative() && credential.is_file());
-    credential.unwrap_or_else(|| folder.join(file))
+    std::env::var_os(CREDENTIALS)
+        .zip(credential(file))
+        .map(|(credentials, name)| Path::new(&credentials).join(name))
+        .filter(|credential| credential.is_file())
+        .unwrap_or_else(|| folder.join(file))
+}
+
+/// The name as a credential of a relative path that leads nowhere but down.
+fn credential(file: &Path) -> Option<String> {
+    let part = |part: Component<'_>| match part {
+        Component::Normal(name) => name.to_str().map(str::to_owned),
+        _ => None,
+    };
+    file.components().map(part).collect::<Option<Vec<_>>>().map(|parts| parts.join("_"))
 }
 
 /// Reads a secret without the line break that editors and `echo` put at the end.

@@ -2,8 +2,6 @@
 
 use std::time::{Instant, SystemTime};
 
-use crate::media::Reason;
-
 /// A camera's connection as its supervisor publishes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CameraState {
@@ -15,8 +13,8 @@ pub enum CameraState {
     Live,
     /// It failed and will be tried again.
     BackingOff {
-        /// What went wrong.
-        reason: Reason,
+        /// A sentence for a person: what went wrong and, where known, what to do.
+        reason: String,
         /// When it is tried again.
         retry_at: Instant,
     },
@@ -48,5 +46,5 @@ pub struct Status {
     /// When it began. Trying again after a failure does not restart it: people ask since when the camera is away.
     pub since: SystemTime,
     /// Why the camera was last not live, kept while it is being tried again.
-    pub reason: Option<Reason>,
+    pub reason: Option<String>,
 }

@@ -21,7 +21,7 @@ use super::{
     ice_description::{IceCredentials, IceFragment, is_candidate_length},
     ice_update::{Change, Expected, IceUpdate, IceUpdateError},
     negotiation::{self, Negotiated, Refusal},
-    port::Port,
+    port::{Opened, Port},
     reader::Reader,
     session::{End, Session, Terms},
     socket::Received,
@@ -95,12 +95,12 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Opens the port and starts `workers` threads, and one that reads. To be called on the runtime that will serve TCP.
+    /// Opens what of the port is not `opened`, and starts `workers` threads, and one that reads. To be called on the runtime that will serve TCP.
     ///
     /// # Errors
     /// [`BindError`] when the port cannot be opened.
-    pub fn bind(config: Config, workers: usize) -> Result<Arc<Self>, BindError> {
-        let port = Arc::new(Port::bind(config.listen, config.max_tcp_connections)?);
+    pub fn bind(config: Config, workers: usize, opened: Opened) -> Result<Arc<Self>, BindError> {
+        let port = Arc::new(Port::complete(config.listen, config.max_tcp_connections, opened)?);
         let directory = Arc::new(Directory::new(config.checks_per_second));
         let listen = config.listen;
         let fault = |source| BindError::new(listen, Transport::Udp, source);

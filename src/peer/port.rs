@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{Ipv6Addr, SocketAddr},
+    net::{Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
     sync::Arc,
 };
 
@@ -27,6 +27,15 @@ impl BindError {
     pub(super) fn new(address: SocketAddr, transport: Transport, source: io::Error) -> Self {
         Self { address, transport, source }
     }
+}
+
+/// What of the port somebody else has opened, at the configured address; it does not block.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// For media.
+    pub udp: Option<UdpSocket>,
+    /// The same number, for viewers whose network blocks UDP.
+    pub tcp: Option<TcpListener>,
 }
 
 /// Both transports of the port.
@@ -54,6 +63,32 @@ impl Port {
                 Err(e) => return Err(BindError::new(same, Transport::Tcp, e)),
             }
         }
+    }
+
+    /// The same with what is `opened`; what is missing of it is opened at the number of the other.
+    ///
+    /// # Errors
+    /// [`BindError`], also when the two have different numbers.
+    pub(super) fn complete(address: SocketAddr, connections: usize, opened: Opened) -> Result<Self, BindError> {
+        if opened.udp.is_none() && opened.tcp.is_none() {
+            return Self::bind(address, connections);
+        }
+        let fault = |transport| move |source| BindError::new(address, transport, source);
+        let (udp_fault, tcp_fault) = (fault(Transport::Udp), fault(Transport::Tcp));
+        let number = |tcp: &TcpListener| Ok(SocketAddr::new(address.ip(), tcp.local_addr()?.port()));
+        let number = opened.tcp.as_ref().map(number).transpose().map_err(tcp_fault)?;
+        let udp = match opened.udp {
+            Some(udp) => Socket::adopt(udp.into()),
+            None => Socket::bind(number.unwrap_or(address)),
+        };
+        let udp = udp.map_err(udp_fault)?;
+        let same = SocketAddr::new(address.ip(), udp.local_address().port());
+        if number.is_some_and(|number| number != same) {
+            let why = "systemd opened another number for TCP than for UDP; both have to be one";
+            return Err(tcp_fault(io::Error::new(io::ErrorKind::InvalidInput, why)));
+        }
+        let tcp = opened.tcp.map_or_else(|| Tcp::bind(same, connections), |tcp| Tcp::adopt(tcp, connections));
+        Ok(Self { udp: Arc::new(udp), tcp: Arc::new(tcp.map_err(tcp_fault)?) })
     }
 
     /// The address it listens on, with the real port.
@@ -104,7 +139,7 @@ mod tests {
         assert_eq!(port.tcp.local_address().unwrap(), port.local_address());
         let udp = Port::bind(port.local_address(), 400).unwrap_err().to_string();
         assert!(udp.contains("cannot open this UDP port"), "{udp}");
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let tcp = Port::bind(taken.local_addr().unwrap(), 400).unwrap_err().to_string();
         assert!(tcp.contains("cannot open this TCP port") && tcp.contains("[webrtc] listen"), "{tcp}");
     }

@@ -78,7 +78,11 @@ impl Socket {
         Self::adopt(of_both_families(address, |address| open(address, Type::DGRAM, Protocol::UDP))?)
     }
 
-    fn adopt(raw: RawSocket) -> io::Result<Self> {
+    /// Takes a socket that is open and does not block.
+    ///
+    /// # Errors
+    /// When the system tells nothing of it.
+    pub(super) fn adopt(raw: RawSocket) -> io::Result<Self> {
         let io = UdpSocket::from(raw);
         let singles = UdpSocketState::new((&io).into())?;
         let trains = UdpSocketState::new((&io).into())?;

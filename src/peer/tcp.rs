@@ -101,8 +101,16 @@ impl Tcp {
             socket.listen(BACKLOG)?;
             Ok(socket)
         })?;
+        Self::adopt(socket.into(), connections)
+    }
+
+    /// Takes a port that is open and does not block.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch it.
+    pub(super) fn adopt(listener: std::net::TcpListener, connections: usize) -> io::Result<Self> {
         Ok(Self {
-            listener: TcpListener::from_std(socket.into())?,
+            listener: TcpListener::from_std(listener)?,
             connections: RwLock::default(),
             places: Places::new(connections, MAX_PER_CUSTOMER),
             half_open: Places::new(MAX_HALF_OPEN, MAX_HALF_OPEN_PER_CUSTOMER),

@@ -58,7 +58,7 @@ impl Bench {
             jwt: None,
             forward: None,
         };
-        let server = Server::bind(&config).expect("a port");
+        let server = Server::bind(&config, http::Opened::default()).expect("a port");
         let config = peer::Config {
             listen: any,
             advertise: Vec::new(),
@@ -70,7 +70,7 @@ impl Bench {
             max_tcp_connections: 10,
             checks_per_second: 50,
         };
-        let peers = Peers::bind(config, 1).expect("a port");
+        let peers = Peers::bind(config, 1, peer::Opened::default()).expect("a port");
         let hub = Arc::new(Hub::default());
         let url = format!("http://{}", server.local_address());
         let context = Context { hub: hub.clone(), peers: peers.clone(), always_on: Arc::new([]), start_deadline };
