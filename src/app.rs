@@ -26,6 +26,7 @@ use crate::{
     config::Config,
     http::{self, CertificateSource, Context, Server},
     hub::{Camera, CameraState, Hub},
+    media::Reason,
     peer::{self, Peers},
     shutdown::Signals,
     source::{
@@ -262,7 +263,8 @@ async fn keep_running(config: source::Config, camera: Arc<Camera>, stop: Cancell
         match running.join_next().await {
             Some(Err(fault)) if fault.is_panic() => {
                 error!(camera = %config.name, "an internal error ended this camera's source: please report it");
-                let reason = "an internal error of camgate, see its log".to_owned();
+                let reason =
+                    Reason::new("internal-error", "an internal error of camgate: please report it with its log");
                 camera.set_state(CameraState::BackingOff { reason, retry_at: Instant::now() + RESTART });
                 camera.forget_gop();
                 sleep(RESTART).await;

@@ -39,7 +39,7 @@ export class Player extends EventTarget {
   #meter;
   #lipSync;
   #delay;
-  #shown = { state: 'idle', text: '' };
+  #shown = { state: 'idle', text: '', reason: '' };
 
   // layout: `tile` or `bare`; sound: try with sound first; controls: show buttons at all; token: of a link.
   constructor(name, feed, { layout = 'tile', sound = false, controls = true, token } = {}) {
@@ -302,8 +302,9 @@ export class Player extends EventTarget {
     this.#renderSound();
     this.#keepTicking(!['idle', 'playing'].includes(shown.state));
     const isNews = shown.state !== before.state;
-    // A picture that plays may turn out to be only part of one.
-    if (isNews || (shown.state === 'playing' && shown.text !== before.text)) this.#announce(before, shown);
+    // A picture that plays may turn out to be only part of one; why a camera is away may be known later than that it is.
+    const isReason = shown.reason !== before.reason;
+    if (isNews || isReason || (shown.state === 'playing' && shown.text !== before.text)) this.#announce(before, shown);
     if (!isNews) return;
     this.dispatchEvent(new Event('statechange'));
   }

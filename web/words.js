@@ -1,9 +1,10 @@
 // The one place that turns a cause into a sentence, and a player's facts into the state of its tile.
 //
-// describe(...) -> { state, label, text, nextTryAt }
+// describe(...) -> { state, label, text, reason, nextTryAt }
 //   state      idle | connecting | playing | stalled | offline | error
 //   label      the state in one word
 //   text       why there is no running picture, or only part of one; else empty
+//   reason     what the gateway says of a camera that is away: of `text`, the part that does not count the seconds; else empty
 //   nextTryAt  Date.now() of the next attempt (countdown() words it), or null
 
 const LABELS = {
@@ -11,13 +12,13 @@ const LABELS = {
   connecting: 'Connecting',
   playing: 'Live',
   stalled: 'Frozen',
-  offline: 'Offline',
+  offline: 'No picture',
   error: 'No picture',
 };
 
 export function describe(facts) {
-  const { state, text, nextTryAt = null } = judge(facts);
-  return { state, label: LABELS[state], text, nextTryAt };
+  const { state, text, reason = '', nextTryAt = null } = judge(facts);
+  return { state, label: LABELS[state], text, reason, nextTryAt };
 }
 
 export function countdown(nextTryAt) {
@@ -35,7 +36,7 @@ function judge({ name, client, camera, gatewayNow, playRefused }) {
 
   const isAboutCamera = !cause || ['camera-not-live', 'no-media', 'no-frames'].includes(cause.code);
   if (isAboutCamera && camera?.isDown) {
-    return { state: 'offline', text: offline(name, camera, gatewayNow), nextTryAt: camera.retryAt };
+    return { state: 'offline', text: offline(name, camera, gatewayNow), reason: camera.reason ?? '', nextTryAt: camera.retryAt };
   }
   if (state === 'stalled') return { state: 'stalled', text: stalled(name, client, camera) };
   if (state === 'connecting' && !cause) return { state: 'connecting', text: connecting(name, client, camera) };
@@ -59,7 +60,7 @@ function playing(name, client, camera, playRefused) {
     return { state: 'playing', text };
   }
   if (client.path?.leaves_out) return { state: 'playing', text: slowNetwork(name, client.path, camera) };
-  return { state: 'playing', text: camera?.video?.b_frames ? outOfOrder(name) : '' };
+  return { state: 'playing', text: camera?.video?.b_frames ? sentence(camera.video_note) : '' };
 }
 
 function slowNetwork(name, path, camera) {
@@ -89,13 +90,13 @@ function offline(name, camera, gatewayNow) {
   const since = new Date(camera.downSince);
   const reason = camera.reason ? `: ${clause(camera.reason)}` : '';
   if (camera.state === 'stopped') return `${name} is stopped${reason}.`;
-  return `${name} has been offline since ${clockTime(since, gatewayNow)} (${duration(gatewayNow - since)})${reason}.`;
+  return `No picture from ${name} since ${clockTime(since, gatewayNow)} (${duration(gatewayNow - since)})${reason}.`;
 }
 
 function failed(name, cause, camera) {
   switch (cause.code) {
     case 'camera-not-live':
-      return cause.detail ?? `${name} is offline${cause.reason ? `: ${clause(cause.reason)}` : ''}.`;
+      return cause.detail ?? `${name} does not play.`;
     case 'camera-not-found':
       return cause.detail ?? `This gateway has no camera named “${name}”.`;
     case 'no-common-codec':
@@ -193,13 +194,8 @@ export function watchingBy({ viewers, watching }) {
   return watching ? counted(watching, 'viewer') : 'nobody is watching';
 }
 
-function outOfOrder(name) {
-  return `${name} sends B-frames, which browsers cannot show: most pictures are missing. `
-    + 'Set the camera’s H.264 profile to Baseline, or switch B-frames off.';
-}
-
 function undecodable(name, camera) {
-  if (camera?.video?.b_frames) return outOfOrder(name);
+  if (camera?.video_note) return sentence(camera.video_note);
   const codec = camera?.video ? ` (${camera.video.codec}, profile ${camera.video.profile_level_id})` : '';
   return `Video arrives from ${name}, but this browser cannot decode it${codec}. `
     + 'Switching B-frames or “smart codec” off in the camera often helps.';
@@ -226,6 +222,11 @@ function networkBlocked(candidates = []) {
   const isContainer = addresses.every((address) => /^172\.(1[6-9]|2\d|3[01])\./.test(address));
   if (!isContainer || addresses.includes(location.hostname)) return sentence;
   return `${sentence} That looks like a container’s own address: add the host’s to advertise under [webrtc] in config.toml.`;
+}
+
+// What the gateway says behind a colon, as a sentence of its own.
+function sentence(reason) {
+  return `${reason[0].toUpperCase()}${reason.slice(1)}.`;
 }
 
 // "Wrong password." -> "wrong password", but "RTSP says 401." keeps its capitals.

@@ -58,7 +58,7 @@ mod tests {
     use std::{sync::Arc, time::Instant};
 
     use super::*;
-    use crate::hub::GopLimits;
+    use crate::{hub::GopLimits, media::Reason};
 
     fn camera(name: &str) -> Arc<Camera> {
         let limits = GopLimits { max_bytes: 0, max_age: Duration::ZERO };
@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn the_line_tells_what_is_away() {
         let cameras: Vec<_> = ["a", "b", "c", "d", "e", "f", "g", "h"].map(camera).into();
-        let away = || CameraState::BackingOff { reason: "it is off".to_owned(), retry_at: Instant::now() };
+        let reason = Reason::new("camera-unreachable", "it is off");
+        let away = || CameraState::BackingOff { reason: reason.clone(), retry_at: Instant::now() };
         let states = |state: &dyn Fn(usize) -> CameraState| -> Vec<_> {
             cameras.iter().enumerate().map(|(index, camera)| (camera.as_ref(), state(index))).collect()
         };

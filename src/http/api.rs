@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Action, Context, auth::Caller, problem::Problem};
 use crate::{
     hub::{Camera, CameraState},
-    media::h264,
+    media::{Reason, h264},
     peer::SessionStatus,
 };
 
@@ -18,13 +18,17 @@ pub(super) struct CameraView {
     state: &'static str,
     since: String,
     reason: Option<String>,
+    /// Of `reason`; so with the notes.
+    code: Option<&'static str>,
     retry_in_seconds: Option<f64>,
     viewers: usize,
     reconnects: u64,
     video: Option<VideoView>,
-    video_note: Option<&'static str>,
+    video_note: Option<String>,
+    video_code: Option<&'static str>,
     audio: Option<AudioView>,
     audio_note: Option<String>,
+    audio_code: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -162,18 +166,24 @@ impl CameraView {
             channels: format.channels,
             lag_ms: snapshot.sound_lag.map(|seconds| rounded(seconds * 1e3, 1.0)),
         });
+        let (reason, code) = parts(status.reason);
+        let (video_note, video_code) = parts(snapshot.formats.video_note());
+        let (audio_note, audio_code) = parts(snapshot.formats.audio_note);
         Self {
             name: camera.name().to_string(),
             state: status.state.name(),
             since: rfc3339(status.since),
-            reason: status.reason,
+            reason,
+            code,
             retry_in_seconds,
             viewers: *camera.viewers().borrow(),
             reconnects: camera.counters.reconnects.total(),
             video,
-            video_note: snapshot.formats.video_note(),
+            video_note,
+            video_code,
             audio,
-            audio_note: snapshot.formats.audio_note,
+            audio_note,
+            audio_code,
         }
     }
 }
@@ -209,6 +219,11 @@ impl SessionView {
 
 pub(super) fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// Sentence and code.
+fn parts(reason: Option<Reason>) -> (Option<String>, Option<&'static str>) {
+    reason.map(|Reason { code, sentence }| (sentence, code)).unzip()
 }
 
 fn rounded(value: f64, steps: f64) -> f64 {

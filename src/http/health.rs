@@ -9,13 +9,14 @@ use axum::{
 use serde::Serialize;
 
 use super::{Context, auth::Caller};
-use crate::hub::CameraState;
+use crate::hub::{CameraState, Status};
 
 #[derive(Debug, Serialize)]
 struct Missing {
     name: String,
     state: &'static str,
     reason: Option<String>,
+    code: Option<&'static str>,
 }
 
 /// `GET /healthz`: 200 as long as the process answers.
@@ -29,7 +30,10 @@ pub(super) async fn cameras(State(context): State<Context>, Extension(caller): E
     let missing: Vec<_> = cameras
         .map(|camera| (camera.name().to_string(), camera.status()))
         .filter(|(_, status)| status.state != CameraState::Live)
-        .map(|(name, status)| Missing { name, state: status.state.name(), reason: status.reason })
+        .map(|(name, Status { state, reason, .. })| {
+            let code = reason.as_ref().map(|reason| reason.code);
+            Missing { name, state: state.name(), reason: reason.map(|reason| reason.sentence), code }
+        })
         .collect();
     let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(serde_json::json!({ "ready": missing.is_empty(), "not_live": missing }))).into_response()

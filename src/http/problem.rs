@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{
     hub::{CameraState, Status},
-    media::CameraName,
+    media::{CameraName, Reason},
     peer::{Ended, IceUpdateError, OpenError, Refusal},
     places::NoPlace,
 };
@@ -32,6 +32,8 @@ pub(super) struct Problem {
     title: &'static str,
     status: u16,
     detail: String,
+    /// The cause, as one word for programs: more exact than the type where more is known.
+    code: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     camera: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +55,7 @@ impl Problem {
             title,
             status: status.as_u16(),
             detail: detail.into(),
+            code: kind.to_owned(),
             camera: None,
             reason: None,
             gateway_candidates: Vec::new(),
@@ -225,7 +228,7 @@ impl Problem {
         let now = Instant::now();
         let (what, retry_after) = match &status.state {
             CameraState::BackingOff { retry_at, .. } => {
-                ("cannot be reached", retry_at.saturating_duration_since(now).max(Duration::from_secs(1)))
+                ("does not play", retry_at.saturating_duration_since(now).max(Duration::from_secs(1)))
             }
             CameraState::Stopped => ("is switched off", FULL),
             CameraState::Idle | CameraState::Connecting | CameraState::Live => ("did not send a picture in time", SOON),
@@ -233,7 +236,9 @@ impl Problem {
         let why = status.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let detail = format!("The camera {camera} {what}{why}.");
         let mut problem = Self::new(StatusCode::CONFLICT, "camera-not-live", "Camera not live", detail).about(camera);
-        problem.reason = status.reason.clone();
+        if let Some(Reason { code, sentence }) = &status.reason {
+            (problem.code, problem.reason) = ((*code).to_owned(), Some(sentence.clone()));
+        }
         problem.retry_after = Some(retry_after);
         problem
     }
@@ -299,11 +304,16 @@ mod tests {
 
     #[test]
     fn a_camera_that_is_away_says_why_and_when_to_come_back() {
-        let reason = "wrong password".to_owned();
+        let reason = Reason::new("wrong-password", "wrong password");
         let retry_at = Instant::now() + Duration::from_millis(8_500);
         let state = CameraState::BackingOff { reason: reason.clone(), retry_at };
         let status = Status { state, since: SystemTime::now(), reason: Some(reason) };
-        let response = Problem::not_live("front", &status).into_response();
+        let problem = Problem::not_live("front", &status);
+        assert_eq!(
+            (problem.detail(), problem.code.as_str()),
+            ("The camera front does not play: wrong password.", "wrong-password")
+        );
+        let response = problem.into_response();
         assert_eq!(response.status(), StatusCode::CONFLICT);
         assert_eq!(response.headers()[header::RETRY_AFTER], "9");
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{Attachment, CameraState, GopLimits, Mailbox, Status, Unit, age::Age, gop::GopCache, mailbox::Slot};
 use crate::{
-    media::{AudioFormat, CameraName, Kind, VideoFormat},
+    media::{AudioFormat, CameraName, Kind, Reason, VideoFormat},
     stats::{CameraCounters, RateMeter},
 };
 
@@ -35,17 +35,16 @@ pub struct Formats {
     pub audio: Option<AudioFormat>,
     /// Whether sound will come whose format is not known yet.
     pub audio_expected: bool,
-    /// A sentence for people about what of the camera's sound does not come through, and why.
-    pub audio_note: Option<String>,
+    /// What of the camera's sound does not come through, and why.
+    pub audio_note: Option<Reason>,
 }
 
 impl Formats {
-    /// A sentence for people about why browsers show the picture badly, and what to do.
-    pub fn video_note(&self) -> Option<&'static str> {
-        self.b_frames.then_some(
-            "The camera sends B-frames, which browsers cannot show over WebRTC: most pictures are missing. \
-             Set the profile of its H.264 to Baseline, or switch B-frames off.",
-        )
+    /// Why browsers show the picture badly, and what to do.
+    pub fn video_note(&self) -> Option<Reason> {
+        let b_frames = "the camera sends B-frames, which browsers cannot show over WebRTC, so that most pictures are missing: \
+                        set the profile of its H.264 to Baseline, or switch B-frames off";
+        self.b_frames.then(|| Reason::new("b-frames", b_frames))
     }
 }
 

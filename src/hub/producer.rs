@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::{Camera, Unit};
 use crate::{
-    media::{AccessUnit, AudioFormat, Kind, VideoFormat, h264::BFrames},
+    media::{AccessUnit, AudioFormat, Kind, Reason, VideoFormat, h264::BFrames},
     rtp::{Continuity, pack_audio, pack_h264},
 };
 
@@ -48,7 +48,7 @@ impl Producer {
     }
 
     /// What of the sound does not come through; `None` for nothing.
-    pub fn set_audio_note(&self, note: Option<String>) {
+    pub fn set_audio_note(&self, note: Option<Reason>) {
         self.camera.set_formats(|formats| replace(&mut formats.audio_note, note));
     }
 
@@ -98,7 +98,7 @@ impl Producer {
         });
         let name = self.camera.name();
         match self.camera.formats().video_note() {
-            Some(note) => warn!(camera = %name, "{note}"),
+            Some(reason) => warn!(camera = %name, code = reason.code, %reason, "the picture is not whole"),
             None => info!(camera = %name, "the camera does not send B-frames any more: browsers show every picture"),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::{Instant, SystemTime};
 
+use crate::media::Reason;
+
 /// A camera's connection as its supervisor publishes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CameraState {
@@ -13,8 +15,8 @@ pub enum CameraState {
     Live,
     /// It failed and will be tried again.
     BackingOff {
-        /// A sentence for a person: what went wrong and, where known, what to do.
-        reason: String,
+        /// What went wrong.
+        reason: Reason,
         /// When it is tried again.
         retry_at: Instant,
     },
@@ -46,5 +48,5 @@ pub struct Status {
     /// When it began. Trying again after a failure does not restart it: people ask since when the camera is away.
     pub since: SystemTime,
     /// Why the camera was last not live, kept while it is being tried again.
-    pub reason: Option<String>,
+    pub reason: Option<Reason>,
 }

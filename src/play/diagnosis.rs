@@ -35,7 +35,10 @@ pub(super) fn refused(refused: &Refused, has_token: bool) -> Failure {
                 "The server wants to make the offer itself (406, a counter-offer), which this viewer does not do{said}"
             )
         }
-        StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            format!("The server takes no further viewer now ({code}), and the time to wait is over{said}")
+        }
+        StatusCode::CONFLICT => {
             format!("The server has nothing to send yet ({code}), and the time to wait is over{said}")
         }
         status if status.is_redirection() => {

@@ -31,7 +31,7 @@ const SDP: &str = "application/sdp";
 /// An answer larger than this is not read: a server that sends bytes without end is not waited for.
 const MAX_ANSWER: usize = 1 << 20;
 /// How much of what a server says about a failure is shown, in characters.
-const MAX_QUOTE: usize = 300;
+const MAX_QUOTE: usize = 800;
 /// Name lookup, TCP and TLS together. A firewall that drops everything is told from one that refuses only by this.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// The OPTIONS request is a courtesy: a server that does not answer it may still answer the offer.

@@ -10,6 +10,8 @@ use thiserror::Error;
 use super::capture::LaunchError;
 use crate::media::CameraName;
 
+mod code;
+
 /// What stands between a camera and its viewers.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -62,7 +64,7 @@ pub enum Error {
         limit: Duration,
     },
     /// Media came and then stopped, while the connection stayed.
-    #[error("{peer} stopped sending: nothing came for {} s", limit.as_secs())]
+    #[error("{peer} stopped sending (nothing came for {} s): check its power and network, or restart it", limit.as_secs())]
     Stalled {
         /// Host and port, or the pipeline.
         peer: String,
@@ -84,6 +86,15 @@ pub enum Error {
         camera: CameraName,
         /// 401 or 403.
         status: u16,
+    },
+    /// The camera asks who we are in a way that nobody here understands.
+    #[error(
+        "the camera asks for a login in a way that camgate does not know ({asked}): allow Basic or Digest (MD5 or \
+         SHA-256) for RTSP in the camera's settings"
+    )]
+    UnknownLogin {
+        /// What it says about that.
+        asked: String,
     },
     /// There is no such stream.
     #[error("the camera has no stream of that name (404): check the path in url")]
@@ -108,8 +119,19 @@ pub enum Error {
         /// What it offers instead.
         offered: String,
     },
+    /// The camera serves others, and not us.
+    #[error(
+        "the camera takes no further connection ({step} was answered {status}), so that another program probably holds it: \
+         close that (an app, a recorder, another gateway), or restart the camera"
+    )]
+    Full {
+        /// What was refused.
+        step: Step,
+        /// 453 or 503.
+        status: u16,
+    },
     /// The camera answered with an error that has no sentence of its own.
-    #[error("the camera answered {step} with status {status}")]
+    #[error("the camera answered {step} with status {status}: {}", status_advice(*status))]
     Status {
         /// What was answered.
         step: Step,
@@ -125,8 +147,16 @@ pub enum Error {
         reason: String,
     },
     /// The camera hung up.
-    #[error("the camera closed the connection")]
+    #[error(
+        "the camera closed the connection: if it does so again and again, close other programs that watch it, or restart it"
+    )]
     HungUp,
+    /// The camera hung up instead of an answer, which is how some refuse whom they have no room for.
+    #[error("the camera closed the connection at {step}: close other programs that watch it, or restart it")]
+    HungUpAt {
+        /// What it did not answer.
+        step: Step,
+    },
     /// The pipeline's file cannot be used.
     #[error(transparent)]
     Launch(#[from] LaunchError),
@@ -150,6 +180,8 @@ pub enum Error {
         reason: String,
         /// What to do; empty, or starts with a colon.
         hint: String,
+        /// Names the cause for programs.
+        code: &'static str,
     },
     /// The pipeline does not deliver what it must.
     #[error("pipeline {pipeline}: {reason}")]
@@ -158,6 +190,16 @@ pub enum Error {
         pipeline: String,
         /// What is wrong and what to do.
         reason: String,
+        /// Names the cause for programs.
+        code: &'static str,
+    },
+    /// Nothing here makes H.264 of pictures.
+    #[error(
+        "no H.264 encoder works on this machine ({reason}): install one with: apt install gstreamer1.0-plugins-ugly"
+    )]
+    NoEncoder {
+        /// Why each does not.
+        reason: String,
     },
     /// The pipeline came to its end.
     #[error("pipeline {pipeline} has ended: a camera's pipeline must have a live source")]
@@ -165,6 +207,14 @@ pub enum Error {
         /// The pipeline's name.
         pipeline: String,
     },
+}
+
+fn status_advice(status: u16) -> &'static str {
+    match status {
+        503 => "it may be starting, or serve another program already; close that, or restart the camera",
+        400..=499 => "check the path in url, or try another stream of the camera",
+        _ => "restart the camera, or try another stream of it in url",
+    }
 }
 
 /// Where in the conversation with a camera something happened.
@@ -229,7 +279,9 @@ impl Error {
             | Self::Codec { .. }
             | Self::NoVideo { .. }
             | Self::Launch(_)
+            | Self::UnknownLogin { .. }
             | Self::NoGstreamer { .. }
+            | Self::NoEncoder { .. }
             | Self::Pipeline { .. } => FailureKind::Setting,
             Self::Dns { .. }
             | Self::Refused { .. }
@@ -240,7 +292,9 @@ impl Error {
             | Self::Stalled { .. }
             | Self::Status { .. }
             | Self::Protocol { .. }
+            | Self::Full { .. }
             | Self::HungUp
+            | Self::HungUpAt { .. }
             | Self::Element { .. }
             | Self::EndOfStream { .. } => FailureKind::Passing,
         }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     hub::Producer,
-    media::{AccessUnit, AudioCodec, AudioFormat, Kind, MediaTime, VideoFormat},
+    media::{AccessUnit, AudioCodec, AudioFormat, Kind, MediaTime, Reason, VideoFormat},
     stats::CameraCounters,
 };
 
@@ -45,7 +45,7 @@ impl<'a> Feed<'a> {
     }
 
     /// What of the sound does not come through.
-    pub(super) fn set_audio_note(&mut self, note: Option<String>) {
+    pub(super) fn set_audio_note(&mut self, note: Option<Reason>) {
         self.producer.set_audio_note(note);
     }
 

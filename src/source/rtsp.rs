@@ -37,7 +37,7 @@ use super::{
     feed::Feed,
     supervisor::Connector,
 };
-use crate::media::CameraName;
+use crate::media::{CameraName, Reason};
 
 /// For the name server. Resolvers try again after 5 s; a second round is left to the next try.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(6);
@@ -80,9 +80,9 @@ pub(super) struct Input {
     /// The camera broke off when it was asked for its sound, so it is not asked again.
     without_sound: bool,
     /// What the log already has about the sound.
-    told: Option<String>,
+    told: Option<Reason>,
     /// What there is to say about the sound of this connection.
-    note: Option<String>,
+    note: Option<Reason>,
 }
 
 impl Input {
@@ -120,7 +120,8 @@ impl Input {
         self.torn_down().await;
         let (session, tracks) = match self.play().await {
             Err(Broken::Sound(error)) => {
-                self.tell(format!("the camera broke off when asked for its sound ({error}): playing without"));
+                let sentence = format!("no sound: the camera broke off when it was asked for it ({error})");
+                self.tell(Reason::new("sound-refused", sentence));
                 self.without_sound = true;
                 self.torn_down().await;
                 self.play().await?
@@ -152,7 +153,7 @@ impl Input {
         };
         let mut tracks = Tracks::choose(session.streams(), self.sound.policy)?;
         if let Some(codec) = tracks.unusable_sound.take() {
-            self.tell(format!("no sound: browsers do not play {codec}, and it cannot be transcoded"));
+            self.tell(unusable(&codec, self.sound.policy));
         }
         if self.without_sound && tracks.video.is_some() {
             tracks.audio = None;
@@ -165,7 +166,8 @@ impl Input {
                 Ok(Ok(())) => {}
                 answered @ Ok(Err(_)) if tracks.video.is_none() => answered?.map_err(Broken::from)?,
                 Ok(Err(error)) => {
-                    self.tell(format!("the camera does not give its sound: {error}"));
+                    let sentence = format!("no sound: the camera does not give it ({error})");
+                    self.tell(Reason::new("sound-refused", sentence));
                     tracks.audio = None;
                 }
                 Err(error) if tracks.video.is_none() => return Err(error.into()),
@@ -234,11 +236,11 @@ impl Input {
     }
 
     /// Says something about the sound: to the log once, to the page as long as it is so.
-    fn tell(&mut self, what: String) {
-        self.note = Some(what.clone());
-        if self.told.as_ref() != Some(&what) {
-            info!(camera = %self.camera, "{what}");
-            self.told = Some(what);
+    fn tell(&mut self, reason: Reason) {
+        self.note = Some(reason.clone());
+        if self.told.as_ref() != Some(&reason) {
+            info!(camera = %self.camera, code = reason.code, %reason, "the sound is not whole");
+            self.told = Some(reason);
         }
     }
 
@@ -266,6 +268,20 @@ impl From<Broken> for Error {
         let (Broken::Sound(error) | Broken::Other(error)) = broken;
         error
     }
+}
+
+/// Sound of a codec that is neither passed on nor transcoded.
+fn unusable(codec: &str, policy: Audio) -> Reason {
+    let sentence = match policy {
+        Audio::Passthrough => format!(
+            "no sound: browsers do not play {codec}, and audio = \"passthrough\" keeps it from being transcoded: \
+             set audio = \"auto\", or G.711 or Opus in the camera"
+        ),
+        Audio::Auto | Audio::Off => format!(
+            "no sound: browsers do not play {codec}, and it cannot be transcoded: set the camera's sound to AAC-LC, G.711 or Opus"
+        ),
+    };
+    Reason::new("sound-unsupported", sentence)
 }
 
 fn play_options() -> PlayOptions {

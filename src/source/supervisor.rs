@@ -21,7 +21,10 @@ use tracing::{debug, info, warn};
 
 use self::state::{Action, Event, Rules, State};
 use super::{Config, Error, config::Audio, feed::Feed};
-use crate::hub::{Camera, CameraState, Producer};
+use crate::{
+    hub::{Camera, CameraState, Producer},
+    media::Reason,
+};
 
 /// How long a connection may take to end after it was asked to. Longer than what a connector allows itself (RTSP
 /// TEARDOWN 3 s, stopping a pipeline 5 s); when hit, the connection is dropped as it is.
@@ -186,7 +189,7 @@ impl Outside {
 struct Report {
     camera: Arc<Camera>,
     /// The failure that the log already has.
-    told: Option<String>,
+    told: Option<Reason>,
 }
 
 impl Report {
@@ -212,12 +215,12 @@ impl Report {
     }
 
     fn failed(&mut self, error: &Error, retry_at: Instant) {
-        let reason = error.to_string();
+        let reason = Reason::new(error.code(), error.to_string());
         let retry_in_s = retry_at.saturating_duration_since(now()).as_secs_f32();
-        if self.told.as_deref() == Some(reason.as_str()) {
-            debug!(camera = %self.camera.name(), %reason, retry_in_s, "still not available");
+        if self.told.as_ref() == Some(&reason) {
+            debug!(camera = %self.camera.name(), code = reason.code, %reason, retry_in_s, "still not available");
         } else {
-            warn!(camera = %self.camera.name(), %reason, retry_in_s, "not available");
+            warn!(camera = %self.camera.name(), code = reason.code, %reason, retry_in_s, "not available");
             self.told = Some(reason.clone());
         }
         self.publish(CameraState::BackingOff { reason, retry_at });

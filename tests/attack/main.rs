@@ -12,6 +12,7 @@ mod pages;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;
+mod tokens;
 mod users;
 
 use std::{env, fs, path::Path, time::Duration};
@@ -67,6 +68,7 @@ async fn nothing_gets_in_and_the_picture_plays_on() {
     attack!(pages::forged_requests(&scene).await);
     attack!(pages::foreign_sockets(&scene).await);
     attack!(users::bad_credentials(&scene).await);
+    attack!(tokens::forged(&scene).await);
     attack!(users::ended_logins(&scene).await);
     attack!(users::known_names(&scene).await);
     attack!(users::ended_links(&scene).await);

@@ -15,12 +15,15 @@ use crate::{
     support::{
         camera::Camera,
         gateway::Gateway,
+        identity::ISSUER,
         secrets,
         viewer::{Kind, Viewer},
     },
 };
 
 pub(crate) const PASSWORD: &str = "correct horse";
+/// What the identity provider signs with.
+pub(crate) const JWT_SECRET: &str = "a-secret-that-a-provider-shares-with-us";
 /// For one answer to what nobody honest sends. Some is never answered.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -67,7 +70,10 @@ impl Scene {
         );
         let (robot, token) = program("robot", "cameras = \"front\"\nactions = [\"watch\", \"metrics\", \"api\"]");
         let (other, other_token) = program("other", "cameras = \"back\"\nactions = [\"watch\", \"api\"]");
-        let config = [camera.toml("front"), camera.toml("back"), anna, robot, other].concat();
+        secrets::note(JWT_SECRET);
+        let provider =
+            format!("[http.jwt]\nissuer = \"{ISSUER}\"\naudience = \"camgate\"\nsecret = \"{JWT_SECRET}\"\n");
+        let config = [camera.toml("front"), camera.toml("back"), anna, robot, other, provider].concat();
         let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).config(config).spawn().await;
         let viewer = Viewer::builder(gateway.whep("front")).audio(false).basic_auth("anna", PASSWORD).join().await;
         viewer.wait_packets(Kind::Video, 50, LIMIT).await;

@@ -16,9 +16,11 @@ async fn b_frames_are_told_in_words() {
     let browser = Browser::start().await;
     browser.open(&gateway.url("/watch/front")).await;
     let words = "document.querySelector('.words')";
-    browser.wait_for(&format!("!{words}.hidden && {words}.textContent.includes('sends B-frames')"), LIMIT).await;
+    browser
+        .wait_for(&format!("!{words}.hidden && {words}.textContent.includes('The camera sends B-frames')"), LIMIT)
+        .await;
     let text = browser.text().await;
-    assert!(text.contains("profile to Baseline, or switch B-frames off"), "{text}");
+    assert!(text.contains("to Baseline, or switch B-frames off."), "{text}");
     let spoken = browser.eval("document.querySelector('[role=status]').textContent").await;
     assert!(spoken.as_str().is_some_and(|words| words.contains("sends B-frames")), "{spoken}");
     let seen = gateway.camera("front").await;
@@ -26,7 +28,7 @@ async fn b_frames_are_told_in_words() {
     assert!(seen["video_note"].as_str().is_some_and(|note| note.contains("switch B-frames off")), "{seen}");
     let metrics = gateway.get("/metrics").await.unwrap().text().await.unwrap();
     assert!(metrics.contains("camgate_camera_bframes{camera=\"front\"} 1"), "{metrics}");
-    assert_eq!(gateway.log().matches("The camera sends B-frames").count(), 1, "{}", gateway.log());
+    assert_eq!(gateway.log().matches("the camera sends B-frames").count(), 1, "{}", gateway.log());
 }
 
 #[tokio::test]

@@ -40,7 +40,9 @@ async fn the_page_recovers_alone_when_its_camera_comes_back() {
     browser.wait_for("document.querySelector('[data-state=playing]')", LIMIT).await;
     camera.stop();
     browser.wait_for("document.querySelector('[data-state=offline]')", LIMIT).await;
-    browser.wait_for("document.querySelector('.words').textContent.includes('offline')", LIMIT).await;
+    browser
+        .wait_for("document.querySelector('.words').textContent.includes('No picture from front since')", LIMIT)
+        .await;
     let picture = browser.picture().await.expect("the last picture stays");
     assert!(picture.shows_something(), "{picture:?}");
     camera.start_again();
@@ -76,7 +78,7 @@ async fn the_page_says_why_there_is_no_picture() {
     let gateway = gateway(&camera, "").await;
     let browser = Browser::start().await;
     browser.open(&gateway.url("/watch/front")).await;
-    browser.wait_for("/offline|cannot be reached/.test(document.querySelector('.words').textContent)", LIMIT).await;
+    browser.wait_for("/No picture from|does not play/.test(document.querySelector('.words').textContent)", LIMIT).await;
     browser.open(&gateway.url("/watch/attic")).await;
     browser.wait_for("document.querySelector('.words').textContent.includes('attic')", LIMIT).await;
     let empty = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).spawn().await;

@@ -131,7 +131,7 @@ async fn waiting_for_a_camera_ends_when_it_is_live_or_will_not_be() {
     producer.set_audio(Some(AudioFormat { codec: AudioCodec::Opus, channels: 2 }));
     assert!(waiting.await.is_ok_and(|formats| formats.is_ok_and(|formats| formats.audio.is_some())));
     let retry_at = Instant::now() + Duration::from_secs(60);
-    camera.set_state(CameraState::BackingOff { reason: "wrong password".to_owned(), retry_at });
+    camera.set_state(CameraState::BackingOff { reason: Reason::new("wrong-password", "wrong password"), retry_at });
     let before = tokio::time::Instant::now();
     assert!(camera.wait_ready(deadline).await.is_err_and(|status| status.reason.is_some()));
     assert_eq!(before.elapsed(), Duration::ZERO, "there is nothing to wait for");
@@ -140,13 +140,14 @@ async fn waiting_for_a_camera_ends_when_it_is_live_or_will_not_be() {
 #[test]
 fn an_outage_has_one_beginning_however_often_it_is_tried_again() {
     let camera = camera();
-    let failed = || CameraState::BackingOff { reason: "no route".to_owned(), retry_at: Instant::now() };
+    let reason = Reason::new("unreachable", "no route");
+    let failed = || CameraState::BackingOff { reason: reason.clone(), retry_at: Instant::now() };
     camera.set_state(CameraState::Connecting);
     camera.set_state(failed());
     let since = camera.status().since;
     for _ in 0..3 {
         camera.set_state(CameraState::Connecting);
-        assert_eq!(camera.status().reason.as_deref(), Some("no route"), "while it is tried the page still says why");
+        assert_eq!(camera.status().reason.as_ref(), Some(&reason), "while it is tried the page still says why");
         camera.set_state(failed());
         assert_eq!(camera.status().since, since);
     }

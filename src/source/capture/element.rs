@@ -6,7 +6,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::trouble::Trouble;
-use crate::source::{Error, error::redacted};
+use crate::source::{Error, config::Secret, error::redacted};
 
 /// Words in the name of a placeholder whose value is a secret.
 const SECRETS: [&str; 4] = ["pass", "pw", "secret", "token"];
@@ -34,13 +34,14 @@ const PACKAGES: [(&str, &[&str]); 9] = [
 #[derive(Clone, Debug)]
 pub(super) struct Words {
     pipeline: String,
-    secrets: Vec<String>,
+    secrets: Vec<Secret>,
 }
 
 impl Words {
     pub(super) fn new(pipeline: &str, with: &BTreeMap<String, String>) -> Self {
         let secret = |key: &str| SECRETS.iter().any(|word| key.contains(word));
-        let secrets = with.iter().filter(|(key, _)| secret(key)).map(|(_, value)| value.clone()).collect();
+        let secrets =
+            with.iter().filter(|(key, _)| secret(key)).map(|(_, value)| Secret::new(value.as_str())).collect();
         Self { pipeline: pipeline.to_owned(), secrets }
     }
 
@@ -50,7 +51,7 @@ impl Words {
 
     /// A pipeline that does not deliver what it must.
     pub(super) fn unusable(&self, reason: impl Into<String>) -> Error {
-        Error::Pipeline { pipeline: self.pipeline.clone(), reason: reason.into() }
+        self.missing(reason.into(), "pipeline-unusable")
     }
 
     /// The description could not be understood.
@@ -62,7 +63,11 @@ impl Words {
             || ": install the package that has it".to_owned(),
             |package| format!(": install it with: apt install {package}"),
         );
-        self.unusable(format!("there is no GStreamer element {element}{package}"))
+        self.missing(format!("there is no GStreamer element {element}{package}"), "element-missing")
+    }
+
+    fn missing(&self, reason: String, code: &'static str) -> Error {
+        Error::Pipeline { pipeline: self.pipeline.clone(), reason, code }
     }
 
     /// An element posted an error.
@@ -77,7 +82,7 @@ impl Words {
             let all = format!("{} {debug}", error.message());
             if let Some(trouble) = Trouble::of(&device, &all) {
                 let (reason, hint) = trouble.words(&kind, &device);
-                return self.failed(&name, &reason, &hint);
+                return self.failed_by(trouble.code(), &name, &reason, &hint);
             }
         }
         let hint = if debug.contains("not-negotiated") && is_capture(&kind) {
@@ -109,7 +114,12 @@ impl Words {
 
     /// An element failed in a way that is told by `reason`.
     pub(super) fn failed(&self, element: &str, reason: &str, hint: &str) -> Error {
+        self.failed_by("pipeline-failed", element, reason, hint)
+    }
+
+    fn failed_by(&self, code: &'static str, element: &str, reason: &str, hint: &str) -> Error {
         Error::Element {
+            code,
             pipeline: self.pipeline.clone(),
             element: element.to_owned(),
             reason: self.clean(reason),
@@ -123,7 +133,8 @@ impl Words {
     }
 
     fn hidden(&self, text: String) -> String {
-        self.secrets.iter().filter(|secret| !secret.is_empty()).fold(text, |text, secret| text.replace(secret, "***"))
+        let secrets = self.secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty());
+        secrets.fold(text, |text, secret| text.replace(secret, "***"))
     }
 }
 
@@ -171,5 +182,6 @@ mod tests {
         let words = Words::new("x", &with.into());
         let shown = words.failed("src", "no hunter2 on /dev/video0", "").to_string();
         assert_eq!(shown, "pipeline x: src: no *** on /dev/video0");
+        assert!(!format!("{words:?}").contains("hunter2"));
     }
 }

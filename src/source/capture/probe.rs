@@ -51,12 +51,7 @@ pub fn encoder() -> Result<Encoder, Error> {
     if let Some(encoder) = &*found {
         return Ok(encoder.clone());
     }
-    let encoder = choose(attempt).map_err(|reason| Error::Pipeline {
-        pipeline: "{encoder}".into(),
-        reason: format!(
-            "no H.264 encoder works on this machine: install one with: apt install gstreamer1.0-plugins-ugly ({reason})"
-        ),
-    })?;
+    let encoder = choose(attempt).map_err(|reason| Error::NoEncoder { reason })?;
     info!(encoder = encoder.name, worker = encoder.worker, reason = encoder.reason, "chose the H.264 encoder");
     Ok(found.insert(encoder).clone())
 }

@@ -64,6 +64,15 @@ impl Trouble {
         .find_map(|(part, trouble)| words.contains(part).then_some(trouble))
     }
 
+    /// Names it for programs.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::Denied => "device-denied",
+            Self::Gone => "device-missing",
+            Self::Busy => "device-busy",
+        }
+    }
+
     /// What to say about it: the reason, and what to do. `element` is the kind of element that uses the device.
     pub(super) fn words(self, element: &str, device: &str) -> (String, String) {
         let is_sound = element.starts_with("alsa");

@@ -10,6 +10,8 @@ use crate::source::{Error, Step, config::Transport, error::redacted};
 
 /// How retina's text begins when a socket could not be connected.
 const CONNECT: &str = "Unable to connect to RTSP server: ";
+/// What stands before the reason why it cannot log in.
+const CHALLENGE: &str = "Can't understand WWW-Authenticate header: ";
 
 impl Input {
     /// The failure at `step` in words; holds no secret.
@@ -17,7 +19,7 @@ impl Input {
         let text = error.to_string();
         let reason = redacted(&text).unwrap_or_else(|| "no reason given".into());
         match error.status_code() {
-            Some(401) if text.contains("Can't understand WWW-Authenticate") => Error::Protocol { step, reason },
+            Some(401) if text.contains(CHALLENGE) => Error::UnknownLogin { asked: asked(&reason) },
             Some(status @ (401 | 403)) => match self.credentials {
                 Some(_) => Error::BadCredentials { camera: self.camera.clone(), status },
                 None => Error::NoCredentials { camera: self.camera.clone(), status },
@@ -29,6 +31,7 @@ impl Input {
             },
             // The request was granted, but the answer makes no sense.
             Some(200..=299) => Error::Protocol { step, reason },
+            Some(status) if status == 453 || (status == 503 && step != Step::Describe) => Error::Full { step, status },
             Some(status) => Error::Status { step, status },
             None => self.without_status(&text, reason, step),
         }
@@ -49,8 +52,18 @@ impl Input {
         let ended = first.contains("EOF while expecting") || first.contains("unexpected end of file");
         let reset = os_error(first)
             .is_some_and(|error| matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe));
-        if ended || reset { Error::HungUp } else { Error::Protocol { step, reason } }
+        match step {
+            Step::Setup | Step::Play if ended || reset => Error::HungUpAt { step },
+            _ if ended || reset => Error::HungUp,
+            _ => Error::Protocol { step, reason },
+        }
     }
+}
+
+/// What is not understood of a challenge.
+fn asked(reason: &str) -> String {
+    let asked = reason.split_once(CHALLENGE).map_or(reason, |(_, asked)| asked);
+    asked.trim_end_matches('.').to_owned()
 }
 
 /// The number that an operating system's error ends with: `... (os error 111)`.

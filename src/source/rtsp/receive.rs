@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     media::{
-        ClockRate, Kind, MediaTime, NtpTime, VideoFormat,
+        ClockRate, Kind, MediaTime, NtpTime, Reason, VideoFormat,
         transcode::{Options, Source},
     },
     source::{
@@ -61,7 +61,7 @@ pub(super) async fn receive(
         }
     };
     if let Some(reduction) = transcoding.as_ref().and_then(Transcoding::reduction) {
-        input.tell(reduction.to_owned());
+        input.tell(Reason::new("sound-reduced", reduction));
     }
     feed.tracks(tracks.video.is_some(), format);
     feed.set_audio_note(input.note.take());
@@ -92,13 +92,13 @@ fn transcoding(input: &mut Input, stream: &Stream) -> Option<Transcoding> {
             Source::L16 { rate: ClockRate::new(parameters.clock_rate())?, channels }
         }
         _ => {
-            input.tell("the camera does not describe its sound: playing without".to_owned());
+            input.tell(Reason::new("sound-unsupported", "no sound: the camera does not describe it"));
             return None;
         }
     };
     let options = Options { bitrate_bps: input.sound.bitrate_bps };
     let started = Transcoding::start(&input.camera, &source, options);
-    started.map_err(|error| input.tell(format!("playing without sound: {error}"))).ok()
+    started.map_err(|error| input.tell(Reason::new("sound-undecodable", format!("no sound: {error}")))).ok()
 }
 
 impl Receiver<'_, '_> {

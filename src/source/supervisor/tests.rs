@@ -115,7 +115,7 @@ async fn a_camera_that_is_away_is_tried_again_until_it_is_back() {
     let running = run(Start::Always, &[Script::Fails(1), Script::Fails(1), Script::HangsUp(20)]);
     assert_eq!(running.after(1.1).await, "backing_off");
     let status = running.camera.status();
-    assert!(status.reason.unwrap().starts_with("cam:554 refuses connections"));
+    assert!(status.reason.unwrap().sentence.starts_with("cam:554 refuses connections"));
     assert_eq!(running.after(1.0).await, "connecting");
     assert_eq!(running.after(1.0).await, "backing_off");
     assert_eq!(running.after(2.0).await, "live");

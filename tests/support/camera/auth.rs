@@ -16,6 +16,19 @@ pub enum Scheme {
     DigestMd5,
     /// RFC 7616 with `algorithm=SHA-256` and `qop="auth"`, as current Axis firmware offers.
     DigestSha256,
+    /// With an algorithm that nobody has defined.
+    DigestUnknown,
+}
+
+impl Scheme {
+    /// What `algorithm` of the challenge says, where [`Gate`](super::sha256::Gate) asks for the password.
+    pub fn gate_algorithm(self) -> Option<&'static str> {
+        match self {
+            Self::Basic | Self::DigestMd5 => None,
+            Self::DigestSha256 => Some("SHA-256"),
+            Self::DigestUnknown => Some("SHA3-256"),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +66,6 @@ pub fn install(
             server.set_auth(Some(&auth));
         }
         // gst-rtsp-server knows MD5 only: `sha256::Gate` stands before it.
-        Scheme::DigestSha256 => {}
+        Scheme::DigestSha256 | Scheme::DigestUnknown => {}
     }
 }

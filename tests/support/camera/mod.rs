@@ -32,6 +32,19 @@ pub enum Profile {
     High,
 }
 
+/// What the picture is coded with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Video {
+    /// With the builder's profile.
+    H264,
+    /// H.264 with 10 bits a sample.
+    H264High10,
+    /// H.264 with half the colour of every line.
+    H264High422,
+    H265,
+    Mjpeg,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transports {
     Tcp,
@@ -50,6 +63,8 @@ pub enum Audio {
     Pcma,
     /// AAC-LC, 48 kHz stereo, `MPEG4-GENERIC`.
     Aac,
+    /// AAC-LC whose description says that it is AAC-SSR, which hardly anything decodes.
+    AacSsr,
     G722,
     L16,
 }
@@ -66,6 +81,9 @@ pub struct Builder {
     b_frames: u32,
     noise_percent: u32,
     profile: Profile,
+    video: Video,
+    max_sessions: u32,
+    sends_nothing: bool,
     transports: Transports,
     audio: Audio,
     tone_hertz: f64,
@@ -121,6 +139,23 @@ impl Builder {
 
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
+        self
+    }
+
+    pub fn video(mut self, video: Video) -> Self {
+        self.video = video;
+        self
+    }
+
+    /// How many clients may have a session: others are refused at SETUP. 0 (the default) is any number.
+    pub fn max_sessions(mut self, count: u32) -> Self {
+        self.max_sessions = count;
+        self
+    }
+
+    /// Agrees to everything, plays, and sends no packet.
+    pub fn sends_nothing(mut self) -> Self {
+        self.sends_nothing = true;
         self
     }
 
@@ -200,14 +235,16 @@ impl Builder {
             credentials: self.credentials.clone(),
             keyframe_on_play: self.keyframe_on_play,
             sender_reports: self.sender_reports,
+            max_sessions: self.max_sessions,
+            sends_nothing: self.sends_nothing,
             audio_clock: (self.audio_clock_ppm != 0).then_some(AudioClock { ppm: self.audio_clock_ppm, epoch }),
         };
         let server = Server::start(&plan, self.port, &controls, &counters);
         // avenc_aac's timestamps are of the samples it took, one frame before those that a decoder gives.
-        let priming = if self.audio == Audio::Aac { 1_024 } else { 0 };
+        let priming = if matches!(self.audio, Audio::Aac | Audio::AacSsr) { 1_024 } else { 0 };
         let tone = match self.audio {
             Audio::None => None,
-            Audio::Opus | Audio::Aac => Some(48_000),
+            Audio::Opus | Audio::Aac | Audio::AacSsr => Some(48_000),
             Audio::Pcmu | Audio::Pcma => Some(8_000),
             Audio::G722 | Audio::L16 => Some(16_000),
         }
@@ -235,17 +272,29 @@ impl Builder {
             Profile::Main => ("main", ":cabac=1"),
             Profile::High => ("high", ":cabac=1:8x8dct=1"),
         };
-        let mut launch = format!(
-            "( appsrc name=video {input} max-buffers=2 max-bytes=0 \
-             ! x264enc tune=zerolatency speed-preset=ultrafast threads=1 byte-stream=true \
-               bframes={b_frames} key-int-max={gop} bitrate={kbps} option-string=\"scenecut=0:slices={slices}{options}\" \
-             ! video/x-h264,profile={profile} \
-             ! rtph264pay name=pay0 pt=96 config-interval=-1",
-            gop = self.gop,
-            kbps = self.bitrate_kbps,
-            slices = self.slices,
-            b_frames = self.b_frames,
-        );
+        let (convert, profile) = match self.video {
+            Video::H264High10 => ("! videoconvert ! video/x-raw,format=I420_10LE", "high-10"),
+            Video::H264High422 => ("! videoconvert ! video/x-raw,format=Y42B", "high-4:2:2"),
+            Video::H264 | Video::H265 | Video::Mjpeg => ("", profile),
+        };
+        let (gop, kbps) = (self.gop, self.bitrate_kbps);
+        let encoder = match self.video {
+            Video::H265 => format!(
+                "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} bitrate={kbps} \
+                 ! rtph265pay name=pay0 pt=96 config-interval=-1"
+            ),
+            Video::Mjpeg => "jpegenc ! rtpjpegpay name=pay0 pt=26".to_owned(),
+            Video::H264 | Video::H264High10 | Video::H264High422 => format!(
+                "x264enc tune=zerolatency speed-preset=ultrafast threads=1 byte-stream=true \
+                   bframes={b_frames} key-int-max={gop} bitrate={kbps} \
+                   option-string=\"scenecut=0:slices={slices}{options}\" \
+                 ! video/x-h264,profile={profile} \
+                 ! rtph264pay name=pay0 pt=96 config-interval=-1",
+                slices = self.slices,
+                b_frames = self.b_frames,
+            ),
+        };
+        let mut launch = format!("( appsrc name=video {input} max-buffers=2 max-bytes=0 {convert} ! {encoder}");
         let (rate, channels, encoder) = match self.audio {
             Audio::None => return launch + " )",
             Audio::Opus => (48_000, 2, "opusenc bitrate=64000 frame-size=20 ! rtpopuspay"),
@@ -254,6 +303,12 @@ impl Builder {
             Audio::G722 => (16_000, 1, "avenc_g722 ! rtpg722pay"),
             Audio::L16 => (16_000, 1, "audioconvert ! audio/x-raw,format=S16BE ! rtpL16pay"),
             Audio::Aac => (48_000, 2, "avenc_aac bitrate=64000 ! aacparse ! rtpmp4gpay"),
+            // ISO/IEC 14496-3 section 1.6.2.1: object type 3, 48 kHz, two channels.
+            Audio::AacSsr => (
+                48_000,
+                2,
+                "avenc_aac bitrate=64000 ! aacparse ! capssetter caps=audio/mpeg,codec_data=(buffer)1990 ! rtpmp4gpay",
+            ),
         };
         let payload_type = match self.audio {
             Audio::Pcmu => 0,
@@ -293,6 +348,9 @@ impl Camera {
             b_frames: 0,
             noise_percent: 10,
             profile: Profile::Baseline,
+            video: Video::H264,
+            max_sessions: 0,
+            sends_nothing: false,
             transports: Transports::Both,
             audio: Audio::None,
             tone_hertz: 440.0,

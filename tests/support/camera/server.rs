@@ -13,7 +13,7 @@ use gstreamer_rtsp as gst_rtsp;
 use gstreamer_rtsp_server as gst_rtsp_server;
 use gstreamer_rtsp_server::prelude::*;
 
-use super::auth::{self, Credentials, Scheme};
+use super::auth::{self, Credentials};
 use super::feeder::{Controls, Feed};
 use super::sha256::Gate;
 
@@ -42,6 +42,10 @@ pub struct Plan {
     pub credentials: Option<Credentials>,
     pub keyframe_on_play: bool,
     pub sender_reports: bool,
+    /// Clients that may have a session; 0 is any number.
+    pub max_sessions: u32,
+    /// No packet leaves.
+    pub sends_nothing: bool,
     pub audio_clock: Option<AudioClock>,
 }
 
@@ -84,7 +88,7 @@ impl Server {
         gst::init().expect("GStreamer");
         let server = gst_rtsp_server::RTSPServer::new();
         server.set_address("127.0.0.1");
-        let gated = plan.credentials.as_ref().filter(|credentials| credentials.scheme == Scheme::DigestSha256);
+        let gated = plan.credentials.as_ref().filter(|credentials| credentials.scheme.gate_algorithm().is_some());
         let service = if gated.is_some() { 0 } else { port };
         server.set_service(&service.to_string());
         // Clients are served by our thread and not by the pool's, so that `run` can act on them
@@ -111,6 +115,7 @@ impl Server {
         let gate = gated.map(|credentials| Gate::start(port, bound, credentials));
         // A client that vanished keeps its session until somebody looks.
         let sessions = server.session_pool().expect("a session pool");
+        sessions.set_max_sessions(plan.max_sessions);
         let sweep = glib::timeout_source_new_seconds(1, None, glib::Priority::DEFAULT, move || {
             sessions.cleanup();
             glib::ControlFlow::Continue
@@ -235,7 +240,8 @@ fn factory(plan: &Plan, controls: &Arc<Controls>) -> gst_rtsp_server::RTSPMediaF
     factory.set_shared(true);
     factory.set_protocols(plan.protocols);
     let controls = controls.clone();
-    let (sender_reports, audio_clock) = (plan.sender_reports, plan.audio_clock);
+    let (sender_reports, audio_clock) = (plan.sender_reports && !plan.sends_nothing, plan.audio_clock);
+    let sends_nothing = plan.sends_nothing;
     factory.connect_media_configure(move |_, media| {
         let bin = media.element().downcast::<gst::Bin>().expect("a bin");
         let source = |name: &str| bin.by_name(name)?.downcast::<gst_app::AppSrc>().ok();
@@ -244,6 +250,9 @@ fn factory(plan: &Plan, controls: &Arc<Controls>) -> gst_rtsp_server::RTSPMediaF
         controls.feeds.lock().unwrap().push(feed);
         let stalled = controls.clone();
         media.connect_prepared(move |media| tamper_with_rtcp(media, &stalled, sender_reports, audio_clock));
+        if sends_nothing {
+            media.connect_prepared(swallow_media);
+        }
     });
     factory
 }
@@ -297,6 +306,15 @@ fn tamper_with_rtcp(
                 gst::PadProbeReturn::Ok
             });
         }
+    }
+}
+
+/// Lets no packet of media out.
+fn swallow_media(media: &gst_rtsp_server::RTSPMedia) {
+    for index in 0..media.n_streams() {
+        let pad = media.stream(index).and_then(|stream| stream.srcpad()).expect("the payloader's pad");
+        let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        pad.add_probe(what, |_, _| gst::PadProbeReturn::Drop);
     }
 }
 

@@ -95,7 +95,7 @@ fn pass_requests(client: TcpStream, mut server: &TcpStream, credentials: &Creden
         if request.proves(credentials) {
             server.write_all(&request.without_authorization())?;
         } else {
-            to_client.write_all(request.challenge().as_bytes())?;
+            to_client.write_all(request.challenge(credentials).as_bytes())?;
         }
     }
     Ok(())
@@ -171,14 +171,15 @@ impl Request {
         bytes
     }
 
-    fn challenge(&self) -> String {
+    fn challenge(&self, credentials: &Credentials) -> String {
         static CHALLENGES: AtomicU32 = AtomicU32::new(0);
         let number = CHALLENGES.fetch_add(1, Ordering::Relaxed);
         let nonce = sha256(&format!("camera nonce {number}"));
+        let algorithm = credentials.scheme.gate_algorithm().unwrap_or_default();
         let sequence = self.header("cseq").unwrap_or("0");
         format!(
             "RTSP/1.0 401 Unauthorized\r\nCSeq: {sequence}\r\nWWW-Authenticate: Digest \
-             realm=\"{REALM}\", qop=\"auth\", algorithm=SHA-256, nonce=\"{nonce}\"\r\n\r\n"
+             realm=\"{REALM}\", qop=\"auth\", algorithm={algorithm}, nonce=\"{nonce}\"\r\n\r\n"
         )
     }
 }
