@@ -1,32 +1,37 @@
 //! Puts the parts together: build (open the ports), run, drain. The only file that sees every layer.
 
+mod cameras;
+mod files;
 mod ports;
+mod reload;
 mod sharing;
 mod vitals;
 
 use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
     sync::Arc,
     thread::available_parallelism,
-    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::{
-    runtime::Handle,
-    sync::oneshot,
-    task::JoinSet,
-    time::{sleep, timeout},
-};
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tokio::{runtime::Handle, sync::oneshot, time::timeout};
+use tracing::{debug, info, warn};
 
-pub use self::sharing::{Terms, end_share, list_shares, share};
+use self::{
+    cameras::Cameras,
+    reload::{Reloader, Running},
+};
+pub use self::{
+    reload::{Loaded, load},
+    sharing::{Terms, end_share, list_shares, share},
+};
 use crate::{
     config::Config,
-    http::{self, CertificateSource, Context, Server},
-    hub::{Camera, CameraState, Hub},
-    media::Reason,
+    http::{self, CertificateSource, Context, Reloads, Server},
+    hub::Hub,
     peer::{self, Peers},
     shutdown::Signals,
     source::{
@@ -39,8 +44,6 @@ use crate::{
 /// Descriptors for a full house: 400 viewers on TCP and 128 connections that may become some, 512 of HTTP with 256
 /// WebSockets beside them, cameras and devices. Processes are given 1,024 by default.
 const DESCRIPTORS: u64 = 8_192;
-/// Before a camera's source that panicked is started again.
-const RESTART: Duration = Duration::from_secs(10);
 
 /// What is wrong with the pipelines of a configuration that is good otherwise: a file that cannot be read, a placeholder
 /// without a value. One line each.
@@ -71,7 +74,7 @@ pub fn pipeline_report(config: &Config) -> Vec<String> {
         .cameras
         .iter()
         .filter_map(|camera| match &camera.input {
-            Input::Pipeline { name, file, with } => Some((&camera.name, name, file, with)),
+            Input::Pipeline { name, file, with, .. } => Some((&camera.name, name, file, with)),
             Input::Rtsp { .. } => None,
         })
         .collect();
@@ -153,8 +156,8 @@ pub fn make_token() -> (String, String) {
 pub struct App {
     server: Server,
     context: Context,
-    cameras: Vec<(source::Config, Arc<Camera>)>,
-    grace: Duration,
+    running: Running,
+    reloader: Option<Reloader>,
 }
 
 impl App {
@@ -169,37 +172,35 @@ impl App {
         let (pages, media) = ports::of(&config, sockets)?;
         let server = Server::bind(&config.http, pages)?;
         let workers = available_parallelism().map_or(1, usize::from);
-        let peers = Peers::bind(config.peer, workers, media)?;
+        let peers = Peers::bind(config.peer.clone(), workers, media)?;
         let hub = Arc::new(Hub::default());
         let always_on = config.cameras.iter().filter(|camera| camera.start == Start::Always);
         let always_on = always_on.map(|camera| camera.name.clone()).collect();
-        let cameras: Vec<_> = config
-            .cameras
-            .into_iter()
-            .map(|config| {
-                let camera = Camera::new(config.name.clone(), config.gop);
-                hub.insert(camera.clone());
-                (config, camera)
-            })
-            .collect();
-        let context = Context { hub, peers, always_on, start_deadline };
-        Ok(Self { server, context, cameras, grace: config.shutdown_grace })
+        let reloads = Arc::new(Reloads::default());
+        let cameras = Cameras::new(hub.clone());
+        let context = Context { hub, peers, always_on, start_deadline, reloads: reloads.clone() };
+        let running = Running { config, cameras, reloads };
+        Ok(Self { server, context, running, reloader: None })
+    }
+
+    /// Takes up what the configuration at `path` says later: on SIGHUP, and when one of `files`, which it came from, changes.
+    ///
+    /// # Errors
+    /// When the system refuses the handler of the signal, or a thread.
+    pub fn reloading(self, path: &Path, files: BTreeSet<PathBuf>) -> io::Result<Self> {
+        Ok(Self { reloader: Some(Reloader::new(path.to_owned(), files)?), ..self })
     }
 
     /// Serves until a signal, then drains within the grace period; a second signal cuts that short.
     ///
     /// # Errors
     /// When the HTTP port breaks while running.
-    pub async fn run(self, mut signals: Signals) -> anyhow::Result<()> {
+    pub async fn run(mut self, mut signals: Signals) -> anyhow::Result<()> {
         info!("http listening on {}", self.server.url());
         self.server.announce();
         info!("webrtc listening on udp {} and on tcp, same port", self.context.peers.local_address());
-        let stop = CancellationToken::new();
-        let mut sources = JoinSet::new();
-        for (config, camera) in self.cameras {
-            info!(camera = %config.name, start = ?config.start, "camera configured");
-            sources.spawn(keep_running(config, camera, stop.child_token()));
-        }
+        self.running.cameras.apply(self.running.config.cameras.clone());
+        let (stop, sources) = self.running.cameras.sources();
         let (stop_http, http_stopped) = oneshot::channel::<()>();
         let (peers, seen) = (self.context.peers.clone(), self.context.clone());
         let serving = self.server.serve(self.context, async {
@@ -209,30 +210,39 @@ impl App {
         let mut serving = tokio::spawn(serving);
         let watch = Watch::start(Handle::current(), move || vitals::look(&seen)).context("no thread to watch by")?;
         systemd::ready();
+        let keep_current = async {
+            match self.reloader {
+                Some(reloader) => self.running.keep_current(reloader).await,
+                None => std::future::pending().await,
+            }
+        };
         let broken = tokio::select! {
             signal = signals.next() => {
-                info!(signal, grace = ?self.grace, "shutting down");
+                info!(signal, "shutting down");
                 Ok(())
             }
             ended = &mut serving => ended.context("the HTTP server ended"),
+            () = keep_current => Ok(()),
         };
+        let grace = self.running.config.shutdown_grace;
         systemd::stopping();
         // What ends stands still.
         drop(watch);
         let drain = async {
             stop.cancel();
+            sources.close();
             drop(stop_http);
             // Viewers first: their goodbye is sent while their cameras still tear down.
             peers.shutdown().await;
-            while sources.join_next().await.is_some() {}
+            sources.wait().await;
             if !serving.is_finished() {
                 let _ = (&mut serving).await;
             }
         };
         tokio::select! {
-            drained = timeout(self.grace, drain) => match drained {
+            drained = timeout(grace, drain) => match drained {
                 Ok(()) => info!("everything closed"),
-                Err(_) => warn!(grace = ?self.grace, "the grace period is over; what is left is cut off"),
+                Err(_) => warn!(?grace, "the grace period is over; what is left is cut off"),
             },
             signal = signals.next() => warn!(signal, "second signal: ending at once"),
         }
@@ -252,24 +262,5 @@ fn raise_descriptor_limit() {
     match setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }) {
         Ok(()) => debug!(before = current, now = wanted, "raised the limit of open descriptors"),
         Err(error) => debug!(%error, limit = current, "cannot raise the limit of open descriptors"),
-    }
-}
-
-/// Runs a camera's source, and runs it again should it panic: one camera's fault is not to end even that camera.
-async fn keep_running(config: source::Config, camera: Arc<Camera>, stop: CancellationToken) {
-    loop {
-        let mut running = JoinSet::new();
-        running.spawn(source::run(config.clone(), camera.clone(), stop.clone()));
-        match running.join_next().await {
-            Some(Err(fault)) if fault.is_panic() => {
-                error!(camera = %config.name, "an internal error ended this camera's source: please report it");
-                let reason =
-                    Reason::new("internal-error", "an internal error of camgate: please report it with its log");
-                camera.set_state(CameraState::BackingOff { reason, retry_at: Instant::now() + RESTART });
-                camera.forget_gop();
-                sleep(RESTART).await;
-            }
-            _ => return,
-        }
     }
 }

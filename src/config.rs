@@ -1,6 +1,6 @@
 //! The configuration: config.toml and `CAMGATE_*` environment variables in, typed settings of every layer out.
 //!
-//! [`load`] is called at the start, by `camgate check` and by a reload. What it returns has been checked as far as
+//! [`look`] is called at the start, by `camgate check` and by a reload, [`load`] by other commands. What it returns has been checked as far as
 //! possible without opening a socket or a camera: addresses and URLs parse, names are unique, password files have been
 //! read and pipeline files exist. Anything else is refused with [`Faults`], all of them at once, one line each:
 //!
@@ -15,8 +15,9 @@
 //! layers, with `defaults` for what is not there. A fault goes to the `report`, which knows where the value came
 //! from. No message shows a password, a credential or the inside of a URL.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::config::{File, FileFormat, Map, Value, ValueKind};
@@ -72,7 +73,27 @@ pub struct Config {
 ///
 /// Everything that is wrong with them.
 pub fn load(path: &Path) -> Result<Config, Faults> {
-    load_with(path, std::env::vars_os())
+    look(path).config
+}
+
+/// What was found where a configuration was looked for.
+#[derive(Debug)]
+pub struct Found {
+    /// What is in it, or everything that is wrong with it.
+    pub config: Result<Config, Faults>,
+    /// Every file that has a say in it, whether it could be read or not.
+    pub files: BTreeSet<PathBuf>,
+}
+
+/// Like [`load`], and tells which files were looked at.
+pub fn look(path: &Path) -> Found {
+    let document = match Document::read(path) {
+        Ok(document) => document,
+        Err(fault) => return Found { config: Err(fault.into()), files: BTreeSet::from([path.to_owned()]) },
+    };
+    let mut found = read_all(&document, std::env::vars_os());
+    found.files.insert(path.to_owned());
+    found
 }
 
 /// Reads the configuration file at `path` with `environment` in place of that of the process.
@@ -81,20 +102,18 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
 ///
 /// Everything that is wrong with them.
 pub fn load_with(path: &Path, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Config, Faults> {
-    read_all(&Document::read(path)?, environment)
+    read_all(&Document::read(path)?, environment).config
 }
 
-fn read_all(
-    document: &Document,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Config, Faults> {
+fn read_all(document: &Document, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Found {
     let mut report = Report::new(document);
     let overrides = environment::overrides(environment, &mut report);
     report.note_overrides(&overrides);
     let sections = merge(document, overrides, &mut report);
     let config = read(sections, &mut report);
     report_unknown_sections(&mut report);
-    report.finish(config)
+    let files = report.files();
+    Found { config: report.finish(config), files }
 }
 
 /// `[shutdown]` as serde reads it.

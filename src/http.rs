@@ -22,6 +22,7 @@ mod proxy;
 mod qr;
 mod quality;
 mod rate;
+mod reloads;
 mod serve;
 mod shares;
 mod signalling;
@@ -57,6 +58,7 @@ pub use config::{Config, RateLimit, Surroundings};
 pub use frames::{BadFrameAncestor, FrameAncestor};
 pub use proxy::{BadBasePath, BasePath, Network, ProxyHeaders};
 pub use qr::qr_text;
+pub use reloads::Reloads;
 pub use tls::{Acme, BadCertificate, CertificateFiles, CertificateSource, TlsConfig, report as certificate_report};
 
 use self::{
@@ -102,6 +104,8 @@ pub struct Context {
     pub always_on: Arc<[crate::media::CameraName]>,
     /// How long an offer waits for its camera.
     pub start_deadline: Duration,
+    /// Whether what is configured is what runs.
+    pub reloads: Arc<Reloads>,
 }
 
 /// Ports that somebody else has opened, at the addresses of the configuration; they do not block.
@@ -279,6 +283,7 @@ fn router(
         .route("/assets/{file}", get(page::asset))
         .route("/healthz", get(health::process))
         .route("/readyz", get(health::cameras))
+        .route("/api/v1/configuration", get(reloads::show))
         .route("/metrics", get(metrics::scrape).layer(Extension(bounds)))
         .fallback(problem::no_such_page)
         .method_not_allowed_fallback(problem::no_such_method)

@@ -1,6 +1,7 @@
 //! The command line: arguments, logging, exit codes. No logic.
 
 use std::{
+    collections::BTreeSet,
     io::{self, IsTerminal, Write, stderr, stdin, stdout},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
@@ -10,8 +11,8 @@ use std::{
 
 use camgate::{
     app::{
-        App, Terms, access_report, address_report, certificate_report, end_share, hash_password, list_shares,
-        make_token, missing_variable, pipeline_faults, pipeline_report, share,
+        self, App, Terms, access_report, address_report, certificate_report, end_share, hash_password, list_shares,
+        make_token, missing_variable, pipeline_report, share,
     },
     config::{self, Config},
     play::{self, Token},
@@ -209,7 +210,7 @@ fn play(arguments: &Play) -> ExitCode {
 
 fn check(path: &Path) -> ExitCode {
     match load(path) {
-        Ok(config) => {
+        Ok((config, _)) => {
             let cameras = config.cameras.len();
             let noun = if cameras == 1 { "camera" } else { "cameras" };
             // Nobody to tell is no failure.
@@ -230,8 +231,8 @@ fn check(path: &Path) -> ExitCode {
 }
 
 fn run(path: &Path) -> ExitCode {
-    let config = match load(path) {
-        Ok(config) => config,
+    let (config, files) = match load(path) {
+        Ok(loaded) => loaded,
         Err(code) => return code,
     };
     let not_started_over = missing_variable(&config).map(|(name, value)| (name, start_over(name, value)));
@@ -239,7 +240,7 @@ fn run(path: &Path) -> ExitCode {
     if let Some((name, error)) = not_started_over {
         warn!(%error, "cannot set {name}: a webcam that is plugged in again may come back as another /dev/videoN");
     }
-    match serve(config) {
+    match serve(config, path, files) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&format!("{error:#}"), FAILED),
     }
@@ -254,22 +255,22 @@ fn start_over(name: &str, value: &str) -> io::Error {
     }
 }
 
-fn serve(config: Config) -> anyhow::Result<()> {
+fn serve(config: Config, path: &Path, files: BTreeSet<PathBuf>) -> anyhow::Result<()> {
     let sockets = Sockets::inherited()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let signals = Signals::listen()?;
-        App::build(config, sockets)?.run(signals).await
+        App::build(config, sockets)?.reloading(path, files)?.run(signals).await
     });
     // What has not ended by itself within the grace period is not waited for.
     runtime.shutdown_background();
     served
 }
 
-fn load(path: &Path) -> Result<Config, ExitCode> {
-    let config = config::load(path).map_err(|faults| complain(&faults.to_string(), BAD_CONFIG))?;
-    let faults = pipeline_faults(&config);
-    if faults.is_empty() { Ok(config) } else { Err(complain(&faults.join("\n"), BAD_CONFIG)) }
+/// The configuration and the files that it came from.
+fn load(path: &Path) -> Result<(Config, BTreeSet<PathBuf>), ExitCode> {
+    let app::Loaded { config, files } = app::load(path);
+    config.map(|config| (config, files)).map_err(|faults| complain(&faults.join("\n"), BAD_CONFIG))
 }
 
 fn password() -> ExitCode {

@@ -19,25 +19,35 @@ mod transcoding;
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 pub use error::{Error, FailureKind, Step};
 
-use crate::hub::Camera;
+use self::supervisor::Ended;
+use crate::hub::{Camera, Producer};
 
 /// Keeps one camera alive until `shutdown`; returns when the camera was left properly, which takes at most some
-/// seconds. Failures do not end it: they show in the camera's state and are tried again.
-pub async fn run(config: Config, camera: Arc<Camera>, shutdown: CancellationToken) {
-    match config.input.clone() {
-        config::Input::Rtsp { url, credentials, transport } => {
-            let sound = rtsp::Sound { policy: config.audio, bitrate_bps: config.audio_bitrate_bps };
-            let input = rtsp::Input::new(config.name.clone(), url, credentials, transport, sound);
-            supervisor::drive(&config, camera, shutdown, input).await;
-        }
-        config::Input::Pipeline { name, file, with } => {
-            let input = capture::Input::new(name, file, with);
-            supervisor::drive(&config, camera, shutdown, input).await;
+/// seconds. Failures do not end it: they show in the camera's state and are tried again. Other `settings` are taken up as
+/// they come; the camera is connected anew only when the way to it is another one, and its viewers' timelines go on then.
+pub async fn run(mut settings: watch::Receiver<Config>, camera: Arc<Camera>, shutdown: CancellationToken) {
+    let mut producer = Producer::new(camera);
+    loop {
+        let config = settings.borrow_and_update().clone();
+        let ended = match config.input.clone() {
+            config::Input::Rtsp { url, credentials, transport } => {
+                let sound = rtsp::Sound { policy: config.audio, bitrate_bps: config.audio_bitrate_bps };
+                let input = rtsp::Input::new(config.name.clone(), url, credentials, transport, sound);
+                supervisor::drive(config, &mut settings, &mut producer, &shutdown, input).await
+            }
+            config::Input::Pipeline { name, file, with, .. } => {
+                let input = capture::Input::new(name, file, with);
+                supervisor::drive(config, &mut settings, &mut producer, &shutdown, input).await
+            }
+        };
+        if ended == Ended::Stopped {
+            return;
         }
     }
 }

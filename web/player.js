@@ -102,7 +102,9 @@ export class Player extends EventTarget {
     const camera = this.#feed.find(this.#name);
     const { state, cause } = this.#client;
     // The camera is back before the wait is over.
-    if (state === 'waiting' && cause.code === 'camera-not-live' && camera?.state === 'live') this.#client.retry();
+    const isBack = (cause?.code === 'camera-not-live' && camera?.state === 'live')
+      || (cause?.code === 'camera-not-found' && camera);
+    if (state === 'waiting' && isBack) this.#client.retry();
     this.#render();
   }
 

@@ -1,6 +1,7 @@
 //! One `[[camera]]`: what it says, as the settings of a source.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 use ::config::{Value, ValueKind};
@@ -118,7 +119,12 @@ fn pipeline(
     }
     let name = camera.values.pipeline.clone()?;
     let file = pipelines.find(&name).map_err(|problem| report.add(&path.key("pipeline"), problem)).ok()?;
-    Some(Input::Pipeline { name, file, with: camera.values.with.clone().unwrap_or_default() })
+    report.note_file(&file);
+    let mut content = DefaultHasher::new();
+    // One that cannot be read is refused by whoever looks what is in it.
+    std::fs::read(&file).unwrap_or_default().hash(&mut content);
+    let with = camera.values.with.clone().unwrap_or_default();
+    Some(Input::Pipeline { name, file, with, content: content.finish() })
 }
 
 fn credentials(camera: &Checked<CameraSection>, path: &KeyPath, report: &mut Report<'_>) -> Option<Credentials> {
@@ -131,6 +137,7 @@ fn credentials(camera: &Checked<CameraSection>, path: &KeyPath, report: &mut Rep
         (Some(password), None) => Some(password.clone()),
         (None, Some(file)) => {
             let file = secret_file::find(report.document().folder(), file);
+            report.note_file(&file);
             let fault =
                 |reason| report.add(&path.key("password_file"), Problem::PasswordFile { file: file.clone(), reason });
             Some(secret_file::read(&file).map_err(fault).ok()?)

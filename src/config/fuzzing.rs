@@ -9,7 +9,7 @@ use super::{Document, read_all};
 pub fn configuration(text: &[u8], variable: (&str, &str)) {
     let Ok(document) = Document::parse(Path::new("/nonexistent/config.toml"), text.to_vec()) else { return };
     let environment = [(OsString::from(variable.0), OsString::from(variable.1))];
-    if let Err(faults) = read_all(&document, environment) {
+    if let Err(faults) = read_all(&document, environment).config {
         assert!(!faults.to_string().is_empty(), "a refusal says why");
     }
 }

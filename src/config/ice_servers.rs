@@ -105,6 +105,7 @@ fn shared_secret(
         return None;
     }
     let file = secret_file::find(report.document().folder(), &file);
+    report.note_file(&file);
     let found = secret_file::read(&file);
     found.map_err(|reason| report.add(&path, Problem::SecretFile { file, reason })).ok()
 }

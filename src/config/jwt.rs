@@ -43,6 +43,7 @@ pub(super) fn jwt(section: Option<JwtSection>, path: &KeyPath, report: &mut Repo
         (None, Some(text), None) => secret(&text, "a shorter one", &path.key("secret"), report),
         (None, None, Some(file)) => {
             let (path, file) = (path.key("secret_file"), secret_file::find(report.document().folder(), &file));
+            report.note_file(&file);
             match secret_file::read(&file) {
                 Ok(text) => secret(&text, "a file with a shorter one", &path, report),
                 Err(why) => {

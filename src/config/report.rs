@@ -3,7 +3,8 @@
 //! The reading code says only "this key path, this problem"; the report knows the file, which values an environment
 //! variable has replaced, and how a camera is called.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 use super::document::Document;
 use super::environment::Override;
@@ -16,12 +17,14 @@ pub(super) struct Report<'a> {
     /// The variable that a value came from.
     variables: HashMap<KeyPath, String>,
     faults: Vec<Fault>,
+    /// What was read beside the document.
+    files: BTreeSet<PathBuf>,
 }
 
 impl<'a> Report<'a> {
     /// No fault yet.
     pub(super) fn new(document: &'a Document) -> Self {
-        Self { document, variables: HashMap::new(), faults: Vec::new() }
+        Self { document, variables: HashMap::new(), faults: Vec::new(), files: BTreeSet::new() }
     }
 
     /// From now on a fault at a path of `overrides` is one of the variable.
@@ -55,6 +58,16 @@ impl<'a> Report<'a> {
     /// The file that is read.
     pub(super) fn document(&self) -> &'a Document {
         self.document
+    }
+
+    /// A file that the document names, and that a value comes from.
+    pub(super) fn note_file(&mut self, file: &Path) {
+        self.files.insert(file.to_owned());
+    }
+
+    /// Those files, whether they could be read or not.
+    pub(super) fn files(&self) -> BTreeSet<PathBuf> {
+        self.files.clone()
     }
 
     /// `value` if there is no fault, or else all of them.

@@ -157,7 +157,7 @@ fn every_key_arrives() {
 
     assert_eq!((desk.start, desk.linger), (Start::OnDemand, Duration::from_secs(10)));
     assert_eq!(desk.gop, GopLimits { max_bytes: 16 << 20, max_age: Duration::from_secs(30) });
-    let Input::Pipeline { name, file, with } = &desk.input else { panic!("{desk:?}") };
+    let Input::Pipeline { name, file, with, .. } = &desk.input else { panic!("{desk:?}") };
     assert!(name == "test-pattern" && file.ends_with("pipelines/test-pattern.launch"), "{desk:?}");
     let with: Vec<_> = with.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(with, [("device", "/dev/video0"), ("flip", "true"), ("fps", "12.5"), ("width", "1280")]);

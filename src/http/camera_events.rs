@@ -11,6 +11,8 @@
 //! One task looks at the cameras while anybody listens, and puts each change into words once for all of them.
 
 use std::{
+    future::pending,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant, SystemTime},
 };
@@ -20,7 +22,10 @@ use axum::{
     extract::State,
     response::{Response, sse::Event},
 };
-use futures_util::{future::select_all, stream};
+use futures_util::{
+    future::{select, select_all},
+    stream,
+};
 use serde_json::{Value, json};
 use tokio::{
     sync::{
@@ -40,7 +45,7 @@ use super::{
 };
 use crate::hub::{Camera, Hub, Status};
 
-/// Cameras that come, go, or learn their formats are seen this much later; states and viewers are seen at once.
+/// Cameras that learn their formats are seen this much later; those that come and go, states and viewers are seen at once.
 const REFRESH: Duration = Duration::from_secs(2);
 /// What changes together is told together.
 const TOGETHER: Duration = Duration::from_millis(50);
@@ -93,15 +98,18 @@ impl News {
 
     /// Looks at the cameras for as long as it is polled.
     pub(super) async fn run(&self) {
+        let mut others = self.hub.changes();
         loop {
             if self.rests() {
                 self.wanted.notified().await;
             }
+            others.mark_unchanged();
             let cameras = self.hub.cameras();
             // Before the look, so that what changes meanwhile is seen by the next.
             let changes = cameras.iter().map(|camera| (camera.status_changes(), camera.viewers())).collect();
             self.look();
-            wait(changes).await;
+            // The sender lives as long as the hub does.
+            let _ = timeout(REFRESH, select(pin!(others.changed()), pin!(wait(changes)))).await;
         }
     }
 
@@ -150,10 +158,10 @@ impl News {
     }
 }
 
-/// Until a camera changes, or for [`REFRESH`].
+/// Until a camera changes.
 async fn wait(mut changes: Vec<(watch::Receiver<Status>, watch::Receiver<usize>)>) {
     if changes.is_empty() {
-        return sleep(REFRESH).await;
+        return pending().await;
     }
     let changes = changes.iter_mut().map(|(status, viewers)| {
         Box::pin(async {
@@ -163,13 +171,12 @@ async fn wait(mut changes: Vec<(watch::Receiver<Status>, watch::Receiver<usize>)
                 changed = viewers.changed() => changed.is_err(),
             };
             if gone {
-                std::future::pending::<()>().await;
+                pending::<()>().await;
             }
         })
     });
-    if timeout(REFRESH, select_all(changes)).await.is_ok() {
-        sleep(TOGETHER).await;
-    }
+    select_all(changes).await;
+    sleep(TOGETHER).await;
 }
 
 /// Somebody who is told.

@@ -20,8 +20,8 @@ struct Missing {
 }
 
 /// `GET /healthz`: 200 as long as the process answers.
-pub(super) async fn process() -> &'static str {
-    "ok"
+pub(super) async fn process(State(context): State<Context>) -> &'static str {
+    context.reloads.health()
 }
 
 /// `GET /readyz`: 200 when every camera of the caller's with `start = "always"` is live, else 503 and which are not.

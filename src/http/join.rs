@@ -24,7 +24,7 @@ pub(super) async fn join(
     name: &str,
     offer: &str,
 ) -> Result<Answer, Problem> {
-    let camera = caller.camera(&context.hub, name).ok_or_else(|| Problem::unknown_camera(name))?;
+    let camera = caller.camera(&context.hub, name).ok_or_else(|| absent(context, caller, name))?;
     context.peers.check_offer(offer).map_err(|refusal| Problem::bad_offer(&refusal).about(name))?;
     let visitor = Visitor { address: client.0, user: caller.user().map(str::to_owned) };
     context.peers.check_room(&camera, &visitor).map_err(|error| Problem::refused(name, &error))?;
@@ -52,6 +52,12 @@ pub(super) async fn join(
         ));
     }
     Ok(answer)
+}
+
+/// What is said of a camera that is not there for `caller`.
+pub(super) fn absent(context: &Context, caller: &Caller, name: &str) -> Problem {
+    let was_theirs = caller.sees(name) && context.hub.was_removed(name);
+    if was_theirs { Problem::removed_camera(name) } else { Problem::unknown_camera(name) }
 }
 
 /// Closes a session when its viewer has logged out, or the time of the login or of the link is over. Gives its seat back.

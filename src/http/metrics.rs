@@ -52,6 +52,7 @@ pub(super) async fn scrape(
     delays.tell(&cameras, &mut page);
     viewers::tell_port(&context, &mut page);
     requests(&bounds, gate.failures(), &mut page);
+    context.reloads.tell(&mut page);
     process::tell(&mut page);
     match page.text() {
         Some(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),

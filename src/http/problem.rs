@@ -110,6 +110,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "no-such-camera", "No such camera", detail)
     }
 
+    /// Of a name that a camera had.
+    pub(super) fn removed_camera(name: &str) -> Self {
+        let detail = format!("The camera \"{name}\" was removed from the gateway's configuration.");
+        Self::new(StatusCode::NOT_FOUND, "camera-removed", "No such camera any more", detail)
+    }
+
     pub(super) fn unknown_session() -> Self {
         let detail = "There is no such session; it may have ended already.";
         Self::new(StatusCode::NOT_FOUND, "no-such-session", "No such session", detail)

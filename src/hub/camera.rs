@@ -316,6 +316,11 @@ impl Camera {
         self.lock().gop.clear();
     }
 
+    /// Other bounds of the cache, from the next picture on.
+    pub fn set_gop_limits(&self, limits: GopLimits) {
+        self.lock().gop.set_limits(limits);
+    }
+
     /// The camera was removed: its sessions end.
     pub fn close(&self) {
         self.closed.send_replace(true);

@@ -26,6 +26,15 @@ impl GopCache {
         Self { limits, units: Vec::new(), bytes: 0 }
     }
 
+    /// Counts from the next video unit on; one that is turned off forgets what it has.
+    pub(super) fn set_limits(&mut self, limits: GopLimits) {
+        self.limits = limits;
+        if limits.max_bytes == 0 {
+            self.clear();
+            self.units.shrink_to_fit();
+        }
+    }
+
     /// Takes in the next video unit. Returns `false` when it made the cache overflow.
     pub(super) fn push(&mut self, unit: &Arc<Unit>) -> bool {
         if self.limits.max_bytes == 0 {

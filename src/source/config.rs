@@ -34,6 +34,13 @@ pub struct Config {
     pub gop: GopLimits,
 }
 
+impl Config {
+    /// Whether a camera that is connected as `other` says is connected as this says, too.
+    pub(super) fn is_same_source(&self, other: &Self) -> bool {
+        self.input == other.input && self.audio == other.audio && self.audio_bitrate_bps == other.audio_bitrate_bps
+    }
+}
+
 /// Where the media of a camera comes from.
 #[derive(Clone, PartialEq)]
 pub enum Input {
@@ -54,6 +61,8 @@ pub enum Input {
         file: PathBuf,
         /// Values for the placeholders in the file.
         with: BTreeMap<String, String>,
+        /// Stands for what was in the file, which may be written anew while the gateway runs.
+        content: u64,
     },
 }
 
@@ -67,7 +76,7 @@ impl fmt::Debug for Input {
                 .field("credentials", credentials)
                 .field("transport", transport)
                 .finish(),
-            Self::Pipeline { name, file, with } => f
+            Self::Pipeline { name, file, with, .. } => f
                 .debug_struct("Pipeline")
                 .field("name", name)
                 .field("file", file)
@@ -276,6 +285,7 @@ mod tests {
             name: "rtsps".into(),
             file: "rtsps.launch".into(),
             with: [("password".to_owned(), "hunter2".to_owned())].into(),
+            content: 0,
         };
         let shown = format!("{rtsp:?} {pipeline:?} {}", Secret::new("hunter2"));
         assert!(!shown.contains("hunter2") && shown.contains("***"), "{shown}");

@@ -41,27 +41,44 @@ pub(super) trait Connector {
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// Runs one camera until `shutdown`.
-pub(super) async fn drive(
-    config: &Config,
-    camera: Arc<Camera>,
-    shutdown: CancellationToken,
-    connector: impl Connector,
-) {
-    let viewers = camera.viewers();
-    let rules = Rules { start: config.start, linger: config.linger };
-    let mute = config.audio == Audio::Off;
-    let outside = Outside { viewers, watched: false, shutdown };
-    let producer = Producer::new(camera.clone());
-    Supervisor { rules, outside, producer, connector, report: Report { camera, told: None }, tries: 0, mute }
-        .run()
-        .await;
+/// Why a camera is not kept connected any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It was removed, or the program is ending.
+    Stopped,
+    /// By now the settings say another way to it.
+    Moved,
 }
 
-struct Supervisor<C> {
-    rules: Rules,
-    outside: Outside,
-    producer: Producer,
+/// Runs one camera as `config` says until `shutdown`, or until `settings` say another way to the camera.
+pub(super) async fn drive(
+    config: Config,
+    settings: &mut watch::Receiver<Config>,
+    producer: &mut Producer,
+    shutdown: &CancellationToken,
+    connector: impl Connector,
+) -> Ended {
+    let camera = producer.camera().clone();
+    let mute = config.audio == Audio::Off;
+    let outside = Outside {
+        viewers: camera.viewers(),
+        watched: false,
+        rules: rules(&config),
+        config,
+        settings,
+        has_moved: false,
+        shutdown: shutdown.clone(),
+    };
+    Supervisor { outside, producer, connector, report: Report { camera, told: None }, tries: 0, mute }.run().await
+}
+
+fn rules(config: &Config) -> Rules {
+    Rules { start: config.start, linger: config.linger }
+}
+
+struct Supervisor<'a, C> {
+    outside: Outside<'a>,
+    producer: &'a mut Producer,
     connector: C,
     report: Report,
     tries: u64,
@@ -69,16 +86,16 @@ struct Supervisor<C> {
     mute: bool,
 }
 
-impl<C: Connector> Supervisor<C> {
-    async fn run(mut self) {
+impl<C: Connector> Supervisor<'_, C> {
+    async fn run(mut self) -> Ended {
         self.outside.watched = *self.outside.viewers.borrow_and_update() > 0;
-        let (mut state, _) = State::new(&self.rules, self.outside.watched);
+        let (mut state, _) = State::new(&self.outside.rules, self.outside.watched);
         loop {
             state = match state {
                 State::Connecting { .. } => self.connection(state).await,
                 State::Idle { .. } | State::BackingOff { .. } => {
                     let event = self.outside.next(state.deadline()).await;
-                    state.on(event, now(), &self.rules).0
+                    state.on(event, now(), &self.outside.rules).0
                 }
                 // Left inside `connection`, before it returns.
                 State::Live { .. } | State::Stopped => break,
@@ -89,7 +106,12 @@ impl<C: Connector> Supervisor<C> {
                 State::Connecting { .. } | State::Live { .. } | State::Stopped => {}
             }
         }
+        if self.outside.has_moved {
+            self.report.publish(CameraState::Idle);
+            return Ended::Moved;
+        }
         self.report.publish(CameraState::Stopped);
+        Ended::Stopped
     }
 
     /// One connection, from the first packet to the last. Returns the state after it.
@@ -113,7 +135,7 @@ impl<C: Connector> Supervisor<C> {
     async fn session(&mut self, mut state: State) -> (State, Option<Error>) {
         let leave = CancellationToken::new();
         let (live, mut went_live) = oneshot::channel();
-        let mut feed = Feed::new(&mut self.producer, live, self.mute);
+        let mut feed = Feed::new(self.producer, live, self.mute);
         let mut session = pin!(self.connector.open(&mut feed, &leave));
         loop {
             let live = matches!(state, State::Live { .. });
@@ -127,7 +149,7 @@ impl<C: Connector> Supervisor<C> {
                 }
             };
             let action;
-            (state, action) = state.on(event, now(), &self.rules);
+            (state, action) = state.on(event, now(), &self.outside.rules);
             if event == Event::FirstMedia {
                 self.report.live();
             }
@@ -148,13 +170,19 @@ impl<C: Connector> Supervisor<C> {
 }
 
 /// What a connection is interrupted by.
-struct Outside {
+struct Outside<'a> {
     viewers: watch::Receiver<usize>,
     watched: bool,
+    rules: Rules,
+    /// What the connection is made by.
+    config: Config,
+    settings: &'a mut watch::Receiver<Config>,
+    /// The settings say another way to the camera.
+    has_moved: bool,
     shutdown: CancellationToken,
 }
 
-impl Outside {
+impl Outside<'_> {
     /// The next thing that happens, at the latest when `deadline` has come.
     ///
     /// # Cancel safety
@@ -179,9 +207,26 @@ impl Outside {
                         return if watched { Event::Watched } else { Event::Unwatched };
                     }
                 }
+                Ok(()) = self.settings.changed() => {
+                    if let Some(event) = self.on_settings() {
+                        return event;
+                    }
+                }
                 () = &mut due => return Event::Deadline,
             }
         }
+    }
+
+    fn on_settings(&mut self) -> Option<Event> {
+        let config = self.settings.borrow_and_update().clone();
+        if !config.is_same_source(&self.config) {
+            self.has_moved = true;
+            return Some(Event::Stop);
+        }
+        let rules = rules(&config);
+        let is_news = rules != self.rules;
+        self.rules = rules;
+        is_news.then_some(Event::NewRules { watched: self.watched })
     }
 }
 

@@ -73,7 +73,13 @@ impl Bench {
         let peers = Peers::bind(config, 1, peer::Opened::default()).expect("a port");
         let hub = Arc::new(Hub::default());
         let url = format!("http://{}", server.local_address());
-        let context = Context { hub: hub.clone(), peers: peers.clone(), always_on: Arc::new([]), start_deadline };
+        let context = Context {
+            hub: hub.clone(),
+            peers: peers.clone(),
+            always_on: Arc::new([]),
+            start_deadline,
+            reloads: Arc::default(),
+        };
         tokio::spawn(server.serve(context, std::future::pending()));
         Self { hub, peers, url }
     }
@@ -120,7 +126,7 @@ async fn sessions_end_with_their_camera_and_others_go_on() {
     let feeds = [feed(bench.camera("front")), feed(bench.camera("back"))];
     let (front, back) = (Viewer::join(bench.whep("front")).await, Viewer::join(bench.whep("back")).await);
     front.wait_packets(viewer::Kind::Video, 20, LIMIT).await;
-    bench.hub.remove("front");
+    bench.hub.arrange(Vec::new());
     let left = || async { bench.peers.sessions().iter().map(|session| session.camera.to_string()).collect::<Vec<_>>() };
     wait::until_value("one session", Duration::from_secs(3), left, |left| *left == ["back"]).await;
     back.wait_more(viewer::Kind::Video, 20, LIMIT).await;

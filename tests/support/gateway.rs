@@ -19,6 +19,9 @@ use super::{process, secrets, wait};
 const START_LIMIT: Duration = Duration::from_secs(15);
 /// Where HTTP listens unless a test says otherwise. Then it is asked through a [`Recorder`].
 const HTTP_LISTEN: &str = "127.0.0.1:0";
+/// What the log says of a configuration that is read again.
+const TAKEN_UP: &str = "the configuration is taken up";
+const REFUSED: &str = "the configuration is refused";
 /// For one HTTP request. A WHEP POST may wait for the camera's start deadline.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// Lines of log kept, and lines of them printed when a test fails.
@@ -157,7 +160,7 @@ impl Builder {
             child,
             log,
             dir,
-            secrets,
+            secrets: Mutex::new(secrets),
             is_recorded,
             recorder: None,
             scheme: "http".into(),
@@ -218,7 +221,7 @@ pub struct Gateway {
     log: Arc<Mutex<VecDeque<String>>>,
     dir: tempfile::TempDir,
     /// What it must not tell.
-    secrets: Vec<String>,
+    secrets: Mutex<Vec<String>>,
     is_recorded: bool,
     recorder: Option<Recorder>,
     scheme: String,
@@ -349,6 +352,43 @@ impl Gateway {
         wait::until_value(&what, limit, || self.sessions(), |it| it.len() == count).await
     }
 
+    // --- the configuration
+
+    /// What is in config.toml.
+    pub fn toml(&self) -> String {
+        std::fs::read_to_string(self.dir().join("config.toml")).expect("config.toml")
+    }
+
+    /// Puts another config.toml in the place of the one that is there, as editors do.
+    pub fn write_toml(&self, toml: &str) {
+        self.secrets.lock().unwrap().extend(secrets::known(toml, self.dir(), &[]));
+        let new = self.dir().join("config.toml.new");
+        std::fs::write(&new, toml).expect("a new config.toml");
+        std::fs::rename(new, self.dir().join("config.toml")).expect("in the place of the other");
+    }
+
+    /// Takes up another config.toml.
+    pub async fn reload(&self, toml: &str) {
+        let count = self.count_log(TAKEN_UP);
+        self.write_toml(toml);
+        self.signal("HUP");
+        wait::until("the configuration is taken up", START_LIMIT, || async {
+            (self.count_log(TAKEN_UP) > count).then_some(())
+        })
+        .await;
+    }
+
+    /// Has another config.toml refused.
+    pub async fn refuse(&self, toml: &str) {
+        let count = self.count_log(REFUSED);
+        self.write_toml(toml);
+        self.signal("HUP");
+        wait::until("the configuration is refused", START_LIMIT, || async {
+            (self.count_log(REFUSED) > count).then_some(())
+        })
+        .await;
+    }
+
     // --- the process
 
     pub fn pid(&self) -> u32 {
@@ -371,7 +411,7 @@ impl Gateway {
         process::cpu_time(self.pid())
     }
 
-    /// Sends a signal: `TERM`, `INT`, `KILL`, `STOP`, `CONT`.
+    /// Sends a signal: `TERM`, `INT`, `HUP`, `KILL`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
         assert!(process::signal(self.pid(), name), "camgate is gone already");
     }
@@ -405,19 +445,25 @@ impl Gateway {
         lines.iter().find(|line| line.contains(needle)).cloned()
     }
 
+    /// How many lines of the log contain `needle`.
+    pub fn count_log(&self, needle: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(needle)).count()
+    }
+
     /// What it printed, and answered over HTTP, that holds a secret.
     pub fn leaks(&self) -> Vec<String> {
         let said = [self.log(), self.recorder.as_ref().map(Recorder::answered).unwrap_or_default()];
         // What cookies are signed with, as it would be printed.
         let key = std::fs::read(self.dir.path().join("state/key")).unwrap_or_default();
         let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        let secrets: Vec<_> = self.secrets.iter().cloned().chain((!key.is_empty()).then_some(key)).collect();
+        let secrets: Vec<_> =
+            self.secrets.lock().unwrap().iter().cloned().chain((!key.is_empty()).then_some(key)).collect();
         said.iter().flat_map(|text| secrets::leaks(text, &secrets)).map(str::to_owned).collect()
     }
 
     /// For the test of [`leaks`](Self::leaks).
     pub fn forgive_leaks(&mut self) {
-        self.secrets.clear();
+        self.secrets.lock().unwrap().clear();
     }
 
     /// Where HTTP really listens, for a connection that nobody stands in the middle of.

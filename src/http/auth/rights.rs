@@ -57,6 +57,7 @@ pub(super) fn need(route: Option<&str>, path: &str) -> Need {
         Some("/readyz") => Need::OneOf(&[Action::Api, Action::Metrics]),
         Some("/metrics") => Need::OneOf(&[Action::Metrics]),
         Some("/api/v1/shares" | "/api/v1/shares/{share}") => Need::OneOf(&[Action::Share]),
+        Some("/api/v1/configuration") => Need::OneOf(&[Action::Api]),
         // Also what is not here yet.
         Some(_) => Need::OneOf(&[Action::Api]),
     }

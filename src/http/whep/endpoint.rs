@@ -10,7 +10,15 @@ use axum::{
 };
 
 use super::{FRAGMENT, SDP, events, links, preconditions::entity_tag};
-use crate::http::{Context, auth::Caller, body, cors, join::join, problem::Problem, rate::Client, site::Site};
+use crate::http::{
+    Context,
+    auth::Caller,
+    body, cors,
+    join::{absent, join},
+    problem::Problem,
+    rate::Client,
+    site::Site,
+};
 
 /// RFC 5789 section 3.1.
 pub(super) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
@@ -27,7 +35,7 @@ pub(super) async fn post(
     request: Request,
 ) -> Result<Response, Problem> {
     if caller.camera(&context.hub, &name).is_none() {
-        return Err(Problem::unknown_camera(&name));
+        return Err(absent(&context, &caller, &name));
     }
     let offer = body::read(request, SDP).await?;
     let answer = join(&context, client, &caller, &name, &offer).await?;
@@ -48,7 +56,7 @@ pub(super) async fn get(
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    caller.camera(&context.hub, &name).ok_or_else(|| Problem::unknown_camera(&name))?;
+    caller.camera(&context.hub, &name).ok_or_else(|| absent(&context, &caller, &name))?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(SDP))], "").into_response())
 }
 

@@ -54,7 +54,7 @@ impl End {
             Self::ConsentLost => "the viewer is not heard any more",
             Self::NeverConnected => "no connection came about",
             Self::Deleted => "deleted",
-            Self::CameraRemoved => "the camera was removed",
+            Self::CameraRemoved => "the camera was removed from the configuration",
             Self::FormatChanged => "the camera changed its audio codec",
             Self::Broken => "an internal error, see above: please report it",
             Self::Shutdown => "shutting down",

@@ -16,7 +16,7 @@ const STABLE: Duration = Duration::from_secs(10);
 const VIEWER_RETRY: Duration = Duration::from_secs(2);
 
 /// What the configuration says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rules {
     pub(super) start: Start,
     pub(super) linger: Duration,
@@ -97,7 +97,9 @@ pub(super) enum Event {
     Failed { kind: FailureKind, chance: f64 },
     /// The time that [`State::deadline`] gave has come.
     Deadline,
-    /// The camera was removed, or the program is ending.
+    /// The rules are others than before.
+    NewRules { watched: bool },
+    /// The camera was removed or moved, or the program is ending.
     Stop,
 }
 
@@ -140,6 +142,11 @@ impl State {
             (state, Event::Watched) => state.watched(now),
             (state, Event::Unwatched) => (state.unwatched(now, rules), Action::None),
             (state, Event::Deadline) => state.due(now),
+            (state, Event::NewRules { watched }) => match (rules.start, watched) {
+                (_, true) => (state, Action::None),
+                (Start::Always, false) if matches!(state, Self::Idle { .. }) => state.watched(now),
+                (Start::Always | Start::OnDemand, false) => (state.unwatched(now, rules), Action::None),
+            },
 
             (Self::Connecting { failures, leave_at }, Event::FirstMedia) => {
                 (Self::Live { since: now, failures, leave_at }, Action::None)

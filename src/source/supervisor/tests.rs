@@ -60,8 +60,9 @@ impl Connector for Scripted {
 struct Running {
     camera: Arc<Camera>,
     shutdown: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
+    task: tokio::task::JoinHandle<Ended>,
     log: Arc<Mutex<Vec<&'static str>>>,
+    settings: watch::Sender<Config>,
 }
 
 fn run(start: Start, scripts: &[Script]) -> Running {
@@ -69,7 +70,7 @@ fn run(start: Start, scripts: &[Script]) -> Running {
     let camera = Camera::new("front".parse().unwrap(), limits);
     let config = Config {
         name: camera.name().clone(),
-        input: Input::Pipeline { name: "none".into(), file: "none".into(), with: Default::default() },
+        input: Input::Pipeline { name: "none".into(), file: "none".into(), with: Default::default(), content: 0 },
         start,
         audio: Audio::Auto,
         audio_bitrate_bps: None,
@@ -77,13 +78,14 @@ fn run(start: Start, scripts: &[Script]) -> Running {
         gop: limits,
     };
     let connector = Scripted { scripts: Arc::new(Mutex::new(scripts.iter().copied().collect())), ..Default::default() };
-    let shutdown = CancellationToken::new();
+    let (shutdown, settings) = (CancellationToken::new(), watch::Sender::new(config.clone()));
     let log = connector.log.clone();
     let task = {
-        let (camera, shutdown) = (camera.clone(), shutdown.clone());
-        tokio::spawn(async move { drive(&config, camera, shutdown, connector).await })
+        let (mut producer, shutdown) = (Producer::new(camera.clone()), shutdown.clone());
+        let (config, mut settings) = (config.clone(), settings.subscribe());
+        tokio::spawn(async move { drive(config, &mut settings, &mut producer, &shutdown, connector).await })
     };
-    Running { camera, shutdown, task, log }
+    Running { camera, shutdown, task, log, settings }
 }
 
 impl Running {
@@ -139,4 +141,26 @@ async fn shutdown_ends_every_state_and_leaves_the_camera() {
         let torn_down = running.log.lock().unwrap().contains(&"teardown");
         assert_eq!(torn_down, state == "live");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_rules_leave_the_connection_alone_and_another_way_does_not() {
+    let running = run(Start::OnDemand, &[]);
+    assert_eq!(running.after(1.0).await, "idle");
+    running.settings.send_modify(|config| config.start = Start::Always);
+    assert_eq!(running.after(0.1).await, "live", "without a viewer");
+    running.settings.send_modify(|config| config.linger = Duration::from_secs(20));
+    assert_eq!(running.after(60.0).await, "live");
+    running.settings.send_modify(|config| config.start = Start::OnDemand);
+    assert_eq!(running.after(19.0).await, "live", "as if the last viewer had left now");
+    assert_eq!(running.after(2.0).await, "idle");
+    let _viewer = running.camera.view();
+    assert_eq!(running.after(0.1).await, "live");
+    running.settings.send_modify(|config| config.gop.max_bytes = 0);
+    assert_eq!(running.after(1.0).await, "live");
+    assert_eq!(*running.log.lock().unwrap(), ["open", "teardown", "open"]);
+    running.settings.send_modify(|config| config.audio = Audio::Off);
+    assert_eq!(timeout(Duration::from_secs(7), running.task).await.unwrap().unwrap(), Ended::Moved);
+    assert_eq!(running.log.lock().unwrap().last(), Some(&"teardown"));
+    assert_eq!(running.camera.status().state.name(), "idle", "whoever waits for it goes on waiting");
 }

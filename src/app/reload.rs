@@ -1,0 +1,131 @@
+//! Takes up another configuration while everything runs: on SIGHUP, and when a file of it has changed. A bad one is refused as
+//! at the start, and what runs goes on.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::spawn_blocking,
+};
+use tracing::{error, info, warn};
+
+use super::{
+    cameras::Cameras,
+    files::{Files, stamps},
+    pipeline_faults,
+};
+use crate::{config::Config, http::Reloads, systemd};
+
+/// A configuration that was read, or why it is none, a line for each fault.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Result<Config, Vec<String>>,
+    /// Every file that it came from.
+    pub files: BTreeSet<PathBuf>,
+}
+
+/// Reads the configuration at `path` and the pipelines that it names.
+pub fn load(path: &Path) -> Loaded {
+    let crate::config::Found { config, files } = crate::config::look(path);
+    let config = config.map_err(|faults| faults.iter().map(ToString::to_string).collect());
+    let config = config.and_then(|config| {
+        let faults = pipeline_faults(&config);
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    });
+    Loaded { config, files }
+}
+
+/// Where a configuration comes from, and when to read it again.
+pub(super) struct Reloader {
+    path: PathBuf,
+    files: Files,
+    hangups: Signal,
+}
+
+impl Reloader {
+    /// Reads `path` again when one of `files` has changed. From now on SIGHUP does not kill the process.
+    ///
+    /// # Errors
+    /// When the system refuses the handler or gives no thread.
+    pub(super) fn new(path: PathBuf, files: BTreeSet<PathBuf>) -> io::Result<Self> {
+        Ok(Self { path, files: Files::new(files)?, hangups: signal(SignalKind::hangup())? })
+    }
+
+    /// Completes when there is a reason to read it again.
+    ///
+    /// # Cancel safety
+    /// No reason is lost.
+    async fn due(&mut self) {
+        tokio::select! {
+            _ = self.hangups.recv() => info!("SIGHUP: reading the configuration again"),
+            () = self.files.changed() => info!("the configuration has changed: reading it again"),
+        }
+    }
+
+    async fn read(&mut self) -> Result<Config, Vec<String>> {
+        let (path, names) = (self.path.clone(), self.files.names());
+        let read = spawn_blocking(move || (stamps(names), load(&path))).await;
+        let (before, Loaded { config, mut files }) =
+            read.map_err(|_| vec!["an internal error: please report it".to_owned()])?;
+        if config.is_err() {
+            // What is wrong may have kept it from being read so far.
+            files.append(&mut self.files.names());
+        }
+        self.files.follow(files, before);
+        config
+    }
+}
+
+/// What runs, as far as another configuration changes it.
+pub(super) struct Running {
+    pub(super) config: Config,
+    pub(super) cameras: Cameras,
+    pub(super) reloads: Arc<Reloads>,
+}
+
+impl Running {
+    /// Reads the configuration again whenever there is a reason, for as long as it is polled.
+    pub(super) async fn keep_current(&mut self, mut reloader: Reloader) {
+        loop {
+            reloader.due().await;
+            systemd::reloading();
+            let read = reloader.read().await;
+            // From here on without a pause, so that it happens whole or, when the program ends before, not at all.
+            match read.and_then(|config| self.apply(config)) {
+                Ok(()) => self.reloads.succeeded(),
+                Err(faults) => {
+                    for fault in &faults {
+                        error!("{fault}");
+                    }
+                    warn!(faults = faults.len(), "the configuration is refused: the one before it goes on");
+                    self.reloads.refused(faults);
+                }
+            }
+            // Also when it was refused: everything that was served before is served.
+            systemd::ready();
+        }
+    }
+
+    /// # Errors
+    /// Why nothing was changed, a line for each fault.
+    fn apply(&mut self, config: Config) -> Result<(), Vec<String>> {
+        let before = std::mem::replace(&mut self.config, config);
+        for (section, is_other) in
+            [("[http] and [[user]]", before.http != self.config.http), ("[webrtc]", before.peer != self.config.peer)]
+        {
+            if is_other {
+                warn!("{section}: what has changed there is taken up with the next start of camgate");
+            }
+        }
+        let changes = self.cameras.apply(self.config.cameras.clone());
+        let (added, removed, changed) = (changes.added, changes.removed, changes.changed);
+        info!(cameras = self.config.cameras.len(), added, removed, changed, "the configuration is taken up");
+        Ok(())
+    }
+}
