@@ -32,7 +32,7 @@
 //! Left may import right, nothing else; `tests/layering.rs` holds it.
 //!
 //! ```text
-//! main   -> app, config, play, shutdown, systemd
+//! main   -> app, config, play, probe, shutdown, source, systemd
 //! app    -> everything below it
 //! config -> the Config types of source, peer, http
 //! http   -> peer, hub, media, places, stats
@@ -41,6 +41,7 @@
 //! hub    -> rtp, media, stats
 //! rtp    -> media
 //! play   -> media
+//! probe  -> source, hub, media
 //! media, systemd -> nothing of ours
 //! ```
 
@@ -54,6 +55,7 @@ pub mod media;
 pub mod peer;
 pub mod places;
 pub mod play;
+pub mod probe;
 pub mod rtp;
 pub mod shutdown;
 pub mod source;

@@ -1,5 +1,8 @@
 //! The command line: arguments, logging, exit codes. No logic.
 
+#[path = "main/probe.rs"]
+mod probe;
+
 use std::{
     collections::BTreeSet,
     io::{self, IsTerminal, Write, stderr, stdin, stdout},
@@ -73,6 +76,12 @@ enum Command {
     /// Measures the time to the answer, the connection, the first packet and the first keyframe; then loss, jitter, bitrate
     /// and gaps. The exit code is 0 only when a picture that moves arrived (or sound, where the server sends no picture).
     Play(Play),
+    /// Look at a camera: what it offers, whether browsers can show it, and which of its settings to change where not.
+    ///
+    /// Measures what the camera sends, and prints the [[camera]] entry for the configuration. The exit code is 0 when browsers
+    /// can show the picture, 1 when the camera answers but they cannot, 2 when there is nothing to show, 64 for a
+    /// configuration or arguments that cannot be used.
+    Probe(probe::Probe),
     /// Write the man pages and the completions of shells into a folder, for packages.
     #[command(hide = true)]
     Generate {
@@ -138,6 +147,7 @@ fn main() -> ExitCode {
             with_config(&config, |config| end_share(config, &id).map(|()| "The link has ended.".to_owned()))
         }
         Command::Play(arguments) => play(&arguments),
+        Command::Probe(wish) => probe::probe(&wish, &config),
         Command::Generate { folder } => generate(&folder),
     }
 }

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 pub use error::{Error, FailureKind, Step};
+pub use rtsp::visit;
 
 use self::supervisor::Ended;
 use crate::hub::{Camera, Producer};

@@ -7,8 +7,8 @@ use std::{
 };
 
 /// A module and what it may import. `main` reaches the others through the crate's name.
-const ALLOWED: [(&str, &[&str]); 16] = [
-    ("main", &["app", "config", "play", "shutdown", "systemd"]),
+const ALLOWED: [(&str, &[&str]); 17] = [
+    ("main", &["app", "config", "play", "probe", "shutdown", "source", "systemd"]),
     ("app", &["config", "http", "hub", "media", "peer", "rtp", "shutdown", "source", "stats", "systemd"]),
     ("config", &["source", "peer", "http"]),
     ("http", &["peer", "hub", "media", "places", "stats"]),
@@ -17,6 +17,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("hub", &["rtp", "media", "stats"]),
     ("rtp", &["media"]),
     ("play", &["media"]),
+    ("probe", &["source", "hub", "media"]),
     ("media", &[]),
     ("places", &[]),
     ("stats", &[]),
@@ -31,8 +32,9 @@ const SOURCE_TO_HUB: [&str; 4] = ["source.rs", "source/supervisor", "source/feed
 
 /// Crates that one module owns. `play` is the other half of a connection and shares nothing with `peer`, but needs the
 /// types of `rtc` that its `webrtc` does not pass on.
-const OWNERS: [(&str, &[&str]); 32] = [
+const OWNERS: [(&str, &[&str]); 33] = [
     ("retina", &["source/rtsp"]),
+    ("http_auth", &["source/rtsp"]),
     ("gstreamer", &["source/capture"]),
     ("gstreamer_app", &["source/capture"]),
     ("rtc", &["peer", "play"]),
@@ -59,7 +61,7 @@ const OWNERS: [(&str, &[&str]); 32] = [
     ("symphonia_codec_aac", &["media/transcode"]),
     ("opusic_c", &["media/transcode"]),
     ("strsim", &["config"]),
-    ("toml", &["config"]),
+    ("toml", &["config", "probe/entry.rs"]),
     ("sd_notify", &["systemd"]),
     ("listenfd", &["systemd"]),
     ("clap_complete", &["main"]),

@@ -306,9 +306,10 @@ impl Error {
     }
 }
 
-/// The first line of a text from outside, without what a URL may hide in it. `None` when nothing is left.
+/// The first line of a text from outside, without what a URL may hide in it and what would move a terminal's cursor. `None`
+/// when nothing is left.
 pub(super) fn redacted(text: &str) -> Option<String> {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?.replace(char::is_control, "");
     let words = line.split(' ').map(|word| match word.find("://") {
         Some(at) => {
             let scheme = word[..at].rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |before| before + 1);
@@ -343,6 +344,7 @@ mod tests {
     fn urls_in_foreign_texts_lose_their_secrets() {
         let text = "\nCould not open \"rtsp://admin:hunter2@cam/live?password=hunter2\" now\nconn: more";
         let shown = redacted(text).unwrap();
+        assert_eq!(redacted("\u{1b}[2J is said").as_deref(), Some("[2J is said"));
         assert!(!shown.contains("hunter2") && shown.contains("rtsp://***@cam/..."), "{shown}");
         assert_eq!(redacted(" \n\n"), None);
     }

@@ -10,16 +10,18 @@
 mod failure;
 #[cfg(feature = "fuzzing")]
 pub(super) mod fuzzing;
+mod greeting;
 mod h264_rtp;
 mod media;
 mod receive;
 mod tracks;
+pub mod visit;
 
 use std::{sync::Arc, time::Duration};
 
 use retina::client::{
-    InitialSequenceNumberPolicy, InitialTimestampPolicy, PlayOptions, Playing, Session, SessionGroup, SessionIdPolicy,
-    SessionOptions, SetupOptions, TcpTransportOptions, TeardownPolicy, UdpTransportOptions,
+    Described, InitialSequenceNumberPolicy, InitialTimestampPolicy, PlayOptions, Playing, Session, SessionGroup,
+    SessionIdPolicy, SessionOptions, SetupOptions, TcpTransportOptions, TeardownPolicy, UdpTransportOptions,
     UnassignedChannelDataPolicy, UnknownRtcpSsrcPolicy,
 };
 use tokio::{
@@ -143,14 +145,7 @@ impl Input {
 
     /// DESCRIBE, SETUP of what can be used, PLAY.
     async fn play(&mut self) -> Result<(Session<Playing>, Tracks), Broken> {
-        let described = timeout(DESCRIBE_LIMIT, Session::describe(self.url.clone(), self.session_options())).await;
-        let mut session = match described {
-            Ok(described) => described.map_err(|error| self.failure(&error, Step::Describe))?,
-            Err(_) => {
-                let step = if self.listens().await { Step::Describe } else { Step::Connect };
-                return Err(self.late(step, DESCRIBE_LIMIT).into());
-            }
-        };
+        let mut session = self.describe().await?;
         let mut tracks = Tracks::choose(session.streams(), self.sound.policy)?;
         if let Some(codec) = tracks.unusable_sound.take() {
             self.tell(unusable(&codec, self.sound.policy));
@@ -174,18 +169,29 @@ impl Input {
                 Err(error) => return Err(Broken::Sound(error)),
             }
         }
+        Ok((self.start(session).await?, tracks))
+    }
+
+    async fn describe(&self) -> Result<Session<Described>, Error> {
+        let described = timeout(DESCRIBE_LIMIT, Session::describe(self.url.clone(), self.session_options())).await;
+        match described {
+            Ok(described) => described.map_err(|error| self.failure(&error, Step::Describe)),
+            Err(_) => {
+                let step = if self.listens().await { Step::Describe } else { Step::Connect };
+                Err(self.late(step, DESCRIBE_LIMIT))
+            }
+        }
+    }
+
+    async fn start(&self, session: Session<Described>) -> Result<Session<Playing>, Error> {
         match timeout(PLAY_LIMIT, session.play(play_options())).await {
-            Ok(played) => Ok((played.map_err(|error| self.failure(&error, Step::Play))?, tracks)),
-            Err(_) => Err(self.late(Step::Play, PLAY_LIMIT).into()),
+            Ok(played) => played.map_err(|error| self.failure(&error, Step::Play)),
+            Err(_) => Err(self.late(Step::Play, PLAY_LIMIT)),
         }
     }
 
     /// The outer error means that the connection is of no use any more, the inner one that the camera said no.
-    async fn setup(
-        &self,
-        session: &mut Session<retina::client::Described>,
-        index: usize,
-    ) -> Result<Result<(), Error>, Error> {
+    async fn setup(&self, session: &mut Session<Described>, index: usize) -> Result<Result<(), Error>, Error> {
         let transport = match self.transport {
             Transport::Tcp => retina::client::Transport::Tcp(TcpTransportOptions::default()),
             Transport::Udp => retina::client::Transport::Udp(UdpTransportOptions::default()),

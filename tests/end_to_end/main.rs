@@ -23,6 +23,7 @@ mod page;
 mod picture;
 mod play;
 mod policies;
+mod probe;
 mod reload;
 mod restart;
 mod reverse_proxy;

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     media::{
         ClockRate, Kind, MediaTime, NtpTime, Reason, VideoFormat,
-        transcode::{Options, Source},
+        transcode::{Options, Source, TranscodeError},
     },
     source::{
         Error, Step,
@@ -35,14 +35,14 @@ use crate::{
 };
 
 /// From PLAY to the first frame. Cameras that start their encoder only now take up to 4 s.
-const FIRST_FRAME_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const FIRST_FRAME_LIMIT: Duration = Duration::from_secs(10);
 /// From one frame to the next. The slowest rate that cameras offer for video is one frame in 5 s.
-const FRAME_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const FRAME_LIMIT: Duration = Duration::from_secs(10);
 /// From PLAY to the first keyframe. Cameras send one at once or within their interval, which is 1 to 10 s; "smart"
 /// codecs stretch it to 20 s.
-const KEYFRAME_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const KEYFRAME_LIMIT: Duration = Duration::from_secs(30);
 /// So many packets in a row that cannot be understood mean that the stream itself cannot be.
-const MAX_FAULTS: u32 = 50;
+pub(super) const MAX_FAULTS: u32 = 50;
 
 /// Publishes everything until the camera fails.
 pub(super) async fn receive(
@@ -83,22 +83,45 @@ struct Receiver<'a, 'p> {
 
 /// Starts what makes a stream's sound into Opus; `None`, and the reason in the log, when it cannot be done.
 fn transcoding(input: &mut Input, stream: &Stream) -> Option<Transcoding> {
-    let source = match stream.parameters() {
-        Some(ParametersRef::Audio(parameters)) if stream.encoding_name() == "mpeg4-generic" => {
-            Source::Aac { config: Bytes::copy_from_slice(parameters.extra_data()) }
-        }
-        Some(ParametersRef::Audio(parameters)) => {
-            let channels = u8::try_from(parameters.channels().get()).unwrap_or(u8::MAX);
-            Source::L16 { rate: ClockRate::new(parameters.clock_rate())?, channels }
-        }
-        _ => {
-            input.tell(Reason::new("sound-unsupported", "no sound: the camera does not describe it"));
-            return None;
-        }
-    };
+    let source = coded_sound(stream).map_err(|reason| input.tell(reason)).ok()?;
     let options = Options { bitrate_bps: input.sound.bitrate_bps };
     let started = Transcoding::start(&input.camera, &source, options);
-    started.map_err(|error| input.tell(Reason::new("sound-undecodable", format!("no sound: {error}")))).ok()
+    started.map_err(|error| input.tell(undecodable(&error))).ok()
+}
+
+impl Input {
+    /// No media came in time: none at all, or no more.
+    pub(super) fn overdue(&self, silent: bool) -> Error {
+        let peer = self.peer.clone();
+        let hint = match self.transport {
+            Transport::Udp => ": a firewall may block UDP, try transport = \"tcp\"",
+            Transport::Tcp => ": restart the camera, or try another stream of it in url",
+        };
+        if silent {
+            Error::Silent { peer, limit: FIRST_FRAME_LIMIT, hint }
+        } else {
+            Error::Stalled { peer, limit: FRAME_LIMIT }
+        }
+    }
+}
+
+/// What is to be transcoded.
+///
+/// # Errors
+/// Why there is no sound.
+pub(super) fn coded_sound(stream: &Stream) -> Result<Source, Reason> {
+    let unknown = || Reason::new("sound-unsupported", "no sound: the camera does not describe it");
+    let Some(ParametersRef::Audio(parameters)) = stream.parameters() else { return Err(unknown()) };
+    if stream.encoding_name() == "mpeg4-generic" {
+        return Ok(Source::Aac { config: Bytes::copy_from_slice(parameters.extra_data()) });
+    }
+    let channels = u8::try_from(parameters.channels().get()).unwrap_or(u8::MAX);
+    Ok(Source::L16 { rate: ClockRate::new(parameters.clock_rate()).ok_or_else(unknown)?, channels })
+}
+
+/// Sound that cannot be transcoded.
+pub(super) fn undecodable(error: &TranscodeError) -> Reason {
+    Reason::new("sound-undecodable", format!("no sound: {error}"))
 }
 
 impl Receiver<'_, '_> {
@@ -124,7 +147,7 @@ impl Receiver<'_, '_> {
                     continue;
                 }
             };
-            let Ok(next) = next else { return Err(self.overdue(silent)) };
+            let Ok(next) = next else { return Err(self.input.overdue(silent)) };
             match next {
                 None => return Err(last_fault.unwrap_or(Error::HungUp)),
                 Some(Err(error)) => {
@@ -157,19 +180,6 @@ impl Receiver<'_, '_> {
                     }
                 }
             }
-        }
-    }
-
-    fn overdue(&self, silent: bool) -> Error {
-        let peer = self.input.peer.clone();
-        let hint = match self.input.transport {
-            Transport::Udp => ": a firewall may block UDP, try transport = \"tcp\"",
-            Transport::Tcp => ": restart the camera, or try another stream of it in url",
-        };
-        if silent {
-            Error::Silent { peer, limit: FIRST_FRAME_LIMIT, hint }
-        } else {
-            Error::Stalled { peer, limit: FRAME_LIMIT }
         }
     }
 

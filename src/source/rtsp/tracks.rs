@@ -22,15 +22,7 @@ impl Tracks {
     /// Takes the first H.264 video and the first sound that can be passed on, or else, where the policy allows it, that can
     /// be transcoded. Sound alone is enough when there is no video at all.
     pub(super) fn choose(streams: &[Stream], policy: Audio) -> Result<Self, Error> {
-        let offers: Vec<_> = streams
-            .iter()
-            .map(|stream| Offer {
-                media: stream.media(),
-                encoding: stream.encoding_name(),
-                hz: stream.clock_rate_hz(),
-                channels: stream.channels().map_or(1, u16::from),
-            })
-            .collect();
+        let offers: Vec<_> = streams.iter().map(Offer::of).collect();
         Self::among(&offers, policy)
     }
 
@@ -91,6 +83,15 @@ impl Way {
     }
 }
 
+/// The codec of a stream, as people know it.
+pub(super) fn codec_name(stream: &Stream) -> String {
+    match stream.encoding_name() {
+        // Their rate and channels are told apart.
+        name @ ("pcmu" | "pcma") => name.to_uppercase(),
+        _ => Offer::of(stream).codec(),
+    }
+}
+
 /// A stream as the SDP describes it.
 struct Offer<'a> {
     media: &'a str,
@@ -99,7 +100,16 @@ struct Offer<'a> {
     channels: u16,
 }
 
-impl Offer<'_> {
+impl<'a> Offer<'a> {
+    fn of(stream: &'a Stream) -> Self {
+        Self {
+            media: stream.media(),
+            encoding: stream.encoding_name(),
+            hz: stream.clock_rate_hz(),
+            channels: stream.channels().map_or(1, u16::from),
+        }
+    }
+
     fn passed(&self) -> Option<Way> {
         if (self.media, self.encoding, self.hz) == ("audio", "opus", 48_000) {
             // The SDP always says two channels (RFC 7587 section 7); each packet tells how many it has.
@@ -123,6 +133,7 @@ impl Offer<'_> {
     /// As people know it.
     fn codec(&self) -> String {
         match self.encoding {
+            "h264" => "H.264".into(),
             "h265" => "H.265".into(),
             "jpeg" => "MJPEG".into(),
             "mp4v-es" => "MPEG-4".into(),
