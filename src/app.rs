@@ -17,7 +17,7 @@ use std::{
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::{runtime::Handle, sync::oneshot, time::timeout};
+use tokio::{runtime::Handle, time::timeout};
 use tracing::{debug, info, warn};
 
 use self::{
@@ -34,10 +34,7 @@ use crate::{
     hub::Hub,
     peer::{self, Peers},
     shutdown::Signals,
-    source::{
-        self,
-        config::{Input, Start},
-    },
+    source::{self, config::Input},
     systemd::{self, Sockets, Watch},
 };
 
@@ -174,8 +171,7 @@ impl App {
         let workers = available_parallelism().map_or(1, usize::from);
         let peers = Peers::bind(config.peer.clone(), workers, media)?;
         let hub = Arc::new(Hub::default());
-        let always_on = config.cameras.iter().filter(|camera| camera.start == Start::Always);
-        let always_on = always_on.map(|camera| camera.name.clone()).collect();
+        let always_on = reload::always_on(&config);
         let reloads = Arc::new(Reloads::default());
         let cameras = Cameras::new(hub.clone());
         let context = Context { hub, peers, always_on, start_deadline, reloads: reloads.clone() };
@@ -201,18 +197,14 @@ impl App {
         info!("webrtc listening on udp {} and on tcp, same port", self.context.peers.local_address());
         self.running.cameras.apply(self.running.config.cameras.clone());
         let (stop, sources) = self.running.cameras.sources();
-        let (stop_http, http_stopped) = oneshot::channel::<()>();
         let (peers, seen) = (self.context.peers.clone(), self.context.clone());
-        let serving = self.server.serve(self.context, async {
-            // A sender that is dropped means the same.
-            let _ = http_stopped.await;
-        });
-        let mut serving = tokio::spawn(serving);
+        let mut serving = self.server.start(self.context.clone());
+        let http_broken = serving.broken();
         let watch = Watch::start(Handle::current(), move || vitals::look(&seen)).context("no thread to watch by")?;
         systemd::ready();
         let keep_current = async {
             match self.reloader {
-                Some(reloader) => self.running.keep_current(reloader).await,
+                Some(reloader) => self.running.keep_current(reloader, &mut serving, &self.context).await,
                 None => std::future::pending().await,
             }
         };
@@ -221,7 +213,7 @@ impl App {
                 info!(signal, "shutting down");
                 Ok(())
             }
-            ended = &mut serving => ended.context("the HTTP server ended"),
+            () = http_broken => Err(anyhow::anyhow!("an internal error ended the HTTP server: please report it")),
             () = keep_current => Ok(()),
         };
         let grace = self.running.config.shutdown_grace;
@@ -231,13 +223,12 @@ impl App {
         let drain = async {
             stop.cancel();
             sources.close();
-            drop(stop_http);
             // Viewers first: their goodbye is sent while their cameras still tear down.
-            peers.shutdown().await;
-            sources.wait().await;
-            if !serving.is_finished() {
-                let _ = (&mut serving).await;
-            }
+            let http = serving.stop();
+            tokio::join!(http, async {
+                peers.shutdown().await;
+                sources.wait().await;
+            });
         };
         tokio::select! {
             drained = timeout(grace, drain) => match drained {
@@ -246,7 +237,6 @@ impl App {
             },
             signal = signals.next() => warn!(signal, "second signal: ending at once"),
         }
-        serving.abort();
         broken
     }
 }

@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -23,13 +23,18 @@ pub fn customer(address: IpAddr) -> IpAddr {
 /// A number of places; clones share them.
 #[derive(Clone, Debug)]
 pub struct Places {
-    all: usize,
-    each: usize,
+    bounds: Arc<Bounds>,
     /// This machine may have all: it may be a reverse proxy with many viewers behind it.
     proxied: bool,
-    each_user: usize,
     taken: Arc<Mutex<Taken>>,
     refused: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Bounds {
+    all: AtomicUsize,
+    each: AtomicUsize,
+    each_user: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +65,10 @@ pub enum NoPlace {
 impl Places {
     /// `all` places, at most `each` of them for one [`customer`].
     pub fn new(all: usize, each: usize) -> Self {
-        Self { all, each, proxied: false, each_user: all, taken: Arc::default(), refused: Arc::default() }
+        let bounds = [all, each, all].map(AtomicUsize::new);
+        let [all, each, each_user] = bounds;
+        let bounds = Arc::new(Bounds { all, each, each_user });
+        Self { bounds, proxied: false, taken: Arc::default(), refused: Arc::default() }
     }
 
     /// The same, where this machine may have all: it may be a reverse proxy with many viewers behind it.
@@ -70,7 +78,15 @@ impl Places {
 
     /// The same, with at most `each` of them for one user.
     pub fn for_users(self, each: usize) -> Self {
-        Self { each_user: each, ..self }
+        self.bounds.each_user.store(each, Ordering::Relaxed);
+        self
+    }
+
+    /// Other numbers, for all clones. Nobody loses a place that is taken.
+    pub fn set(&self, all: usize, each: usize, each_user: usize) {
+        self.bounds.all.store(all, Ordering::Relaxed);
+        self.bounds.each.store(each, Ordering::Relaxed);
+        self.bounds.each_user.store(each_user, Ordering::Relaxed);
     }
 
     /// Takes a place for a connection from `address`.
@@ -103,15 +119,17 @@ impl Places {
 
     fn find(&self, customer: IpAddr, user: Option<&str>) -> Result<Place, NoPlace> {
         let taken = &mut *self.lock();
-        if taken.customers.values().sum::<usize>() >= self.all {
-            return Err(NoPlace::Full(self.all));
+        let bound = |bound: &AtomicUsize| bound.load(Ordering::Relaxed);
+        let (all, each, each_user) = (bound(&self.bounds.all), bound(&self.bounds.each), bound(&self.bounds.each_user));
+        if taken.customers.values().sum::<usize>() >= all {
+            return Err(NoPlace::Full(all));
         }
         let count = taken.customers.get(&customer).copied().unwrap_or_default();
-        if count >= self.each && !(self.proxied && customer.is_loopback()) {
-            return Err(NoPlace::Enough(self.each));
+        if count >= each && !(self.proxied && customer.is_loopback()) {
+            return Err(NoPlace::Enough(each));
         }
-        if user.is_some_and(|user| taken.users.get(user).is_some_and(|count| *count >= self.each_user)) {
-            return Err(NoPlace::EnoughOfUser(self.each_user));
+        if user.is_some_and(|user| taken.users.get(user).is_some_and(|count| *count >= each_user)) {
+            return Err(NoPlace::EnoughOfUser(each_user));
         }
         taken.customers.insert(customer, count + 1);
         let user = user.map(str::to_owned);

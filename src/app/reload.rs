@@ -19,7 +19,13 @@ use super::{
     files::{Files, stamps},
     pipeline_faults,
 };
-use crate::{config::Config, http::Reloads, systemd};
+use crate::{
+    config::Config,
+    http::{Context, Reloads, Serving},
+    media::CameraName,
+    source::config::Start,
+    systemd,
+};
 
 /// A configuration that was read, or why it is none, a line for each fault.
 #[derive(Debug)]
@@ -91,13 +97,16 @@ pub(super) struct Running {
 
 impl Running {
     /// Reads the configuration again whenever there is a reason, for as long as it is polled.
-    pub(super) async fn keep_current(&mut self, mut reloader: Reloader) {
+    pub(super) async fn keep_current(&mut self, mut reloader: Reloader, http: &mut Serving, context: &Context) {
+        let mut context = context.clone();
         loop {
             reloader.due().await;
             systemd::reloading();
-            let read = reloader.read().await;
-            // From here on without a pause, so that it happens whole or, when the program ends before, not at all.
-            match read.and_then(|config| self.apply(config)) {
+            let taken_up = match reloader.read().await {
+                Ok(config) => self.take_up(config, http, &mut context).await,
+                Err(faults) => Err(faults),
+            };
+            match taken_up {
                 Ok(()) => self.reloads.succeeded(),
                 Err(faults) => {
                     for fault in &faults {
@@ -114,18 +123,32 @@ impl Running {
 
     /// # Errors
     /// Why nothing was changed, a line for each fault.
-    fn apply(&mut self, config: Config) -> Result<(), Vec<String>> {
+    async fn take_up(&mut self, config: Config, http: &mut Serving, context: &mut Context) -> Result<(), Vec<String>> {
+        let opened = if config.http == self.config.http && always_on(&config) == context.always_on {
+            None
+        } else {
+            Some(http.open(&config.http).await.map_err(|error| vec![error.to_string()])?)
+        };
+        // From here on without a pause, so that it happens whole or, when the program ends before, not at all.
         let before = std::mem::replace(&mut self.config, config);
-        for (section, is_other) in
-            [("[http] and [[user]]", before.http != self.config.http), ("[webrtc]", before.peer != self.config.peer)]
-        {
-            if is_other {
-                warn!("{section}: what has changed there is taken up with the next start of camgate");
-            }
+        if before.peer != self.config.peer {
+            warn!("[webrtc]: what has changed there is taken up with the next start of camgate");
         }
+        // Before those who may see them.
         let changes = self.cameras.apply(self.config.cameras.clone());
+        if let Some(opened) = opened {
+            context.always_on = always_on(&self.config);
+            context.start_deadline = self.config.http.start_deadline;
+            http.take_up(opened, context.clone());
+        }
         let (added, removed, changed) = (changes.added, changes.removed, changes.changed);
         info!(cameras = self.config.cameras.len(), added, removed, changed, "the configuration is taken up");
         Ok(())
     }
+}
+
+/// The cameras that are to be live all the time.
+pub(super) fn always_on(config: &Config) -> Arc<[CameraName]> {
+    let cameras = config.cameras.iter().filter(|camera| camera.start == Start::Always);
+    cameras.map(|camera| camera.name.clone()).collect()
 }

@@ -126,7 +126,7 @@ pub(super) async fn user(
             actions: names(&user.actions),
             ..nobody
         },
-        Caller::Anyone => UserView { actions: names(&Action::ALL), ..nobody },
+        Caller::Anyone { .. } => UserView { actions: names(&Action::ALL), ..nobody },
         Caller::Guest { share, .. } => {
             let camera = caller.camera(&context.hub, &share.camera).ok_or_else(Problem::link_ended)?;
             let (camera, expires) = (camera.name().to_string(), rfc3339(share.expires()));

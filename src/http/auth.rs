@@ -49,7 +49,6 @@ pub use self::{
 };
 
 /// Lets requests to `router` past `gate` only, what it does not know included.
-pub(super) fn around(router: Router, gate: Gate) -> Router {
-    let gate = Arc::new(gate);
+pub(super) fn around(router: Router, gate: Arc<Gate>) -> Router {
     router.layer(middleware::from_fn_with_state(gate.clone(), gate::guard)).layer(Extension(gate))
 }

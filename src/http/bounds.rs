@@ -36,6 +36,11 @@ impl Portion {
     pub(super) fn places(self) -> Places {
         Places::behind_proxy(self.all, self.per_address).for_users(self.per_user)
     }
+
+    /// The same of places that there are.
+    pub(super) fn set(self, places: &Places) {
+        places.set(self.all, self.per_address, self.per_user);
+    }
 }
 
 /// What a request's body may have, as an extension of it.

@@ -70,7 +70,7 @@ pub(super) async fn stream(
         let event = listener.next().await?;
         Some((event, listener))
     });
-    streams.open(client, caller, events)
+    streams.open(client, caller, None, events)
 }
 
 /// What happened.

@@ -41,6 +41,7 @@ impl Streams {
         &self,
         client: Client,
         caller: Caller,
+        camera: Option<String>,
         events: impl Stream<Item = Event> + Send + 'static,
     ) -> Response {
         let place = match self.places.take_for(client.0, caller.user()) {
@@ -51,7 +52,7 @@ impl Streams {
             let _held = &place;
             Ok::<_, Infallible>(event)
         });
-        let sse = Sse::new(kept.take_until(self.stop.clone().cancelled_owned()).take_until(caller.over()));
+        let sse = Sse::new(kept.take_until(self.stop.clone().cancelled_owned()).take_until(caller.over(camera)));
         (UNBUFFERED, sse.keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response()
     }
 
@@ -76,7 +77,7 @@ mod tests {
     async fn one_address_leaves_places_for_others() {
         let share = Portion { all: 10, per_address: 4, per_user: 10 };
         let streams = Streams::new(share, CancellationToken::new());
-        let open = |address: [u8; 4]| streams.open(Client(address.into()), Caller::Anyone, stream::pending());
+        let open = |address: [u8; 4]| streams.open(Client(address.into()), Caller::anyone(), None, stream::pending());
         let held: Vec<_> = (0..4).map(|_| open([192, 0, 2, 1])).collect();
         assert!(held.iter().all(|response| response.status() == 200));
         let refused = open([192, 0, 2, 1]);

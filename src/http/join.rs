@@ -70,7 +70,7 @@ async fn end_with_login(
     _seat: Option<Seat>,
 ) {
     tokio::select! {
-        () = caller.over() => {
+        () = caller.over(Some(camera.clone())) => {
             peers.close(&camera, session).await;
         }
         // A sender that is gone means the same.

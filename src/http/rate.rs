@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     sync::{
-        Arc,
+        Arc, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -38,22 +38,45 @@ pub(super) struct Client(pub(super) IpAddr);
 /// Counts requests by address.
 pub(super) struct Limits {
     clock: DefaultClock,
-    others: DefaultKeyedRateLimiter<IpAddr>,
-    loopback: DefaultKeyedRateLimiter<IpAddr>,
+    books: RwLock<Books>,
     refused: AtomicU64,
 }
 
-impl Limits {
-    pub(super) fn new(limit: RateLimit) -> Self {
+struct Books {
+    limit: RateLimit,
+    others: DefaultKeyedRateLimiter<IpAddr>,
+    loopback: DefaultKeyedRateLimiter<IpAddr>,
+}
+
+impl Books {
+    fn new(limit: RateLimit) -> Self {
         let quota = |factor: u32| {
             let times = |count: NonZeroU32| count.saturating_mul(NonZeroU32::new(factor).unwrap_or(NonZeroU32::MIN));
             Quota::per_second(times(limit.per_second)).allow_burst(times(limit.burst))
         };
-        Self {
-            clock: DefaultClock::default(),
-            others: RateLimiter::keyed(quota(1)),
-            loopback: RateLimiter::keyed(quota(LOOPBACK_FACTOR)),
-            refused: AtomicU64::new(0),
+        Self { limit, others: RateLimiter::keyed(quota(1)), loopback: RateLimiter::keyed(quota(LOOPBACK_FACTOR)) }
+    }
+
+    fn known(&self, address: IpAddr) -> IpAddr {
+        if self.others.len() < MAX_ADDRESSES {
+            return address;
+        }
+        self.others.retain_recent();
+        if self.others.len() < MAX_ADDRESSES { address } else { Ipv6Addr::UNSPECIFIED.into() }
+    }
+}
+
+impl Limits {
+    pub(super) fn new(limit: RateLimit) -> Self {
+        let books = RwLock::new(Books::new(limit));
+        Self { clock: DefaultClock::default(), books, refused: AtomicU64::new(0) }
+    }
+
+    /// Counts by another limit, from the beginning if it is another.
+    pub(super) fn set(&self, limit: RateLimit) {
+        let mut books = self.books.write().unwrap_or_else(|e| e.into_inner());
+        if books.limit != limit {
+            *books = Books::new(limit);
         }
     }
 
@@ -61,8 +84,9 @@ impl Limits {
     /// How long to wait.
     pub(super) fn check(&self, address: IpAddr) -> Result<(), Duration> {
         let customer = customer(address);
+        let books = self.books.read().unwrap_or_else(|e| e.into_inner());
         let (limiter, key) =
-            if customer.is_loopback() { (&self.loopback, customer) } else { (&self.others, self.known(customer)) };
+            if customer.is_loopback() { (&books.loopback, customer) } else { (&books.others, books.known(customer)) };
         limiter.check_key(&key).map_err(|not_until| {
             self.refused.fetch_add(1, Ordering::Relaxed);
             not_until.wait_time_from(self.clock.now())
@@ -72,14 +96,6 @@ impl Limits {
     /// Requests that came too soon.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
-    }
-
-    fn known(&self, address: IpAddr) -> IpAddr {
-        if self.others.len() < MAX_ADDRESSES {
-            return address;
-        }
-        self.others.retain_recent();
-        if self.others.len() < MAX_ADDRESSES { address } else { Ipv6Addr::UNSPECIFIED.into() }
     }
 }
 
@@ -138,7 +154,8 @@ mod tests {
         for number in 0..MAX_ADDRESSES as u32 + 1_000 {
             let _ = limits.check(IpAddr::from((0x0a00_0000 + number).to_be_bytes()));
         }
-        assert!(limits.others.len() <= MAX_ADDRESSES + 1, "{}", limits.others.len());
+        let known = || limits.books.read().unwrap_or_else(|e| e.into_inner()).others.len();
+        assert!(known() <= MAX_ADDRESSES + 1, "{}", known());
         assert_eq!(allowed(&limits, "192.0.2.1", 10), 0, "newcomers share what is left");
     }
 }

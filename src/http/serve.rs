@@ -3,16 +3,17 @@
 
 use std::{
     io::Write as _,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use axum::{Extension, Router};
+use axum::{Router, extract::Request};
 use hyper::{
+    body::Incoming,
     rt::{Read, Write},
     service::{Service, service_fn},
 };
@@ -25,7 +26,8 @@ use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     pin,
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -74,6 +76,12 @@ impl Clients {
         Self { limits, places, proxies }
     }
 
+    /// The same, counted on, by other limits and other proxies.
+    pub(super) fn with(&self, limits: Limits, proxies: Arc<Proxies>) -> Self {
+        self.places.set(usize::MAX, limits.connections.per_address, usize::MAX);
+        Self { limits, places: self.places.clone(), proxies }
+    }
+
     /// Where connections are counted.
     pub(super) fn places(&self) -> &Places {
         &self.places
@@ -85,22 +93,19 @@ impl Clients {
     }
 }
 
-/// A port whose connections are answered.
-pub(super) struct Port {
-    places: Arc<Semaphore>,
+/// What a port answers by.
+pub(super) struct Face {
     clients: Clients,
-    http: Arc<auto::Builder<TokioExecutor>>,
+    http: auto::Builder<TokioExecutor>,
     router: Router,
     tls: Option<Tls>,
     /// What plain HTTP gets where TLS is spoken.
     plain: Router,
-    stop: CancellationToken,
-    connections: TaskTracker,
 }
 
-impl Port {
+impl Face {
     /// Answers by `router`, over `tls` if there is one; `port` is the number that browsers find it at.
-    pub(super) fn new(router: Router, tls: Option<Tls>, port: u16, clients: Clients) -> Arc<Self> {
+    pub(super) fn new(router: Router, tls: Option<Tls>, port: u16, clients: Clients) -> Self {
         let limits = clients.limits;
         let mut http = auto::Builder::new(TokioExecutor::new());
         let mut http1 = http.http1();
@@ -112,29 +117,121 @@ impl Port {
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
             .max_concurrent_streams(STREAMS);
+        Self { clients, http, router, tls, plain: to_https(port) }
+    }
+}
+
+/// A port whose connections are answered.
+pub(super) struct Port {
+    places: Arc<Semaphore>,
+    face: RwLock<Arc<Face>>,
+    listening: Mutex<Option<Listening>>,
+    stop: CancellationToken,
+    connections: TaskTracker,
+    /// It takes no connections any more, by a fault of ours.
+    broken: CancellationToken,
+}
+
+struct Listening {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Port {
+    pub(super) fn new(face: Face) -> Arc<Self> {
         Arc::new(Self {
-            places: Arc::new(Semaphore::new(limits.connections.all)),
-            clients,
-            http: Arc::new(http),
-            router,
-            tls,
-            plain: to_https(port),
+            places: Arc::new(Semaphore::new(face.clients.limits.connections.all)),
+            face: RwLock::new(Arc::new(face)),
+            listening: Mutex::default(),
             stop: CancellationToken::new(),
             connections: TaskTracker::new(),
+            broken: CancellationToken::new(),
         })
     }
 
-    /// Serves until `stop` completes.
-    pub(super) async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()>) {
-        pin!(stop);
+    /// Answers by another face, also on connections that there are, as far as TLS and the bounds of a connection are not
+    /// concerned.
+    pub(super) fn show(&self, face: Face) {
+        let all = face.clients.limits.connections.all;
+        let before = std::mem::replace(&mut *self.face.write().unwrap_or_else(|e| e.into_inner()), Arc::new(face));
+        let before = before.clients.limits.connections.all;
+        self.places.add_permits(all.saturating_sub(before));
+        let fewer = u32::try_from(before.saturating_sub(all)).unwrap_or(u32::MAX);
+        if fewer > 0 {
+            let (places, stop) = (self.places.clone(), self.stop.clone());
+            // Nobody loses a connection: new ones wait until there are few enough.
+            tokio::spawn(async move {
+                let taken = stop.run_until_cancelled(places.acquire_many_owned(fewer)).await;
+                taken.and_then(Result::ok).into_iter().for_each(OwnedSemaphorePermit::forget);
+            });
+        }
+    }
+
+    fn face(&self) -> Arc<Face> {
+        self.face.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// Takes connections from this listener, and from no other any more. Those that there are go on.
+    pub(super) fn listen(self: &Arc<Self>, listener: TcpListener) {
+        let Ok(address) = listener.local_addr() else { return self.broken.cancel() };
+        let stop = self.stop.child_token();
+        let accepting = tokio::spawn(self.clone().accept(listener, stop.clone()));
+        let broken = self.broken.clone();
+        let task = tokio::spawn(async move {
+            if accepting.await.is_err_and(|fault| fault.is_panic()) {
+                broken.cancel();
+            }
+        });
+        let before = self.lock_listening().replace(Listening { address, stop, task });
+        if let Some(before) = before {
+            before.stop.cancel();
+        }
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.lock_listening().as_ref().map(|listening| listening.address)
+    }
+
+    /// Listens nowhere any more when this completes.
+    pub(super) async fn fall_deaf(&self) {
+        let before = self.lock_listening().take();
+        if let Some(Listening { stop, task, .. }) = before {
+            stop.cancel();
+            // It ended, however.
+            let _ = task.await;
+        }
+    }
+
+    /// Completes when it takes no connections any more by a fault of ours.
+    pub(super) async fn broken(&self) {
+        self.broken.cancelled().await;
+    }
+
+    /// Takes no connections any more, and lets requests under way be answered, which takes at most a second.
+    pub(super) async fn close(&self) {
+        self.stop.cancel();
+        self.connections.close();
+        if timeout(DRAIN, self.connections.wait()).await.is_err() {
+            debug!("requests that are still waiting are cut off");
+        }
+    }
+
+    fn lock_listening(&self) -> MutexGuard<'_, Option<Listening>> {
+        self.listening.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
         loop {
             let accepted = async {
                 // TLS takes its place after the handshake, so that slow ones keep nobody waiting. The semaphore is never closed.
-                let place = if self.tls.is_none() { self.places.clone().acquire_owned().await.ok() } else { None };
+                let is_plain = self.face().tls.is_none();
+                let place = if is_plain { self.places.clone().acquire_owned().await.ok() } else { None };
                 (listener.accept().await, place)
             };
             let (accepted, place) = tokio::select! {
-                () = &mut stop => break,
+                () = stop.cancelled() => return,
                 accepted = accepted => accepted,
             };
             let (stream, remote) = match accepted {
@@ -148,19 +245,26 @@ impl Port {
             // Answers are small and wanted at once.
             let _ = stream.set_nodelay(true);
             let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD));
-            let Ok(own) = self.clients.place(remote.ip()) else {
+            let face = self.face();
+            let Ok(own) = face.clients.place(remote.ip()) else {
                 turn_away(stream);
                 continue;
             };
             let port = self.clone();
-            match &self.tls {
+            match &face.tls {
                 None => {
+                    // It has spoken TLS until a moment ago.
+                    let Some(place) = place.or_else(|| self.places.clone().try_acquire_owned().ok()) else {
+                        turn_away(stream);
+                        continue;
+                    };
                     self.connections.spawn(async move {
-                        port.attend(TokioIo::new(stream), port.router.clone(), remote.ip(), None).await;
+                        port.attend(TokioIo::new(stream), None, remote.ip(), None).await;
                         drop((place, own));
                     });
                 }
                 Some(tls) => {
+                    drop(place);
                     // Counted by who has none.
                     let Some(handshake) = tls.place(remote.ip()) else { continue };
                     let tls = tls.clone();
@@ -171,15 +275,9 @@ impl Port {
                 }
             }
         }
-        drop(listener);
-        self.stop.cancel();
-        self.connections.close();
-        if timeout(DRAIN, self.connections.wait()).await.is_err() {
-            debug!("requests that are still waiting are cut off");
-        }
     }
 
-    async fn welcome(&self, tls: &Tls, stream: TcpStream, peer: IpAddr, handshake: Place) {
+    async fn welcome(self: &Arc<Self>, tls: &Tls, stream: TcpStream, peer: IpAddr, handshake: Place) {
         let arrival = tokio::select! {
             () = self.stop.cancelled() => None,
             arrival = tls.accept(stream) => arrival,
@@ -187,39 +285,41 @@ impl Port {
         match arrival {
             None => {}
             Some(Arrival::Plain(stream)) => {
-                let told = self.attend(TokioIo::new(stream), self.plain.clone(), peer, None);
+                let told = self.attend(TokioIo::new(stream), Some(self.face().plain.clone()), peer, None);
                 let _ = timeout(HANDSHAKE_DEADLINE, told).await;
             }
             Some(Arrival::Tls(stream, speaks)) => {
                 let place = timeout(HANDSHAKE_DEADLINE, self.places.acquire()).await;
                 drop(handshake);
                 if let Ok(Ok(_place)) = place {
-                    self.attend(TokioIo::new(*stream), self.router.clone(), peer, Some(speaks)).await;
+                    self.attend(TokioIo::new(*stream), None, peer, Some(speaks)).await;
                 }
             }
         }
     }
 
-    /// Answers the requests of one connection; `speaks` is what was agreed on over TLS.
+    /// Answers the requests of one connection, by `router` or by what the port answers by as each comes; `speaks` is what was
+    /// agreed on over TLS.
     async fn attend(
-        &self,
+        self: &Arc<Self>,
         io: impl Read + Write + Unpin + Send + 'static,
-        router: Router,
+        router: Option<Router>,
         peer: IpAddr,
         speaks: Option<Speaks>,
     ) {
         let connection = Connection { peer, is_secure: speaks.is_some() };
-        let router = TowerToHyperService::new(router.layer(Extension(connection)));
         let requests = Arc::new(AtomicU64::new(0));
-        let counter = requests.clone();
-        let service = service_fn(move |request| {
+        let (counter, port, face) = (requests.clone(), self.clone(), self.face());
+        let service = service_fn(move |mut request: Request<Incoming>| {
             counter.fetch_add(1, Ordering::Relaxed);
-            router.call(request)
+            request.extensions_mut().insert(connection);
+            let router = router.clone().unwrap_or_else(|| port.face().router.clone());
+            TowerToHyperService::new(router).call(request)
         });
-        let http = (*self.http).clone();
+        let http = face.http.clone();
         let http = if speaks == Some(Speaks::Http2) { http.http2_only() } else { http.http1_only() };
         let connection = http.serve_connection_with_upgrades(io, service);
-        let deadline = self.clients.limits.header_deadline;
+        let deadline = face.clients.limits.header_deadline;
         let idle = async {
             match speaks {
                 Some(Speaks::Http2) => idle(&requests).await,
@@ -295,10 +395,10 @@ mod tests {
             sockets: all,
         };
         let clients = Clients::new(limits, Arc::new(Proxies::new(Vec::new(), ProxyHeaders::XForwarded)));
-        let port = Port::new(Router::new(), None, 0, clients);
+        let port = Port::new(Face::new(Router::new(), None, 0, clients));
         let (ours, _theirs) = duplex(1_024);
         let began = Instant::now();
-        let attended = port.attend(TokioIo::new(ours), Router::new(), [192, 0, 2, 1].into(), speaks);
+        let attended = port.attend(TokioIo::new(ours), None, [192, 0, 2, 1].into(), speaks);
         assert!(timeout(IDLE * 10, attended).await.is_ok());
         began.elapsed()
     }

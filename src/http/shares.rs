@@ -145,7 +145,7 @@ async fn end(
 /// Where there are no users, who is near may share: who is not, and a page whose name a stranger's name server has pointed at
 /// us (DNS rebinding), would have a way in that lasts.
 fn may_share(gate: &Gate, caller: &Caller, Client(address): Client, site: &Site, headers: &HeaderMap) -> bool {
-    !matches!(caller, Caller::Anyone) || is_from_near(address, headers, site, gate.neighbours())
+    !matches!(caller, Caller::Anyone { .. }) || is_from_near(address, headers, site, gate.neighbours())
 }
 
 /// Files are locked and written.

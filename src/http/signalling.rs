@@ -75,6 +75,11 @@ impl Door {
         Self { places, max_message, limits, stop, sockets: TaskTracker::new() }
     }
 
+    /// The same, for messages of so many bytes.
+    pub(super) fn with_messages(&self, max_message: usize) -> Self {
+        Self { max_message, ..self.clone() }
+    }
+
     /// Waits until every socket is closed, after `stop`.
     pub(super) async fn closed(&self) {
         self.sockets.close();
@@ -150,7 +155,7 @@ impl Conversation {
     async fn hold(mut self) {
         let mut pings = interval(PING_INTERVAL);
         let mut heard = Instant::now();
-        let (stop, over) = (self.stop.clone(), self.caller.clone().over());
+        let (stop, over) = (self.stop.clone(), self.caller.clone().over(Some(self.camera.clone())));
         pin!(over);
         loop {
             let done = tokio::select! {

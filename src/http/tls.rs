@@ -112,11 +112,11 @@ pub(super) enum Speaks {
 }
 
 impl Tls {
-    /// With a certificate, and the task that keeps it new.
+    /// With a certificate, and the task that keeps it new. Counts on where `before` is.
     ///
     /// # Errors
     /// [`BadCertificate`].
-    pub(super) fn new(source: CertificateSource) -> Result<(Self, Keeper), BadCertificate> {
+    pub(super) fn new(source: CertificateSource, before: Option<&Self>) -> Result<(Self, Keeper), BadCertificate> {
         let (keeper, resolver, expires) = match source {
             CertificateSource::Files(files) => {
                 let reloading = Reloading::start(files)?;
@@ -140,8 +140,9 @@ impl Tls {
         }
         let tls = Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
-            handshakes: Places::behind_proxy(HANDSHAKES, HANDSHAKES_EACH),
-            failed: Arc::default(),
+            handshakes: before
+                .map_or_else(|| Places::behind_proxy(HANDSHAKES, HANDSHAKES_EACH), |before| before.handshakes.clone()),
+            failed: before.map(|before| before.failed.clone()).unwrap_or_default(),
             expires,
         };
         Ok((tls, keeper))

@@ -13,6 +13,7 @@ use axum::{
     routing::{get, options},
 };
 
+pub(super) use self::events::Registry;
 pub(super) use self::session::{absent, known};
 use super::Context;
 
@@ -22,7 +23,7 @@ const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// Endpoints and sessions, with and without a slash at the end: a redirect is a POST lost.
-pub(super) fn routes() -> Router<Context> {
+pub(super) fn routes(registry: Registry) -> Router<Context> {
     let endpoint = get(endpoint::get).post(endpoint::post).options(endpoint::options);
     let session = get(session::get).patch(session::patch).delete(session::delete).merge(options(session::options));
     let extension = get(events::listen_to_all).post(events::post).options(events::options);
@@ -30,7 +31,7 @@ pub(super) fn routes() -> Router<Context> {
     let events = Router::new()
         .route("/whep/{camera}/{session}/events", extension)
         .route("/whep/{camera}/{session}/events/{stream}", stream)
-        .layer(Extension(events::Registry::default()));
+        .layer(Extension(registry));
     Router::new()
         .merge(events)
         .route("/whep/{camera}", endpoint.clone())

@@ -48,7 +48,7 @@ pub(crate) async fn user(name: &str, keys: &str) -> String {
 }
 
 /// The `[[user]]` of a program, and its token.
-async fn program(name: &str, keys: &str) -> (String, String) {
+pub(crate) async fn program(name: &str, keys: &str) -> (String, String) {
     let output = String::from_utf8(camgate(&["token"], "").await.stdout).expect("a text");
     let (token, hash) = output.split_once('\n').expect("two lines");
     let token = token.strip_prefix("token = ").expect("a token").to_owned();

@@ -25,6 +25,7 @@ mod play;
 mod policies;
 mod probe;
 mod reload;
+mod reload_http;
 mod restart;
 mod reverse_proxy;
 mod secrets;

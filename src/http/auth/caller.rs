@@ -14,7 +14,12 @@ use crate::{
 #[derive(Clone)]
 pub(in crate::http) enum Caller {
     /// There are no users, so that everything is everybody's.
-    Anyone,
+    Anyone {
+        /// In a private network.
+        is_near: bool,
+        /// Who said so.
+        gate: Arc<Gate>,
+    },
     /// Somebody who has said who they are.
     User {
         /// Who.
@@ -53,14 +58,14 @@ impl Caller {
     pub(in crate::http) fn user(&self) -> Option<&str> {
         match self {
             Self::User { user, .. } => Some(user.name.as_str()),
-            Self::Anyone | Self::Guest { .. } | Self::Nobody => None,
+            Self::Anyone { .. } | Self::Guest { .. } | Self::Nobody => None,
         }
     }
 
     /// Whether this is one of theirs.
     pub(super) fn may(&self, action: Action) -> bool {
         match self {
-            Self::Anyone => true,
+            Self::Anyone { .. } => true,
             Self::User { user, .. } => user.actions.contains(&action),
             // What a link opens is no question of actions.
             Self::Guest { .. } | Self::Nobody => false,
@@ -70,7 +75,7 @@ impl Caller {
     /// Whether the camera of that name is there for them; whether there is one is another question.
     pub(in crate::http) fn sees(&self, camera: &str) -> bool {
         match self {
-            Self::Anyone => true,
+            Self::Anyone { .. } => true,
             Self::User { user, .. } => user.cameras.has(camera),
             Self::Guest { share, .. } => share.camera == camera,
             Self::Nobody => false,
@@ -99,7 +104,7 @@ impl Caller {
     /// Whether a session is theirs, or was.
     pub(in crate::http) fn owns(&self, session: SessionId) -> bool {
         match self {
-            Self::Anyone => true,
+            Self::Anyone { .. } => true,
             Self::Nobody => false,
             Self::User { .. } | Self::Guest { .. } => {
                 self.owner().is_some_and(|(owner, gate)| gate.owners().has(&owner, session))
@@ -111,7 +116,7 @@ impl Caller {
         match self {
             Self::User { user, gate, .. } => Some((Owner::User(user.name.clone()), gate)),
             Self::Guest { share, gate, .. } => Some((Owner::Link(share.id), gate)),
-            Self::Anyone | Self::Nobody => None,
+            Self::Anyone { .. } | Self::Nobody => None,
         }
     }
 
@@ -129,7 +134,7 @@ impl Caller {
     /// As whom they make links.
     pub(in crate::http) fn maker(&self) -> Option<Maker> {
         match self {
-            Self::Anyone => Some(Maker::Anyone),
+            Self::Anyone { .. } => Some(Maker::Anyone),
             Self::User { user, .. } => Some(Maker::User(user.name.to_string())),
             Self::Guest { .. } | Self::Nobody => None,
         }
@@ -139,14 +144,14 @@ impl Caller {
     pub(in crate::http) fn name(&self) -> String {
         match self {
             Self::User { user, .. } => format!("user {}", user.name),
-            Self::Anyone | Self::Nobody => "somebody".to_owned(),
+            Self::Anyone { .. } | Self::Nobody => "somebody".to_owned(),
             Self::Guest { share, .. } => format!("somebody with the link {}", share.id),
         }
     }
 
     /// Whether a link is theirs to see and to end.
     pub(in crate::http) fn manages(&self, share: &Share) -> bool {
-        matches!(self, Self::Anyone) || self.maker().is_some_and(|maker| maker == share.by)
+        matches!(self, Self::Anyone { .. }) || self.maker().is_some_and(|maker| maker == share.by)
     }
 
     /// An address of ours as they have to ask for it.
@@ -162,17 +167,39 @@ impl Caller {
         matches!(self, Self::Guest { .. })
     }
 
-    /// Completes when they are not taken for this user any more: what they have opened is to end then.
-    pub(in crate::http) async fn over(self) {
+    /// Completes when they are not taken for this user any more, or may not have any more what shows `camera`, or everything of
+    /// theirs: what they have opened is to end then.
+    pub(in crate::http) async fn over(self, camera: Option<String>) {
+        let barred = async {
+            match &self {
+                Self::Anyone { gate, .. } | Self::User { gate, .. } | Self::Guest { gate, .. } => {
+                    gate.bars(&self, camera.as_deref()).await;
+                }
+                Self::Nobody => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.ended() => {}
+            () = barred => {}
+        }
+    }
+
+    async fn ended(&self) {
         match self {
-            Self::User { login: Some(login), gate, .. } => gate.cookies().over(&login).await,
+            Self::User { login: Some(login), gate, .. } => gate.cookies().over(login).await,
             Self::User { ends: Some(End::At(time)), .. } => {
                 sleep(time.duration_since(SystemTime::now()).unwrap_or_default()).await;
             }
-            Self::User { user, ends: Some(End::Refused(question)), gate, .. } => gate.refused(&question, &user).await,
-            Self::Guest { share, gate, .. } => gate.shares().over(&share).await,
+            Self::User { user, ends: Some(End::Refused(question)), gate, .. } => gate.refused(question, user).await,
+            Self::Guest { share, gate, .. } => gate.shares().over(share).await,
             _ => std::future::pending().await,
         }
+    }
+
+    #[cfg(test)]
+    pub(in crate::http) fn anyone() -> Self {
+        let gate = Gate::new(&[], false, std::time::Duration::ZERO, super::state_dir::StateDir::forgotten());
+        Self::Anyone { is_near: true, gate: Arc::new(gate) }
     }
 
     /// Whether they may know what only those are told who may watch, such as the passwords of TURN servers.
@@ -201,7 +228,7 @@ mod tests {
         let guest = Caller::User { user: Arc::new(user), login: None, ends: None, gate };
         assert!(guest.sees("front") && !guest.sees("back") && !guest.sees("fron") && !guest.sees("*"));
         assert!(guest.may(Action::Watch) && !guest.may(Action::Api) && !guest.may(Action::Metrics));
-        assert!(Caller::Anyone.sees("back") && Caller::Anyone.may(Action::Metrics));
+        assert!(Caller::anyone().sees("back") && Caller::anyone().may(Action::Metrics));
         assert!(!Caller::Nobody.sees("front") && !Caller::Nobody.may(Action::Watch));
     }
 }

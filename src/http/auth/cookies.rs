@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -31,7 +31,8 @@ pub(super) struct Cookies {
     state: Arc<StateDir>,
     /// As soon as it is known.
     key: OnceLock<Key>,
-    lifetime: Duration,
+    /// Of the next one.
+    lifetime: Mutex<Duration>,
     revoked: watch::Sender<HashMap<u128, SystemTime>>,
 }
 
@@ -49,18 +50,24 @@ impl Cookies {
     /// Cookies that are good for `lifetime`, and logouts as far as they were kept.
     pub(super) fn new(lifetime: Duration, state: Arc<StateDir>, now: SystemTime) -> Self {
         let revoked = watch::Sender::new(logouts(&state, now));
-        Self { state, key: OnceLock::new(), lifetime, revoked }
+        Self { state, key: OnceLock::new(), lifetime: Mutex::new(lifetime), revoked }
+    }
+
+    /// Cookies are good for so long from now on; those that were given before, as long as was said.
+    pub(super) fn set_lifetime(&self, lifetime: Duration) {
+        *self.lifetime.lock().unwrap_or_else(|e| e.into_inner()) = lifetime;
     }
 
     /// A `Set-Cookie` for `user`, of what is below the path `base`; `secure` keeps it off plain HTTP.
     pub(super) fn issue(&self, user: &User, base: &str, secure: bool, now: SystemTime) -> Option<HeaderValue> {
         let key = self.key.get_or_init(|| Key::from(&self.state.key_for_now(PURPOSE)));
-        let (name, id, ends) = (&user.name, rand::random::<u128>(), seconds(now + self.lifetime));
+        let lifetime = *self.lifetime.lock().unwrap_or_else(|e| e.into_inner());
+        let (name, id, ends) = (&user.name, rand::random::<u128>(), seconds(now + lifetime));
         let password = self.password(user)?;
         let mut jar = CookieJar::new();
         jar.signed_mut(key).add(Cookie::new(NAME, format!("{name}.{id:032x}.{ends}.{password:016x}")));
         let signed = jar.get(NAME)?.value().to_owned();
-        header_value(signed, base, secure, self.lifetime)
+        header_value(signed, base, secure, lifetime)
     }
 
     /// A `Set-Cookie` that takes it back.

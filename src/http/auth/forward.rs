@@ -122,6 +122,11 @@ pub(super) struct Forward {
 }
 
 impl Forward {
+    /// Whether it is made by these settings.
+    pub(super) fn is_of(&self, config: &ForwardConfig) -> bool {
+        self.config == *config
+    }
+
     /// `None` on a machine without random numbers.
     pub(super) fn new(config: &ForwardConfig) -> Option<Self> {
         let (all, each) = AT_ONCE;

@@ -1,13 +1,14 @@
 //! What every request has to get past.
 
 mod identify;
+mod succession;
 
 use std::{
     collections::HashMap,
     fmt,
     net::{IpAddr, SocketAddr},
-    num::NonZeroU32,
-    sync::Arc,
+    path::PathBuf,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -17,7 +18,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::DefaultDirectRateLimiter;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 pub(super) use self::identify::refused;
@@ -35,10 +37,9 @@ use super::{
     private::is_private,
     rights::{Need, need},
     share::Shares,
-    state_dir::StateDir,
     throttle::Throttle,
 };
-use crate::http::{BaseUrl, CertificateSource, Config, cors, page, problem::Problem, rate::Client, site::Site};
+use crate::http::{BaseUrl, cors, page, problem::Problem, rate::Client, site::Site};
 
 /// Both ways, for programs (RFC 9110 section 11.6.1).
 const CHALLENGE: &str = "Basic realm=\"camgate\", charset=\"UTF-8\", Bearer realm=\"camgate\"";
@@ -49,20 +50,31 @@ const CHALLENGE_SCRIPT: &str = "Bearer realm=\"camgate\"";
 pub(in crate::http) struct Gate {
     users: Users,
     tokens: HashMap<TokenHash, Arc<User>>,
-    jwt: Option<Jwt>,
-    forward: Option<Forward>,
+    jwt: Option<Arc<Jwt>>,
+    forward: Option<Arc<Forward>>,
     /// Without users: everybody is answered, wherever from.
     is_open: bool,
+    lasting: Arc<Lasting>,
+    cookies: Arc<Cookies>,
+    shares: Arc<Shares>,
+    /// Where the last two are kept.
+    state_dir: PathBuf,
+    /// How long a login lasts.
+    lifetime: Duration,
+    /// What links begin with, where it is not what the page was loaded by.
+    public_url: Option<BaseUrl>,
+    neighbours: Neighbours,
+}
+
+/// What stays when the configuration is another.
+struct Lasting {
     throttle: Arc<Throttle>,
     /// One line a second about tokens that nobody has.
     token_lines: DefaultDirectRateLimiter,
     passwords: Arc<Passwords>,
-    cookies: Cookies,
-    shares: Shares,
-    /// What links begin with, where it is not what the page was loaded by.
-    public_url: Option<BaseUrl>,
     owners: Owners,
-    neighbours: Neighbours,
+    /// The gate that requests have to get past now.
+    latest: watch::Sender<Weak<Gate>>,
 }
 
 /// How many users, and nothing that is secret.
@@ -73,46 +85,6 @@ impl fmt::Debug for Gate {
 }
 
 impl Gate {
-    /// For these users; without any, everybody is answered who is in a private network, or wherever with `allow_anonymous`.
-    /// Logins last for `lifetime`, and are kept in `state`.
-    pub(super) fn new(users: &[User], allow_anonymous: bool, lifetime: Duration, state: StateDir) -> Self {
-        let users: Users = Arc::new(users.iter().map(|user| (user.name.to_string(), Arc::new(user.clone()))).collect());
-        let (throttle, state) = (Arc::new(Throttle::new()), Arc::new(state));
-        Self {
-            tokens: users.values().filter_map(|user| Some((user.token?, user.clone()))).collect(),
-            jwt: None,
-            forward: None,
-            is_open: allow_anonymous,
-            passwords: Arc::new(Passwords::new(users.clone(), throttle.clone())),
-            users,
-            throttle,
-            token_lines: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN)),
-            cookies: Cookies::new(lifetime, state.clone(), SystemTime::now()),
-            shares: Shares::new(state),
-            public_url: None,
-            owners: Owners::default(),
-            neighbours: Neighbours::default(),
-        }
-    }
-
-    /// As the configuration says.
-    pub(in crate::http) fn of(config: &Config) -> Self {
-        let state = StateDir::new(&config.state_dir);
-        let gate = Self::new(&config.users, config.allow_anonymous, config.login_lifetime, state);
-        let acme = config.tls.as_ref().map(|tls| &tls.certificate);
-        let ordered = if let Some(CertificateSource::Acme(acme)) = acme { acme.domains.clone() } else { Vec::new() };
-        let public = config.public_url.as_ref().map(|url| url.host().to_owned());
-        let names = config.surroundings.hosts.iter().cloned().chain(public).chain(ordered);
-        let neighbours = Neighbours::new(names, config.surroundings.cors_origins.clone());
-        Self {
-            public_url: config.public_url.clone(),
-            jwt: config.jwt.as_ref().map(Jwt::new),
-            forward: config.forward.as_ref().and_then(Forward::new),
-            neighbours,
-            ..gate
-        }
-    }
-
     /// Says in the log who is answered.
     pub(in crate::http) fn announce(&self, listening: SocketAddr) {
         match (self.users.len(), self.is_open) {
@@ -141,7 +113,7 @@ impl Gate {
 
     /// Wrong names, passwords and tokens so far.
     pub(in crate::http) fn failures(&self) -> u64 {
-        self.throttle.failures()
+        self.lasting.throttle.failures()
     }
 
     /// Whether there is anybody to log in as.
@@ -150,7 +122,7 @@ impl Gate {
     }
 
     pub(super) fn passwords(&self) -> &Arc<Passwords> {
-        &self.passwords
+        &self.lasting.passwords
     }
 
     pub(super) fn cookies(&self) -> &Cookies {
@@ -173,17 +145,17 @@ impl Gate {
     }
 
     pub(super) fn throttle(&self) -> &Throttle {
-        &self.throttle
+        &self.lasting.throttle
     }
 
     /// Whether a line about a wrong token may go into the log.
     pub(super) fn may_log(&self) -> bool {
-        self.token_lines.check().is_ok()
+        self.lasting.token_lines.check().is_ok()
     }
 
     /// Whose sessions are whose.
     pub(super) fn owners(&self) -> &Owners {
-        &self.owners
+        &self.lasting.owners
     }
 
     /// The login that a request's cookie proves.
@@ -204,13 +176,15 @@ impl Gate {
         headers: &HeaderMap,
     ) -> Result<Caller, Problem> {
         if !self.has_users() {
+            let is_near = is_private(address) && !site.is_veiled;
+            let anyone = || Caller::Anyone { is_near, gate: self.clone() };
             return match self.is_open || need == Need::Nothing {
-                true => Ok(Caller::Anyone),
+                true => Ok(anyone()),
                 false if !is_private(address) => Err(Problem::stranger()),
                 // Everybody in the world may be behind a proxy in a private network.
                 false if site.is_veiled => Err(Problem::veiled(address)),
                 false => match self.neighbours.check(headers, site, is_preflight(method, headers)) {
-                    Ok(()) => Ok(Caller::Anyone),
+                    Ok(()) => Ok(anyone()),
                     Err(Strange::Name(name)) => Err(Problem::foreign_name(&name)),
                     Err(Strange::Page) => Err(Problem::foreign_origin()),
                 },

@@ -91,7 +91,7 @@ impl Gate {
     }
 
     /// Whether its maker could make it today.
-    fn honours(&self, share: &Share) -> bool {
+    pub(super) fn honours(&self, share: &Share) -> bool {
         match &share.by {
             Maker::Operator => true,
             Maker::Anyone => !self.has_users(),

@@ -99,6 +99,11 @@ pub(super) struct Jwt {
 }
 
 impl Jwt {
+    /// Whether it is made by these settings.
+    pub(super) fn is_of(&self, config: &JwtConfig) -> bool {
+        self.config == *config
+    }
+
     pub(super) fn new(config: &JwtConfig) -> Self {
         signature::install();
         let keys = match &config.keys {

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     num::NonZeroU32,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, RwLock},
     time::{Duration, Instant},
 };
 
@@ -46,9 +46,7 @@ pub(super) enum Refused {
 
 /// The users' passwords.
 pub(super) struct Passwords {
-    users: Users,
-    /// What a name that nobody has is checked against, so that it takes as long: the hash that takes longest.
-    decoy: Option<PasswordHash>,
+    known: RwLock<Known>,
     throttle: Arc<Throttle>,
     turn: Turn<()>,
     waiting: Semaphore,
@@ -56,6 +54,24 @@ pub(super) struct Passwords {
     key: Option<hmac::Key>,
     proven: Mutex<HashMap<Whose, Proven>>,
     lines: DefaultDirectRateLimiter,
+}
+
+/// Whose passwords are known.
+#[derive(Clone)]
+struct Known {
+    users: Users,
+    /// What a name that nobody has is checked against, so that it takes as long: the hash that takes longest.
+    decoy: Option<PasswordHash>,
+}
+
+impl Known {
+    fn new(users: Users) -> Self {
+        Self { decoy: costliest(users.values().map(|user| &**user)).map(|(_, hash)| hash.clone()), users }
+    }
+
+    fn hash(&self, name: &str) -> Option<&PasswordHash> {
+        self.users.get(name)?.password.as_ref()
+    }
 }
 
 /// The users by name.
@@ -86,8 +102,7 @@ impl Passwords {
         let (per_second, burst) = LINES;
         let count = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
         Self {
-            decoy: costliest(users.values().map(|user| &**user)).map(|(_, hash)| hash.clone()),
-            users,
+            known: RwLock::new(Known::new(users)),
             throttle,
             turn: Turn::default(),
             waiting: Semaphore::new(MAX_WAITING),
@@ -98,9 +113,26 @@ impl Passwords {
         }
     }
 
+    /// Knows these users' from now on. What was proved of those that have the same is not asked again, and how often somebody
+    /// was wrong is not forgotten.
+    pub(super) fn set_users(&self, users: Users) {
+        let mut proven = self.lock_proven();
+        let mut known = self.known.write().unwrap_or_else(|e| e.into_inner());
+        let before = std::mem::replace(&mut *known, Known::new(users));
+        proven.retain(|(_, name), _| before.hash(name) == known.hash(name));
+    }
+
     /// Whether any user has one.
     pub(super) fn has_any(&self) -> bool {
-        self.decoy.is_some()
+        self.known().decoy.is_some()
+    }
+
+    fn known(&self) -> Known {
+        self.known.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    fn lock_proven(&self) -> MutexGuard<'_, HashMap<Whose, Proven>> {
+        self.proven.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// The user of that name, if the password is theirs. Logs a failure.
@@ -150,15 +182,14 @@ impl Passwords {
         }
         self.throttle.check_address(address, now).map_err(Refused::TooOften)?;
         self.throttle.check_user(shortened(name), now).map_err(Refused::TooOften)?;
-        let user = self.users.get(name);
-        let known = user.and_then(|user| user.password.clone());
-        let is_real = known.is_some();
-        let hash = known.or_else(|| self.decoy.clone());
+        let known = self.known();
+        let user = known.users.get(name);
+        let (is_real, hash) = (known.hash(name).is_some(), known.hash(name).or(known.decoy.as_ref()).cloned());
         let is_right = self.checker.check(hash, password).await;
         let now = Instant::now();
         match user.filter(|_| is_right && is_real) {
             Some(user) => {
-                self.remember(address, name, proof, now);
+                self.remember(address, name, user, proof, now);
                 Ok(user.clone())
             }
             None => {
@@ -177,11 +208,11 @@ impl Passwords {
     /// password is right while everybody has to pause.
     fn recall(&self, address: IpAddr, name: &str, proof: Option<Proof>, now: Instant) -> Recall {
         let whose = (customer(address), name.to_owned());
-        let mut proven = self.proven.lock().unwrap_or_else(|e| e.into_inner());
+        let mut proven = self.lock_proven();
         let Some(known) = proven.get_mut(&whose).filter(|known| known.until > now) else { return Recall::Unknown };
         if Some(known.proof) == proof {
             known.until = now + PROVEN;
-            return self.users.get(name).map_or(Recall::Unknown, |user| Recall::Right(user.clone()));
+            return self.known().users.get(name).map_or(Recall::Unknown, |user| Recall::Right(user.clone()));
         }
         known.misses += 1;
         if known.misses >= MAX_MISSES {
@@ -190,9 +221,13 @@ impl Passwords {
         Recall::Wrong
     }
 
-    fn remember(&self, address: IpAddr, name: &str, proof: Option<Proof>, now: Instant) {
+    fn remember(&self, address: IpAddr, name: &str, user: &User, proof: Option<Proof>, now: Instant) {
         let Some(proof) = proof else { return };
-        let mut proven = self.proven.lock().unwrap_or_else(|e| e.into_inner());
+        let mut proven = self.lock_proven();
+        // The user may have got another password since.
+        if self.known().hash(name) != user.password.as_ref() {
+            return;
+        }
         proven.retain(|_, known| known.until > now);
         if proven.len() < MAX_PROVEN {
             let known = Proven { proof, until: now + PROVEN, misses: 0 };
@@ -288,7 +323,8 @@ mod tests {
     async fn a_proof_is_good_as_long_as_it_is_used() {
         let passwords = passwords();
         let (proof, start) = (passwords.proof(HOME, "anna", "correct horse"), Instant::now());
-        passwords.remember(HOME, "anna", proof, start);
+        let anna = passwords.known().users["anna"].clone();
+        passwords.remember(HOME, "anna", &anna, proof, start);
         let is_right = |now| matches!(passwords.recall(HOME, "anna", proof, now), Recall::Right(_));
         let almost = PROVEN - Duration::from_secs(1);
         for times in 1..100 {
@@ -359,7 +395,7 @@ mod tests {
         let users = [user("anna", "m=19456,t=2"), user("bert", "m=65536,t=3"), user("carl", "m=19456,t=2")];
         let named = users.iter().map(|user| (user.name.to_string(), Arc::new(user.clone()))).collect();
         let passwords = Passwords::new(Arc::new(named), Arc::new(Throttle::new()));
-        assert_eq!(passwords.decoy.expect("one").costs(), [65_536, 3, 1]);
+        assert_eq!(passwords.known().decoy.expect("one").costs(), [65_536, 3, 1]);
         let warning = uneven_passwords(users.iter()).expect("a warning");
         assert!(warning.contains("anna") && warning.contains("bert") && !warning.contains("carl"), "{warning}");
         assert_eq!(uneven_passwords([&users[0], &users[2]].into_iter()), None);

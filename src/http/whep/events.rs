@@ -73,7 +73,7 @@ pub(super) fn link(address: &str) -> Option<HeaderValue> {
 
 /// Streams that were asked for.
 #[derive(Clone, Default)]
-pub(super) struct Registry(Arc<Mutex<HashMap<u128, Entry>>>);
+pub(in crate::http) struct Registry(Arc<Mutex<HashMap<u128, Entry>>>);
 
 struct Entry {
     session: SessionId,
@@ -155,7 +155,7 @@ pub(super) async fn listen_to_all(
 ) -> Result<Response, Problem> {
     let listener = Listener::new(&context, &caller, &name, &session, Kind::ALL.to_vec(), Arc::default());
     let listener = listener.ok_or_else(|| absent(&context, &caller, &name, &session))?;
-    Ok(streams.open(client, caller, listener.into_stream()))
+    Ok(streams.open(client, caller, Some(name), listener.into_stream()))
 }
 
 /// `GET /whep/{camera}/{session}/events/{stream}`.
@@ -176,7 +176,7 @@ pub(super) async fn listen(
     };
     let listener =
         Listener::new(&context, &caller, &name, &session, wanted, told).ok_or_else(Problem::unknown_stream)?;
-    Ok(streams.open(client, caller, listener.into_stream().take_until(ended.cancelled_owned())))
+    Ok(streams.open(client, caller, Some(name), listener.into_stream().take_until(ended.cancelled_owned())))
 }
 
 /// `DELETE /whep/{camera}/{session}/events/{stream}`: 200; what has not been delivered is dropped.

@@ -41,7 +41,7 @@ impl Gate {
     ) -> Result<Option<(Arc<User>, Way)>, Problem> {
         let is_forwarded = self.forward.is_some()
             && match credentials(headers) {
-                Some(Credentials::Basic(..)) => !self.passwords.has_any(),
+                Some(Credentials::Basic(..)) => !self.lasting.passwords.has_any(),
                 Some(Credentials::Bearer(token)) => {
                     let is_jwt = self.jwt.is_some() && Jwt::is_meant(&token);
                     !is_jwt && !self.tokens.contains_key(&TokenHash::of(&token))
@@ -54,7 +54,7 @@ impl Gate {
         }
         match credentials(headers) {
             Some(Credentials::Basic(name, password)) => {
-                let proved = self.passwords.prove(address, &name, &password).await;
+                let proved = self.lasting.passwords.prove(address, &name, &password).await;
                 proved.map(|user| Some((user, Way::Password))).map_err(refused)
             }
             Some(Credentials::Bearer(token)) if self.jwt.is_some() && Jwt::is_meant(&token) => {
@@ -94,7 +94,7 @@ impl Gate {
     async fn by_jwt(&self, address: IpAddr, token: &str) -> Result<(Arc<User>, SystemTime), Problem> {
         let jwt = self.jwt.as_ref().ok_or_else(Problem::login_needed)?;
         jwt.verify(token).await.map_err(|why| {
-            self.throttle.count();
+            self.lasting.throttle.count();
             if self.may_log() {
                 warn!("a token of the identity provider is refused from {}: {why}", address.to_canonical());
             }
@@ -107,7 +107,7 @@ impl Gate {
     fn by_token(&self, address: IpAddr, token: &str) -> Option<Arc<User>> {
         let user = self.tokens.get(&TokenHash::of(token)).cloned();
         if user.is_none() {
-            self.throttle.count();
+            self.lasting.throttle.count();
             if self.may_log() {
                 warn!("unknown token from {}", address.to_canonical());
             }
@@ -163,9 +163,9 @@ mod tests {
             assert!(gate.by_token(home, &make_token().0).is_none());
         }
         assert_eq!(gate.failures(), 100);
-        gate.passwords.prove(home, "anna", "correct horse").await.expect("no pause");
+        gate.lasting.passwords.prove(home, "anna", "correct horse").await.expect("no pause");
         for _ in 0..20 {
-            gate.throttle.failed(home, None, std::time::Instant::now());
+            gate.lasting.throttle.failed(home, None, std::time::Instant::now());
         }
         assert!(gate.by_token(home, &token).is_some(), "wrong passwords do not lock out tokens either");
     }
