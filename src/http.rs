@@ -29,6 +29,7 @@ mod shares;
 mod signalling;
 mod site;
 mod tls;
+mod waiting;
 mod whep;
 
 use std::{sync::Arc, time::Duration};

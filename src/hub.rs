@@ -6,6 +6,7 @@
 
 mod age;
 mod camera;
+mod formats;
 mod gop;
 mod mailbox;
 mod producer;
@@ -13,7 +14,8 @@ mod registry;
 mod state;
 mod unit;
 
-pub use camera::{Camera, Formats, Join, Listening, Snapshot, Viewing};
+pub use camera::{Camera, Join, Listening, Snapshot, Viewing};
+pub use formats::Formats;
 pub use gop::GopLimits;
 pub use mailbox::{Attachment, Delivery, Mailbox, mailbox};
 pub use producer::Producer;

@@ -124,8 +124,29 @@ impl<'a> Attempt<'a> {
         }
         let Some(connection) = &self.connection else { return Ok(()) };
         connection.accept(answer.description).await.map_err(|error| diagnosis::no_answer(&created, &error))?;
-        self.wait_for_picture().await?;
-        self.watch(answer.audio).await
+        let outcome = match self.wait_for_picture().await {
+            Ok(()) => self.watch(answer.audio).await,
+            Err(failure) => Err(failure),
+        };
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(failure) => Err(self.with_the_server_s_words(failure).await),
+        }
+    }
+
+    /// Some servers tell of a session that is over why it is so. One that never played is over when it is deleted.
+    async fn with_the_server_s_words(&mut self, mut failure: Failure) -> Failure {
+        let never_played = !matches!(failure.step, Step::Watch);
+        let Some(session) = self.session.clone() else { return failure };
+        if never_played {
+            self.end_session().await;
+        }
+        let Some(whep) = &self.whep else { return failure };
+        if let Some(reason) = whep.why_over(&session).await {
+            failure.detail += &format!(" The server says: {reason}");
+            self.session = None;
+        }
+        failure
     }
 
     /// Offers until there is a session; waits as the server asks for.

@@ -8,11 +8,19 @@
 mod cameras;
 #[path = "why/cause.rs"]
 mod cause;
+#[path = "why/devices.rs"]
+mod devices;
+#[path = "why/networks.rs"]
+mod networks;
+#[path = "why/pictures.rs"]
+mod pictures;
 #[path = "why/places.rs"]
 mod places;
 #[path = "why/report.rs"]
 mod report;
 mod support;
+#[path = "why/viewers.rs"]
+mod viewers;
 
 use std::time::Duration;
 

@@ -314,7 +314,7 @@ export class Player extends EventTarget {
   // Only news worth interrupting for, and without the countdown: a wall of cameras must not chatter.
   #announce(before, shown) {
     const isBad = (state) => ['stalled', 'offline', 'error'].includes(state);
-    if (isBad(shown.state) || (shown.state === 'playing' && shown.text)) setText(this.#view.status, shown.text);
+    if (isBad(shown.state) || shown.reason || (shown.state === 'playing' && shown.text)) setText(this.#view.status, shown.text);
     else if (shown.state === 'playing' && isBad(before.state)) setText(this.#view.status, `${this.#name} is live again.`);
     // What stood over a picture that went on is over.
     else if (shown.state === 'playing' && before.state === 'playing') setText(this.#view.status, `${this.#name} is complete again.`);

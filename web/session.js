@@ -129,7 +129,8 @@ export class WhepSession extends EventTarget {
     } catch (error) {
       await this.#undoOffer();
       // The session is over: one that ended otherwise than by its viewer's wish is 410.
-      if (error.status === 404 || error.status === 410) this.#lose('connection-lost');
+      if (error.status === 410) this.#lose('session-ended');
+      if (error.status === 404) this.#lose('connection-lost');
     } finally {
       this.#isRestarting = false;
     }
@@ -245,9 +246,7 @@ export class WhepSession extends EventTarget {
     const { transport } = this.#video.receiver;
     transport?.addEventListener('statechange', () => {
       if (transport.state === 'failed') this.#lose('connection-lost');
-      if (transport.state !== 'closed') return;
-      this.#resource = null;
-      this.#lose('session-ended');
+      if (transport.state === 'closed') this.#lose('session-ended');
     });
     if (!this.#wasConnected) this.#loseAfter(CONNECT_DEADLINE_MS, 'network-blocked');
   }
@@ -279,19 +278,19 @@ export class WhepSession extends EventTarget {
   async #lose(code) {
     if (this.#closed || this.#losing) return;
     this.#losing = true;
-    const detail = code === 'network-blocked' ? await this.#diagnosis() : undefined;
+    const detail = code === 'connection-lost' ? undefined : await this.#diagnosis(code);
     if (this.#closed) return;
     const failure = new Failure(code, { candidates: this.#candidates, detail });
     this.dispatchEvent(new CustomEvent('lost', { detail: failure }));
   }
 
-  // Ends the session at the gateway, which then tells what it has seen of the attempt.
-  async #diagnosis() {
+  // What the gateway says of a session that is over. One that never connected is ended for that.
+  async #diagnosis(code) {
     const resource = this.#resource;
     if (!resource) return undefined;
     this.#resource = null;
     try {
-      await this.#request(resource, { method: 'DELETE' }, DIAGNOSIS_TIMEOUT_MS);
+      if (code === 'network-blocked') await this.#request(resource, { method: 'DELETE' }, DIAGNOSIS_TIMEOUT_MS);
       const response = await this.#request(resource, { headers: { Accept: 'application/problem+json' } }, DIAGNOSIS_TIMEOUT_MS);
       return response.status === 410 ? (await failureFromResponse(response)).detail : undefined;
     } catch {

@@ -28,6 +28,8 @@ const STALLED_ON_SLOW_NETWORK_MS = 15_000;
 // Between two questions about the way, and while nothing comes.
 const ASK_MS = 5000;
 const ASK_SOON_MS = 1500;
+// What the gateway calls it when the camera's next keyframe is all there is to wait for.
+const AWAITING = ['long-gop', 'waiting-for-keyframe'];
 // A picture this old is not part of a reconnect loop.
 const STABLE_MS = 10_000;
 // Waking up (online, visible again) skips the wait, but not this.
@@ -183,7 +185,7 @@ export class WhepClient extends EventTarget {
     watch.askedAt = now;
     const path = await session.quality(this.delay);
     if (this.#session !== session || !path) return;
-    const isNews = path.leaves_out !== Boolean(this.#path?.leaves_out);
+    const isNews = path.leaves_out !== Boolean(this.#path?.leaves_out) || path.reason !== (this.#path?.reason ?? null);
     this.#path = path;
     if (isNews) this.#changed();
   }
@@ -199,6 +201,7 @@ export class WhepClient extends EventTarget {
       if (this.#state !== 'playing') this.#enter('playing');
       return;
     }
+    if (watch.frames === 0 && AWAITING.includes(this.#path?.code)) return;
     if (now - watch.lastFrameAt < (this.#path?.leaves_out ? STALLED_ON_SLOW_NETWORK_MS : STALLED_MS)) return;
     watch.playingSince = null;
     // Packets without frames: the browser cannot decode what arrives. No packets: the camera is silent.

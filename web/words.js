@@ -39,6 +39,10 @@ function judge({ name, client, camera, gatewayNow, playRefused }) {
     return { state: 'offline', text: offline(name, camera, gatewayNow), reason: camera.reason ?? '', nextTryAt: camera.retryAt };
   }
   if (state === 'stalled') return { state: 'stalled', text: stalled(name, client, camera) };
+  if (state === 'connecting' && client.isConnected && client.path?.reason) {
+    const text = sentence(client.path.reason);
+    return { state: 'connecting', text, reason: text };
+  }
   if (state === 'connecting' && !cause) return { state: 'connecting', text: connecting(name, client, camera) };
 
   // While a new attempt runs, the old reason stands until it is disproved: no flicker, nothing to hear twice.
@@ -116,7 +120,7 @@ function failed(name, cause, camera) {
     case 'connection-lost':
       return 'The connection to the gateway was lost.';
     case 'session-ended':
-      return 'The gateway ended this session.';
+      return cause.detail ?? 'The gateway ended this session.';
     case 'no-media':
       return `The picture from ${name} stopped although the camera is live.`;
     case 'no-frames':
@@ -194,8 +198,11 @@ export function watchingBy({ viewers, watching }) {
   return watching ? counted(watching, 'viewer') : 'nobody is watching';
 }
 
+// Of `video_code`: what keeps a browser from showing pictures that arrive.
+const UNDECODABLE = ['b-frames', 'picture-too-large', 'rare-profile'];
+
 function undecodable(name, camera) {
-  if (camera?.video_note) return sentence(camera.video_note);
+  if (UNDECODABLE.includes(camera?.video_code)) return sentence(camera.video_note);
   const codec = camera?.video ? ` (${camera.video.codec}, profile ${camera.video.profile_level_id})` : '';
   return `Video arrives from ${name}, but this browser cannot decode it${codec}. `
     + 'Switching B-frames or “smart codec” off in the camera often helps.';

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::{Extension, Json, extract::State};
 use serde::Serialize;
 
-use super::{Action, Context, auth::Caller, problem::Problem};
+use super::{Action, Context, auth::Caller, problem::Problem, waiting};
 use crate::{
     hub::{Camera, CameraState},
     media::{Reason, h264},
@@ -58,6 +58,9 @@ pub(super) struct SessionView {
     id: String,
     camera: String,
     state: &'static str,
+    /// Why there is no picture, or not all of it.
+    reason: Option<String>,
+    code: Option<&'static str>,
     since: String,
     transport: Option<&'static str>,
     remote: Option<String>,
@@ -109,7 +112,9 @@ pub(super) async fn sessions(
 ) -> Json<Vec<SessionView>> {
     let mut sessions = context.peers.sessions();
     sessions.retain(|session| caller.sees(session.camera.as_str()));
-    Json(sessions.iter().map(|session| SessionView::of(session)).collect())
+    let now = Instant::now();
+    let why = |session: &SessionStatus| waiting::why(session, &*context.hub.get(session.camera.as_str())?, now);
+    Json(sessions.iter().map(|session| SessionView::of(session, why(session))).collect())
 }
 
 /// `GET /api/v1/user`: who asks; without a name where nobody needs one. Of a link whose camera is gone: 410.
@@ -167,7 +172,7 @@ impl CameraView {
             lag_ms: snapshot.sound_lag.map(|seconds| rounded(seconds * 1e3, 1.0)),
         });
         let (reason, code) = parts(status.reason);
-        let (video_note, video_code) = parts(snapshot.formats.video_note());
+        let (video_note, video_code) = parts(snapshot.formats.video_note().or_else(|| camera.keyframe_note(now)));
         let (audio_note, audio_code) = parts(snapshot.formats.audio_note);
         Self {
             name: camera.name().to_string(),
@@ -189,14 +194,17 @@ impl CameraView {
 }
 
 impl SessionView {
-    fn of(session: &SessionStatus) -> Self {
+    fn of(session: &SessionStatus, reason: Option<Reason>) -> Self {
         let path = session.path();
+        let (reason, code) = parts(reason);
         let milliseconds = |time: Duration| rounded(time.as_secs_f64() * 1_000.0, 100.0);
         Self {
             // The whole would let anybody end it.
             id: format!("{:?}", session.id),
             camera: session.camera.to_string(),
             state: session.phase().name(),
+            reason,
+            code,
             since: rfc3339(session.since),
             transport: session.remote().map(|remote| remote.transport.name()),
             remote: session.remote().map(|remote| remote.address.to_string()),

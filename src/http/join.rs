@@ -1,5 +1,7 @@
 //! From an offer to a session, whatever protocol brought it.
 
+mod refusals;
+
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -18,6 +20,24 @@ use crate::peer::{Answer, Ending, Peers, SessionId, Visitor};
 /// The [`Problem`] to tell the viewer: no such camera, an unusable offer, no place, or a camera that did not become live in
 /// [`Context::start_deadline`].
 pub(super) async fn join(
+    context: &Context,
+    client: Client,
+    caller: &Caller,
+    name: &str,
+    offer: &str,
+) -> Result<Answer, Problem> {
+    let answer = answer(context, client, caller, name, offer).await;
+    answer.inspect_err(|problem| refusals::tell(name, problem, caller, client))
+}
+
+/// There is no such camera for this caller, which the log is to know.
+pub(super) fn missing(context: &Context, caller: &Caller, client: Client, name: &str) -> Problem {
+    let problem = absent(context, caller, name);
+    refusals::tell(name, &problem, caller, client);
+    problem
+}
+
+async fn answer(
     context: &Context,
     client: Client,
     caller: &Caller,
@@ -57,7 +77,7 @@ pub(super) async fn join(
 /// What is said of a camera that is not there for `caller`.
 pub(super) fn absent(context: &Context, caller: &Caller, name: &str) -> Problem {
     let was_theirs = caller.sees(name) && context.hub.was_removed(name);
-    if was_theirs { Problem::removed_camera(name) } else { Problem::unknown_camera(name) }
+    if was_theirs { Problem::removed_camera(name) } else { Problem::unknown_camera(caller, name) }
 }
 
 /// Closes a session when its viewer has logged out, or the time of the login or of the link is over. Gives its seat back.

@@ -12,6 +12,7 @@ use axum::{
 };
 use serde::Serialize;
 
+use super::auth::Caller;
 use crate::{
     hub::{CameraState, Status},
     media::{CameraName, Reason},
@@ -95,24 +96,44 @@ impl Problem {
         self.title
     }
 
+    /// The cause, as one word for programs.
+    pub(super) fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Whether it is about a camera that does not play for anybody.
+    pub(super) fn is_about_source(&self) -> bool {
+        self.kind.ends_with(":camera-not-live")
+    }
+
     /// The sentence for people.
     pub(super) fn detail(&self) -> &str {
         &self.detail
     }
 
-    pub(super) fn unknown_camera(name: &str) -> Self {
+    /// Also of a camera that is none for this caller.
+    pub(super) fn unknown_camera(caller: &Caller, name: &str) -> Self {
+        let hint = match caller {
+            Caller::User { .. } => {
+                ", or you may not see it: check the name, or ask whoever runs this gateway for the camera"
+            }
+            Caller::Guest { .. } => " for this link: use the link as it was given to you",
+            Caller::Anyone { .. } | Caller::Nobody => {
+                ": check the name, or add the camera to the gateway's configuration"
+            }
+        };
         // The name comes from the URL and goes into a page. Some clients put a stream's address there, with a password.
         let detail = if name.parse::<CameraName>().is_ok() {
-            format!("There is no camera named \"{name}\".")
+            format!("There is no camera named \"{name}\"{hint}.")
         } else {
-            "There is no camera of this name: use a name from the gateway's configuration.".to_owned()
+            format!("There is no camera of this name{hint}.")
         };
         Self::new(StatusCode::NOT_FOUND, "no-such-camera", "No such camera", detail)
     }
 
     /// Of a name that a camera had.
     pub(super) fn removed_camera(name: &str) -> Self {
-        let detail = format!("The camera \"{name}\" was removed from the gateway's configuration.");
+        let detail = format!("The camera \"{name}\" was removed from the gateway's configuration: choose another one.");
         Self::new(StatusCode::NOT_FOUND, "camera-removed", "No such camera any more", detail)
     }
 
@@ -128,7 +149,9 @@ impl Problem {
         } else {
             ("never-connected", "The session never connected")
         };
-        let mut problem = Self::new(StatusCode::GONE, kind, title, ended.detail.clone()).about(ended.camera.as_str());
+        let mut problem =
+            Self::new(StatusCode::GONE, kind, title, capitalized(&ended.reason.sentence)).about(ended.camera.as_str());
+        problem.code = ended.reason.code.to_owned();
         problem.gateway_candidates = ended.gateway_candidates.clone();
         problem.viewer_candidates = ended.viewer_candidates.clone();
         problem
@@ -257,6 +280,9 @@ impl Problem {
                 let is_visitors = matches!(error, OpenError::NoRoom(why) if why.is_visitors());
                 let status = if is_visitors { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
                 let mut problem = Self::new(status, "full", "No place for another viewer", sentence).about(camera);
+                if let OpenError::NoRoom(why) = error {
+                    problem.code = why.code().to_owned();
+                }
                 problem.retry_after = Some(FULL);
                 problem
             }
@@ -328,7 +354,7 @@ mod tests {
     #[test]
     fn a_full_gateway_and_a_bad_offer_differ() {
         let full = Problem::refused("front", &OpenError::NoRoom(NoRoom::Full(3)));
-        assert_eq!((full.status, full.detail.as_str()), (503, "All 3 viewer places are taken."));
+        assert!(full.status == 503 && full.detail.starts_with("All 3 viewer places are taken: "), "{}", full.detail);
         let own = Problem::refused("front", &OpenError::NoRoom(NoRoom::Address(3)));
         assert_eq!((own.status, own.retry_after), (429, Some(FULL)));
         let bad = Problem::refused("front", &OpenError::Refused(Refusal::Malformed("it is empty".to_owned())));

@@ -22,6 +22,7 @@ use super::{
     body,
     metrics::Page,
     problem::Problem,
+    waiting::why,
     whep::{absent, known},
 };
 use crate::hub::Camera;
@@ -79,6 +80,9 @@ pub(super) struct Heard {
     queueing_ms: f64,
     /// Whether pictures are left out because the path does not carry them all.
     leaves_out: bool,
+    /// Why there is no picture, or not all of it.
+    reason: Option<String>,
+    code: Option<&'static str>,
     /// The gateway's clock, since 1970.
     now_ms: f64,
 }
@@ -106,10 +110,13 @@ async fn exchange(
         }
     }
     let path = status.path();
+    let reason = context.hub.get(status.camera.as_str()).and_then(|camera| why(&status, &camera, Instant::now()));
     let heard = Heard {
         estimate_bps: path.estimate_bps.map(f64::round),
         queueing_ms: (path.queueing.as_secs_f64() * 1e3).round(),
         leaves_out: path.leaves_out,
+        code: reason.as_ref().map(|reason| reason.code),
+        reason: reason.map(|reason| reason.sentence),
         now_ms: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1e3,
     };
     Ok(Json(heard))

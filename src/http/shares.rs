@@ -103,7 +103,8 @@ async fn make(
     let asked: Asked = serde_json::from_str(&text).map_err(|_| {
         Problem::unreadable("The body is not a JSON object of camera, seconds, viewers, note and base.")
     })?;
-    let camera = caller.camera(&context.hub, &asked.camera).ok_or_else(|| Problem::unknown_camera(&asked.camera))?;
+    let camera =
+        caller.camera(&context.hub, &asked.camera).ok_or_else(|| Problem::unknown_camera(&caller, &asked.camera))?;
     let base = gate.public_url().cloned().map(Ok).or_else(|| Some(asked.base.or(host)?.parse::<BaseUrl>()));
     let base = base.and_then(Result::ok).ok_or_else(|| Problem::bad_share("base is no address of a web site"))?;
     let wish = Wish::new(camera.name().as_str(), Duration::from_secs(asked.seconds), asked.viewers, &asked.note);

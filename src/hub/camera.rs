@@ -10,9 +10,11 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use super::{Attachment, CameraState, GopLimits, Mailbox, Status, Unit, age::Age, gop::GopCache, mailbox::Slot};
+use super::{
+    Attachment, CameraState, Formats, GopLimits, Mailbox, Status, Unit, age::Age, gop::GopCache, mailbox::Slot,
+};
 use crate::{
-    media::{AudioFormat, CameraName, Kind, Reason, VideoFormat},
+    media::{CameraName, Kind},
     stats::{CameraCounters, RateMeter},
 };
 
@@ -23,30 +25,6 @@ const RATE_WINDOW: Duration = Duration::from_secs(5);
 const REACTION: Duration = Duration::from_millis(500);
 /// How long a live picture waits for the format of sound that was announced. A microphone starts after the camera.
 const SOUND_PATIENCE: Duration = Duration::from_secs(1);
-
-/// What a camera's tracks carry; `None` for a track it does not have or that is not known yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Formats {
-    /// Pictures.
-    pub video: Option<VideoFormat>,
-    /// Whether the pictures come with B-frames.
-    pub b_frames: bool,
-    /// Sound that can be passed through.
-    pub audio: Option<AudioFormat>,
-    /// Whether sound will come whose format is not known yet.
-    pub audio_expected: bool,
-    /// What of the camera's sound does not come through, and why.
-    pub audio_note: Option<Reason>,
-}
-
-impl Formats {
-    /// Why browsers show the picture badly, and what to do.
-    pub fn video_note(&self) -> Option<Reason> {
-        let b_frames = "the camera sends B-frames, which browsers cannot show over WebRTC, so that most pictures are missing: \
-                        set the profile of its H.264 to Baseline, or switch B-frames off";
-        self.b_frames.then(|| Reason::new("b-frames", b_frames))
-    }
-}
 
 /// Measured properties of a camera at one moment.
 #[derive(Clone, Debug)]
@@ -168,6 +146,10 @@ impl Camera {
         self.status.subscribe()
     }
 
+    pub(super) fn status_is(&self, state: &CameraState) -> bool {
+        self.status.borrow().state == *state
+    }
+
     /// Publishes a new state. `since` is kept when a failure follows a failed attempt, so that it tells since when the
     /// camera has been away.
     pub fn set_state(&self, state: CameraState) {
@@ -220,6 +202,11 @@ impl Camera {
     /// A viewer cannot decode and wants a keyframe. Coalesced. Returns whether there is a source that can make one.
     pub fn request_keyframe(&self) -> bool {
         self.keyframe_wanted.notify_one();
+        self.makes_keyframes()
+    }
+
+    /// Whether there is a source that makes one when it is asked.
+    pub(super) fn makes_keyframes(&self) -> bool {
         self.keyframe_makers.load(Ordering::Relaxed) > 0
     }
 
@@ -313,7 +300,10 @@ impl Camera {
 
     /// The camera went away: what is cached would show newcomers an old picture as if it were live.
     pub fn forget_gop(&self) {
-        self.lock().gop.clear();
+        let mut tracks = self.lock();
+        tracks.gop.clear();
+        // The time until its next keyframe will be that of an outage.
+        tracks.last_keyframe = None;
     }
 
     /// Other bounds of the cache, from the next picture on.

@@ -18,12 +18,23 @@ pub struct Producer {
     video: Continuity,
     audio: Continuity,
     b_frames: BFrames,
+    /// What the log has about the picture.
+    told: Option<Reason>,
+    /// Times that a GOP outgrew the cache, before the last keyframe.
+    overflows: u64,
 }
 
 impl Producer {
     /// The one producer of `camera`.
     pub fn new(camera: Arc<Camera>) -> Self {
-        Self { camera, video: Continuity::default(), audio: Continuity::default(), b_frames: BFrames::default() }
+        Self {
+            camera,
+            video: Continuity::default(),
+            audio: Continuity::default(),
+            b_frames: BFrames::default(),
+            told: None,
+            overflows: 0,
+        }
     }
 
     /// The camera it feeds.
@@ -37,6 +48,7 @@ impl Producer {
             self.b_frames = BFrames::of(&format.sps);
         }
         self.camera.set_formats(|formats| replace(&mut formats.video, Some(format)));
+        self.tell();
     }
 
     /// The audio track's format, or that there is none.
@@ -83,6 +95,9 @@ impl Producer {
             payloads,
             bytes,
         });
+        if unit.kind == Kind::Video {
+            self.watch_keyframes(unit);
+        }
     }
 
     /// Tells when B-frames come and go.
@@ -96,11 +111,41 @@ impl Producer {
             formats.b_frames = b_frames;
             true
         });
-        let name = self.camera.name();
-        match self.camera.formats().video_note() {
-            Some(reason) => warn!(camera = %name, code = reason.code, %reason, "the picture is not whole"),
-            None => info!(camera = %name, "the camera does not send B-frames any more: browsers show every picture"),
+        self.tell();
+    }
+
+    /// Tells when keyframes are so far apart that newcomers wait, and when they are no more.
+    fn watch_keyframes(&mut self, unit: &AccessUnit) {
+        let overflows = self.camera.counters.cache_overflows.total();
+        let is_known = self.told.as_ref().is_some_and(|told| told.code == "long-gop");
+        if overflows > self.overflows && !is_known {
+            self.tell_of(self.camera.keyframe_note(unit.captured));
+        } else if unit.keyframe {
+            if overflows == self.overflows && is_known {
+                self.tell();
+            }
+            self.overflows = overflows;
         }
+    }
+
+    fn tell(&mut self) {
+        let note = self.camera.formats().video_note();
+        self.tell_of(note);
+    }
+
+    /// Once for each change.
+    fn tell_of(&mut self, note: Option<Reason>) {
+        if self.told == note {
+            return;
+        }
+        let name = self.camera.name();
+        match &note {
+            Some(reason) => {
+                warn!(camera = %name, code = reason.code, %reason, "browsers may not show the picture")
+            }
+            None => info!(camera = %name, "nothing keeps browsers from showing the picture any more"),
+        }
+        self.told = note;
     }
 
     /// Sound will come, in a format that only its first frame tells.

@@ -60,6 +60,15 @@ pub fn dimensions(sps: &[u8]) -> Result<(u32, u32), BadSps> {
     parse_sps(sps)?.pixel_dimensions().map_err(|e| BadSps(format!("{e:?}")))
 }
 
+/// Longest side of a picture of level 5.2 in pixels: 543 macroblocks, the root of 8 times [`Profile::MAX_MACROBLOCKS`] (clause
+/// A.3.1).
+pub const MAX_SIDE: u32 = 543 * 16;
+
+/// Macroblocks of a picture of this size.
+pub fn macroblocks(width: u32, height: u32) -> u32 {
+    width.div_ceil(16).saturating_mul(height.div_ceil(16))
+}
+
 fn parse_sps(sps: &[u8]) -> Result<SeqParameterSet, BadSps> {
     if nal_type(sps) != NAL_SPS {
         return Err(BadSps(format!("NAL unit type {} instead of {NAL_SPS}", nal_type(sps))));

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Candidate, Origin, transport::Remote};
-use crate::media::CameraName;
+use crate::media::{CameraName, Reason};
 
 /// Candidates of one side that are told; more help nobody.
 const MAX_TOLD: usize = 12;
@@ -15,8 +15,8 @@ pub struct Ended {
     pub camera: CameraName,
     /// Whether media ever went to the viewer.
     pub connected: bool,
-    /// Why it is over, in sentences.
-    pub detail: String,
+    /// Why it is over.
+    pub reason: Reason,
     /// What the gateway offered: transport, type, address.
     pub gateway_candidates: Vec<String>,
     /// What the viewer offered.
@@ -38,50 +38,81 @@ pub(super) struct Seen {
     pub(super) handshake: bool,
 }
 
-/// The likely reason why there is no connection. `theirs` are values of `a=candidate` (RFC 8839 section 5.1).
-pub(super) fn why(seen: &Seen, ours: &[Candidate], theirs: &[String]) -> String {
+/// The likely reason why there is no connection. `theirs` are values of `a=candidate` (RFC 8839 section 5.1); `reaches` tells
+/// whether this machine has a route to an address.
+pub(super) fn why(seen: &Seen, ours: &[Candidate], theirs: &[String], reaches: impl Fn(SocketAddr) -> bool) -> Reason {
+    let port = ours.first().map_or(0, |candidate| candidate.address.port());
     if let Some(path) = seen.path {
         return if seen.handshake {
-            format!(
-                "ICE found a path ({path}), but the DTLS handshake on it was never finished: packets may be too large for a tunnel or lost."
-            )
+            let sentence = format!(
+                "ICE found a path ({path}), but the DTLS handshake on it was never finished: look for a VPN or tunnel in between \
+                 that loses large packets"
+            );
+            Reason::new("handshake-unfinished", sentence)
         } else {
-            format!("ICE found a path ({path}), but no DTLS packet of the viewer came by it.")
+            let sentence = format!(
+                "ICE found a path ({path}), but no DTLS packet of the viewer came by it: look for a firewall in between that \
+                 filters DTLS on port {port}"
+            );
+            Reason::new("no-handshake", sentence)
         };
     }
     match seen.check {
         Some(from) if seen.answer => {
-            return format!("Checks and answers went both ways ({from}), but the viewer did not choose this path.");
+            let sentence = format!(
+                "checks and answers went both ways ({from}), but the viewer did not choose this path: reload the page"
+            );
+            return Reason::new("path-not-chosen", sentence);
+        }
+        Some(from) if !reaches(from.address) => {
+            let sentence = format!(
+                "the viewer's checks arrived (from {from}), but the gateway's machine has no route back to {}: give it one, or a \
+                 default gateway",
+                from.address.ip()
+            );
+            return Reason::new("no-route-back", sentence);
         }
         Some(from) => {
-            return format!(
-                "The viewer's checks arrived (from {from}), but no answer came back to the gateway's: \
-                 a firewall or router lets packets through in one direction only."
+            let sentence = format!(
+                "the viewer's checks arrived (from {from}), but no answer came back to the gateway's, so that a firewall or router \
+                 lets packets through in one direction only: open port {port} in both"
             );
+            return Reason::new("one-way-network", sentence);
         }
         None if seen.foreign => {
-            return "Packets arrived, but none with this session's ICE credentials.".to_owned();
+            let sentence = "packets arrived, but none with this session's ICE credentials: reload the page";
+            return Reason::new("foreign-packets", sentence);
         }
         None => {}
     }
-    let port = ours.first().map_or(0, |candidate| candidate.address.port());
-    let nothing = "No UDP and no TCP packet of the viewer ever arrived";
+    let nothing = "no UDP and no TCP packet of the viewer ever arrived";
     let mine: Vec<IpAddr> = ours.iter().map(|candidate| candidate.address.ip()).collect();
     if mine.is_empty() {
-        return format!("{nothing}: the gateway has no address to offer; see `advertise` under [webrtc].");
+        let sentence = format!("{nothing}, as the gateway has no address to offer: set advertise under [webrtc]");
+        return Reason::new("no-address", sentence);
     }
     if mine.iter().all(is_container) {
-        return format!(
-            "{nothing}: the gateway offered only {}, which looks like a container's own address; \
-             add the host's to `advertise` under [webrtc].",
+        let sentence = format!(
+            "{nothing}, and the gateway offered only {}, which looks like a container's own address: add the host's address to \
+             advertise under [webrtc]",
             list(&mine)
         );
+        return Reason::new("container-address", sentence);
     }
     let told = addresses(theirs);
     if !told.is_empty() && told.iter().all(is_container) {
-        return format!("{nothing}: it offered only {}, which looks like a container's own address.", list(&told));
+        let sentence = format!(
+            "{nothing}, and the viewer offered only {}, which looks like a container's own address: open port {port} for it, or \
+             run it in its host's network",
+            list(&told)
+        );
+        return Reason::new("viewer-in-container", sentence);
     }
-    format!("{nothing}: is port {port} open for UDP or TCP, and is {} reachable from the viewer?", list(&mine))
+    let sentence = format!(
+        "{nothing}: open port {port} for UDP or TCP in every firewall in between, and check that the viewer reaches {}",
+        list(&mine)
+    );
+    Reason::new("network-blocked", sentence)
 }
 
 /// Our candidates for a person: each is offered on both transports, but what a STUN server saw is true of UDP only.
@@ -148,31 +179,30 @@ mod tests {
 
     #[test]
     fn nothing_arrived_names_the_port_and_the_addresses() {
-        let sentence = why(&Seen::default(), &ours("192.168.1.5:8189"), &theirs("192.168.1.9"));
-        assert!(
-            sentence.contains("is port 8189 open for UDP or TCP") && sentence.contains("192.168.1.5"),
-            "{sentence}"
-        );
-        let sentence = why(&Seen::default(), &ours("172.17.0.2:8189"), &theirs("192.168.1.9"));
-        assert!(sentence.contains("172.17.0.2") && sentence.contains("`advertise`"), "{sentence}");
-        let sentence = why(&Seen::default(), &ours("192.168.1.5:8189"), &theirs("172.18.0.3"));
-        assert!(sentence.contains("it offered only 172.18.0.3"), "{sentence}");
-        let sentence = why(&Seen::default(), &ours("172.16.0.5:8189"), &theirs("172.16.0.9"));
-        assert!(sentence.contains("is port 8189 open") && !sentence.contains("container"), "{sentence}");
+        let why = |mine, its| why(&Seen::default(), &ours(mine), &theirs(its), |_| true).sentence;
+        let sentence = why("192.168.1.5:8189", "192.168.1.9");
+        assert!(sentence.contains("open port 8189 for UDP or TCP") && sentence.contains("192.168.1.5"), "{sentence}");
+        let sentence = why("172.17.0.2:8189", "192.168.1.9");
+        assert!(sentence.contains("172.17.0.2") && sentence.contains("advertise"), "{sentence}");
+        let sentence = why("192.168.1.5:8189", "172.18.0.3");
+        assert!(sentence.contains("the viewer offered only 172.18.0.3"), "{sentence}");
+        let sentence = why("172.16.0.5:8189", "172.16.0.9");
+        assert!(sentence.contains("open port 8189") && !sentence.contains("container"), "{sentence}");
     }
 
     #[test]
     fn how_far_it_came_is_told() {
         let (ours, theirs) = (ours("192.168.1.5:8189"), theirs("192.168.1.9"));
+        let code = |seen: Seen, reaches: bool| why(&seen, &ours, &theirs, |_| reaches).code;
         let mut seen = Seen { check: Some(remote()), ..Seen::default() };
-        assert!(why(&seen, &ours, &theirs).contains("one direction only"));
+        assert_eq!((code(seen, true), code(seen, false)), ("one-way-network", "no-route-back"));
         seen.answer = true;
-        assert!(why(&seen, &ours, &theirs).contains("did not choose"));
+        assert_eq!(code(seen, true), "path-not-chosen");
         seen.path = Some(remote());
-        assert!(why(&seen, &ours, &theirs).contains("no DTLS packet"));
+        assert_eq!(code(seen, true), "no-handshake");
         seen.handshake = true;
-        assert!(why(&seen, &ours, &theirs).contains("never finished"));
-        assert!(why(&Seen { foreign: true, ..Seen::default() }, &ours, &theirs).contains("credentials"));
+        assert_eq!(code(seen, true), "handshake-unfinished");
+        assert_eq!(code(Seen { foreign: true, ..Seen::default() }, true), "foreign-packets");
     }
 
     #[test]

@@ -60,22 +60,33 @@ impl Visitor {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum NoRoom {
     /// [`Limits::sessions`].
-    #[error("all {0} viewer places are taken")]
+    #[error("all {0} viewer places are taken: try again when somebody has left, or raise max_sessions under [webrtc]")]
     Full(usize),
     /// [`Limits::per_camera`].
-    #[error("all {0} viewer places of this camera are taken")]
+    #[error(
+        "all {0} viewer places of this camera are taken: try again when somebody has left, or raise max_sessions_per_camera under \
+         [webrtc]"
+    )]
     Camera(usize),
     /// [`Limits::half_open`].
-    #[error("{0} viewers are connecting already, which is all that may at one time")]
+    #[error("{0} viewers are connecting already, which is all that may at one time: try again in a moment")]
     HalfOpen(usize),
     /// [`Limits::per_address`].
-    #[error("your address has {0} sessions already, which is all that one may have")]
+    #[error(
+        "your address has {0} sessions already, which is all that one may have: close another, or raise \
+         max_sessions_per_address under [webrtc]"
+    )]
     Address(usize),
     /// [`Limits::half_open_per_address`].
-    #[error("your address has {0} sessions that are not connected yet, which is all that one may have")]
+    #[error(
+        "your address has {0} sessions that are not connected yet, which is all that one may have: try again in a moment"
+    )]
     HalfOpenOfAddress(usize),
     /// [`Limits::per_user`].
-    #[error("this user has {0} sessions already, which is all that one may have")]
+    #[error(
+        "this user has {0} sessions already, which is all that one may have: close another, or raise max_sessions_per_user under \
+         [webrtc]"
+    )]
     User(usize),
 }
 
@@ -100,6 +111,18 @@ impl NoRoom {
             Self::Address(_) => "max_sessions_per_address",
             Self::HalfOpenOfAddress(_) => "max_half_open_sessions_per_address",
             Self::User(_) => "max_sessions_per_user",
+        }
+    }
+
+    /// Names it for programs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Full(_) => "gateway-full",
+            Self::Camera(_) => "camera-viewers-full",
+            Self::HalfOpen(_) => "too-many-connecting",
+            Self::Address(_) => "address-full",
+            Self::HalfOpenOfAddress(_) => "address-connecting",
+            Self::User(_) => "user-full",
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     os::fd::{AsFd, BorrowedFd},
     sync::RwLock,
     time::{Duration, Instant},
@@ -53,6 +53,15 @@ pub(super) enum Read {
 struct Trains {
     state: UdpSocketState,
     failed: Option<Instant>,
+}
+
+/// Whether this machine has a route to an address.
+pub(super) fn has_route(to: SocketAddr) -> bool {
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    // Connecting sends nothing: it looks the route up.
+    let connected = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(to));
+    !connected
+        .is_err_and(|error| matches!(error.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable))
 }
 
 /// The port.

@@ -5,7 +5,7 @@ use std::{
     str::FromStr,
     sync::{
         Mutex,
-        atomic::{AtomicU8, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -128,6 +128,7 @@ pub struct SessionStatus {
     /// Fraction lost of 65,536; `u32::MAX` while unknown.
     loss_65536: AtomicU32,
     path: Mutex<PathState>,
+    awaits_keyframe: AtomicBool,
     /// How late the picture is on the viewer's screen, and when its page said so.
     screen_delay: Mutex<Option<(Duration, Instant)>>,
     ended: watch::Sender<Option<Ending>>,
@@ -152,6 +153,7 @@ impl SessionStatus {
             rtt_us: AtomicU32::new(u32::MAX),
             loss_65536: AtomicU32::new(u32::MAX),
             path: Mutex::default(),
+            awaits_keyframe: AtomicBool::new(false),
             screen_delay: Mutex::default(),
             ended: watch::Sender::new(None),
         }
@@ -199,6 +201,15 @@ impl SessionStatus {
     /// The way to the viewer; nothing for a viewer that does not report on it.
     pub fn path(&self) -> PathState {
         *self.path.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Whether the viewer is sent no picture until the camera's next keyframe.
+    pub fn awaits_keyframe(&self) -> bool {
+        self.awaits_keyframe.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_awaits_keyframe(&self, awaits: bool) {
+        self.awaits_keyframe.store(awaits, Ordering::Relaxed);
     }
 
     pub(super) fn set_path(&self, path: PathState) {

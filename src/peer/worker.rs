@@ -21,7 +21,7 @@ use super::{
     ice_update::{Change, IceUpdate, IceUpdateError},
     port::Port,
     session::{End, Outgoing, Session},
-    socket::Received,
+    socket::{Received, has_route},
     transport::{Remote, Transport},
 };
 use crate::{
@@ -306,18 +306,21 @@ impl Worker {
         // A session that broke may have left half of what it had to say.
         self.batch.clear();
         let camera = timed.session.camera().clone();
-        match timed.session.ended(end) {
+        match timed.session.ended(end, Instant::now(), has_route) {
             Some(ended) => {
                 let (ours, theirs) = (ended.gateway_candidates.join(", "), ended.viewer_candidates.join(", "));
-                let (name, reason) = (camera.name(), &ended.detail);
+                let (name, reason, code) = (camera.name(), &ended.reason, ended.reason.code);
                 if ended.connected {
-                    info!(camera = %name, session = ?id, %reason, "viewer gone");
+                    info!(camera = %name, session = ?id, code, %reason, "viewer gone");
                 } else {
-                    warn!(camera = %name, session = ?id, %reason, gateway = ours, viewer = theirs, "viewer never connected");
+                    warn!(camera = %name, session = ?id, code, %reason, gateway = ours, viewer = theirs, "viewer never connected");
                 }
                 self.directory.remember_end(id, ended);
             }
-            None => info!(camera = %camera.name(), session = ?id, reason = end.reason(), "viewer gone"),
+            None => {
+                let reason = end.reason();
+                info!(camera = %camera.name(), session = ?id, code = reason.code, %reason, "viewer gone");
+            }
         }
         if let Some(feed) = self.feeds.get_mut(&camera.id()) {
             feed.sessions.retain(|other| *other != id);

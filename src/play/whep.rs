@@ -178,6 +178,18 @@ impl Whep {
         Some(response.ok()?.ok()?.1.status())
     }
 
+    /// Why the session is over, in the server's words, if it is and there are any.
+    pub(super) async fn why_over(&self, session: &Url) -> Option<String> {
+        let asked = async {
+            let (_, response) = self.send(Method::GET, session, "").await.ok()?;
+            let (head, body) = response.into_parts();
+            let content_type = head.headers.get(CONTENT_TYPE)?.to_str().ok()?.to_owned();
+            let body = text(body).await.ok()?;
+            (head.status == StatusCode::GONE).then(|| reason(&body, Some(&content_type)))
+        };
+        timeout(DELETE_DEADLINE, asked).await.ok()?.filter(|reason| !reason.is_empty())
+    }
+
     /// The response, and where it came from.
     async fn send(&self, method: Method, url: &Url, body: &str) -> Result<(Url, Response<Incoming>), HttpError> {
         let mut url = url.clone();

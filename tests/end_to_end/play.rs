@@ -108,7 +108,11 @@ async fn a_camera_that_does_not_exist_is_named() {
     let gateway = gateway(&camera, "").await;
     let (step, detail) = failure(&gateway.whep("back"), &[]).await;
     assert_eq!(step, "refused");
-    assert_eq!(detail, "There is no such stream (404): There is no camera named \"back\".");
+    assert_eq!(
+        detail,
+        "There is no such stream (404): There is no camera named \"back\": check the name, or add the camera to the gateway's \
+         configuration."
+    );
     let (step, detail) = failure(&gateway.url("/"), &[]).await;
     assert!(step == "refused" && detail.contains("no WHEP endpoint"), "{detail}");
 }

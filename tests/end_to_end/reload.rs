@@ -160,7 +160,7 @@ async fn viewers_of_a_removed_camera_are_told() {
     viewer.wait_gone(LIMIT).await;
     let ended = gateway.http().delete(viewer.resource()).send().await.expect("an answer");
     assert_eq!(ended.status(), 410);
-    assert!(ended.text().await.expect("a text").contains("The camera was removed from the configuration."));
+    assert!(ended.text().await.expect("a text").contains("The camera was removed from the gateway's configuration: "));
     let refused = gateway.post_offer("back", viewer.offer().to_owned()).await;
     assert_eq!(refused.status(), 404);
     watch.wait_for("document.body.innerText.includes('was removed from the gateway')", LIMIT).await;

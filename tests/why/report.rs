@@ -2,13 +2,48 @@
 
 use std::{collections::BTreeSet, env, fs, path::Path};
 
-use crate::{cameras::*, cause::Cause};
+use crate::{cameras::*, cause::Cause, devices::*, networks::*, pictures::*, viewers::*};
 
 /// In the order of the document.
-const CAUSES: &[&Cause] =
-    &[&REFUSES, &WRONG_PATH, &WRONG_PASSWORD, &NO_PASSWORD, &UNKNOWN_LOGIN, &FULL, &SILENT, &H265, &MJPEG];
+const CAUSES: &[&Cause] = &[
+    &UNREACHABLE,
+    &REFUSES,
+    &WRONG_PATH,
+    &WRONG_PASSWORD,
+    &NO_PASSWORD,
+    &UNKNOWN_LOGIN,
+    &FULL,
+    &SILENT,
+    &H265,
+    &B_FRAMES,
+    &MJPEG,
+    &UNDECODABLE_SOUND,
+    &LONG_GOP,
+    &TOO_LARGE,
+    &RARE_PROFILE,
+    &DEVICE_MISSING,
+    &DEVICE_BUSY,
+    &DEVICE_DENIED,
+    &NO_ENCODER,
+    &ELEMENT_MISSING,
+    &BLOCKED,
+    &CONTAINER,
+    &NO_ROUTE_BACK,
+    &ONE_WAY,
+    &GATEWAY_FULL,
+    &NO_SUCH_CAMERA,
+    &NOT_ALLOWED,
+    &CAMERA_REMOVED,
+    &SOUND_CHANGED,
+];
 
-const TESTS: &[&str] = &[include_str!("cameras.rs")];
+const TESTS: &[&str] = &[
+    include_str!("cameras.rs"),
+    include_str!("devices.rs"),
+    include_str!("networks.rs"),
+    include_str!("pictures.rs"),
+    include_str!("viewers.rs"),
+];
 
 const HEAD: &str = "# Why is there no picture?
 

@@ -14,7 +14,7 @@ use crate::http::{
     Context,
     auth::Caller,
     body, cors,
-    join::{absent, join},
+    join::{absent, join, missing},
     problem::Problem,
     rate::Client,
     site::Site,
@@ -35,7 +35,7 @@ pub(super) async fn post(
     request: Request,
 ) -> Result<Response, Problem> {
     if caller.camera(&context.hub, &name).is_none() {
-        return Err(absent(&context, &caller, &name));
+        return Err(missing(&context, &caller, client, &name));
     }
     let offer = body::read(request, SDP).await?;
     let answer = join(&context, client, &caller, &name, &offer).await?;

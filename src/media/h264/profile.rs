@@ -26,6 +26,9 @@ pub enum Profile {
 }
 
 impl Profile {
+    /// In a picture of level 5.2, of any profile: MaxFS of table A-1.
+    pub const MAX_MACROBLOCKS: u32 = 36_864;
+
     /// Reads profile_idc and constraint flags; the level does not matter (RFC 6184 section 8.1, table 5).
     pub fn of([profile, constraints, _level]: [u8; 3]) -> Self {
         let (set_0, set_1) = (constraints & 0x80 != 0, constraints & 0x40 != 0);

@@ -1,7 +1,12 @@
 //! How sessions end, and how the log says it.
 
+use std::{net::SocketAddr, time::Instant};
+
 use super::Session;
-use crate::peer::{Ended, Ending, diagnosis};
+use crate::{
+    media::Reason,
+    peer::{Ended, Ending, diagnosis},
+};
 
 /// Why a session is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,41 +52,54 @@ impl End {
         }
     }
 
-    /// For the log.
-    pub(in crate::peer) fn reason(self) -> &'static str {
-        match self {
-            Self::ViewerLeft => "the viewer left",
-            Self::ConsentLost => "the viewer is not heard any more",
-            Self::NeverConnected => "no connection came about",
-            Self::Deleted => "deleted",
-            Self::CameraRemoved => "the camera was removed from the configuration",
-            Self::FormatChanged => "the camera changed its audio codec",
-            Self::Broken => "an internal error, see above: please report it",
-            Self::Shutdown => "shutting down",
-        }
+    /// For the log, and for a viewer who asks.
+    pub(in crate::peer) fn reason(self) -> Reason {
+        let (code, sentence) = match self {
+            Self::ViewerLeft => ("viewer-left", "the viewer left"),
+            Self::ConsentLost => (
+                "viewer-silent",
+                "the viewer is not heard any more: check its network, and that its browser may run in the background",
+            ),
+            Self::NeverConnected => ("never-connected", "no connection came about"),
+            Self::Deleted => ("deleted", "the viewer ended the session"),
+            Self::CameraRemoved => {
+                ("camera-removed", "the camera was removed from the gateway's configuration: choose another one")
+            }
+            Self::FormatChanged => ("sound-changed", "the camera changed the codec of its sound: begin a new session"),
+            Self::Broken => {
+                ("internal-error", "an internal error of camgate ended the session: please report it with its log")
+            }
+            Self::Shutdown => ("shutdown", "the gateway is shutting down: try again when it is back"),
+        };
+        Reason::new(code, sentence)
     }
 }
 
 impl Session {
-    /// What is to be known of it after `end`; `None` when the viewer ended what had worked.
-    pub(in crate::peer) fn ended(&self, end: End) -> Option<Ended> {
+    /// What is to be known of it after `end`; `None` when the viewer ended what had worked. `reaches` tells whether this machine
+    /// has a route to an address.
+    pub(in crate::peer) fn ended(&self, end: End, now: Instant, reaches: impl Fn(SocketAddr) -> bool) -> Option<Ended> {
         // Set with the first media only.
         let connected = self.remote.is_some();
-        if connected && matches!(end, End::ViewerLeft | End::Deleted | End::Shutdown) {
+        let waited = connected && self.playback.awaits_first_keyframe();
+        if connected && matches!(end, End::ViewerLeft | End::Deleted | End::Shutdown) && !waited {
             return None;
         }
         let ours = !matches!(end, End::NeverConnected | End::ViewerLeft | End::Deleted | End::ConsentLost);
-        let detail = if connected || ours {
-            let reason = end.reason();
-            format!("{}{}.", reason[..1].to_uppercase(), &reason[1..])
+        let left = matches!(end, End::ViewerLeft | End::Deleted);
+        let reason = if waited && left {
+            let soon = || Reason::new("waiting-for-keyframe", "the camera's next keyframe had not come: wait for it");
+            self.camera().keyframe_note(now).unwrap_or_else(soon)
+        } else if connected || ours {
+            end.reason()
         } else {
             let seen = diagnosis::Seen { handshake: self.handshake, ..self.ice.seen() };
-            diagnosis::why(&seen, &self.offered, self.ice.told())
+            diagnosis::why(&seen, &self.offered, self.ice.told(), reaches)
         };
         Some(Ended {
             camera: self.status.camera.clone(),
             connected,
-            detail,
+            reason,
             gateway_candidates: diagnosis::gateway_candidates(&self.offered),
             viewer_candidates: diagnosis::viewer_candidates(self.ice.told()),
         })

@@ -170,7 +170,7 @@ impl Playback {
         self.next = join.next;
         self.waiting.clear();
         let (Some(video), Some(last)) = (&mut self.video, join.gop.last()) else {
-            self.awaiting_keyframe = true;
+            self.await_keyframe(self.video.is_some());
             camera.request_keyframe();
             return Ok(());
         };
@@ -179,11 +179,22 @@ impl Playback {
         self.waiting =
             join.gop.iter().cloned().zip(timestamps).map(|(unit, timestamp)| Waiting { unit, timestamp }).collect();
         self.awaiting_keyframe = false;
+        self.status.set_awaits_keyframe(false);
         self.last_keyframe = Some(now);
         if video.is_fresh() {
             self.first = Some(video.next_number());
         }
         self.send_waiting(now, out)
+    }
+
+    /// Whether there was no picture yet to begin with.
+    pub(super) fn awaits_first_keyframe(&self) -> bool {
+        self.video.is_some() && self.awaiting_keyframe && self.last_keyframe.is_none()
+    }
+
+    fn await_keyframe(&mut self, awaits: bool) {
+        self.awaiting_keyframe = awaits;
+        self.status.set_awaits_keyframe(awaits);
     }
 
     /// A unit of the camera.
@@ -245,11 +256,11 @@ impl Playback {
         let fits = self.congestion.as_mut().is_none_or(|path| path.admits(now, unit.bytes, unit.keyframe, backlog));
         if !fits || self.waiting.len() >= MAX_WAITING {
             self.leave_out(if fits { 0 } else { self.waiting.len() }, 1);
-            self.awaiting_keyframe = true;
+            self.await_keyframe(true);
             return Ok(());
         }
         if unit.keyframe {
-            self.awaiting_keyframe = false;
+            self.await_keyframe(false);
             self.last_keyframe = Some(now);
         }
         let Some(video) = &mut self.video else { return Ok(()) };

@@ -77,6 +77,10 @@ impl Words {
         let name = message.src().map_or_else(|| "GStreamer".into(), |source| source.name().to_string());
         let kind =
             source.and_then(gst::Element::factory).map_or_else(String::new, |factory| factory.name().to_string());
+        // GStreamer counts elements that the pipeline does not name through all attempts: the same failure is to read alike.
+        let is_counted =
+            name.strip_prefix(&kind).is_some_and(|count| count.bytes().all(|digit| digit.is_ascii_digit()));
+        let name = if is_counted && !kind.is_empty() { kind.clone() } else { name };
         let debug = message.debug().unwrap_or_default();
         if let Some(device) = source.and_then(device) {
             let all = format!("{} {debug}", error.message());
