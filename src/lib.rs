@@ -32,7 +32,7 @@
 //! Left may import right, nothing else; `tests/layering.rs` holds it.
 //!
 //! ```text
-//! main   -> app, config, play, probe, shutdown, source, systemd
+//! main   -> app, config, discover, play, probe, shutdown, source, systemd
 //! app    -> everything below it
 //! config -> the Config types of source, peer, http
 //! http   -> peer, hub, media, places, stats
@@ -42,11 +42,13 @@
 //! rtp    -> media
 //! play   -> media
 //! probe  -> source, hub, media
+//! discover -> probe, source, media
 //! media, systemd -> nothing of ours
 //! ```
 
 pub mod app;
 pub mod config;
+pub mod discover;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod http;

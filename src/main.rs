@@ -1,5 +1,7 @@
 //! The command line: arguments, logging, exit codes. No logic.
 
+#[path = "main/discover.rs"]
+mod discover;
 #[path = "main/probe.rs"]
 mod probe;
 
@@ -82,6 +84,12 @@ enum Command {
     /// can show the picture, 1 when the camera answers but they cannot, 2 when there is nothing to show, 64 for a
     /// configuration or arguments that cannot be used.
     Probe(probe::Probe),
+    /// Find the ONVIF cameras on the networks of this machine, and print their [[camera]] entries.
+    ///
+    /// Asks all by multicast (WS-Discovery), and whoever answers for its model, profiles and streams. A login is given only to
+    /// cameras that do not tell without one. The exit code is 0 when a stream was found, 1 when none was or nobody could be
+    /// asked, 64 for arguments that cannot be used.
+    Discover(discover::Discover),
     /// Write the man pages and the completions of shells into a folder, for packages.
     #[command(hide = true)]
     Generate {
@@ -148,6 +156,7 @@ fn main() -> ExitCode {
         }
         Command::Play(arguments) => play(&arguments),
         Command::Probe(wish) => probe::probe(&wish, &config),
+        Command::Discover(wish) => discover::discover(&wish),
         Command::Generate { folder } => generate(&folder),
     }
 }

@@ -12,6 +12,7 @@ mod b_frames;
 mod bad_networks;
 mod cameras;
 mod congestion;
+mod discover;
 mod events;
 mod forward_auth;
 mod jwt;

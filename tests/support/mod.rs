@@ -21,6 +21,7 @@ pub mod identity;
 pub mod network;
 pub mod nginx;
 pub mod notify;
+pub mod onvif;
 pub mod pebble;
 pub mod process;
 pub mod recorder;
