@@ -257,7 +257,7 @@ export class Player extends EventTarget {
   #keepStill() {
     const { video, still } = this.#view;
     // Before its first frame Chromium gives a stream a black picture of 2 by 2.
-    if (!still.hidden || !this.#hasFrame || !video.videoWidth) return;
+    if (!still.hidden || !this.#hasFrame || video.videoWidth <= 2) return;
     const scale = Math.min(1, STILL_MAX_WIDTH / video.videoWidth);
     still.width = Math.round(video.videoWidth * scale);
     still.height = Math.round(video.videoHeight * scale);

@@ -78,14 +78,15 @@ pub(super) fn judge(picture: &Picture) -> (Vec<Browser>, Vec<String>) {
     }
     let browsers = [CHROMIUM, FIREFOX, SAFARI].map(|(family, source)| {
         let (verdict, why) = if !common {
-            // Chromium offers High 4:4:4, which its own decoder knows and hardware does not.
-            let studio = family == CHROMIUM.0 && profile == Profile::High444;
+            // Chromium's own decoder knows them (tests/why, High 10 and High 4:2:2; High 4:4:4 it offers), hardware does not.
+            let studio = family == CHROMIUM.0 && profile >= Profile::High10;
             let verdict = if studio { Verdict::Perhaps } else { Verdict::No };
             (verdict, format!("H.264 {} is not what browsers decode", profile.name()))
         } else if b_frames {
             (Verdict::Badly, "B-frames: over WebRTC most pictures are missing".to_owned())
         } else if blocks > LEVEL_5_2 {
-            let verdict = if family == FIREFOX.0 { Verdict::No } else { Verdict::Perhaps };
+            // libwebrtc refuses it (its H264CommonTest.RejectsResolutionExceedingLevel52MaxFS); Chromium was tried (tests/why).
+            let verdict = if family == SAFARI.0 { Verdict::Perhaps } else { Verdict::No };
             (verdict, format!("{width}x{height} is beyond level 5.2, where most decoders end"))
         } else if blocks > LEVEL_4_2 && family == SAFARI.0 {
             (Verdict::Perhaps, format!("{width}x{height} is beyond what every device of Apple decodes"))
@@ -141,13 +142,13 @@ mod tests {
         assert_eq!(verdicts(&with_b), [Verdict::Badly; 3]);
         assert!(judge(&with_b).1[0].contains("B-frames off"));
         let large = Picture { size: (7680, 4320), ..good };
-        assert_eq!(verdicts(&large), [Verdict::Perhaps, Verdict::No, Verdict::Perhaps]);
+        assert_eq!(verdicts(&large), [Verdict::No, Verdict::No, Verdict::Perhaps]);
         assert!(judge(&large).1[0].contains("smaller resolution"));
         let uhd = Picture { size: (3840, 2160), ..good };
         assert_eq!(verdicts(&uhd), [Verdict::Plays, Verdict::Plays, Verdict::Perhaps]);
         assert!(judge(&uhd).1.is_empty());
         let studio = Picture { profile: Profile::High422, ..good };
-        assert_eq!(verdicts(&studio), [Verdict::No; 3]);
+        assert_eq!(verdicts(&studio), [Verdict::Perhaps, Verdict::No, Verdict::No]);
         assert!(judge(&studio).1[0].contains("instead of High 4:2:2"));
         assert!(none("H.265").iter().all(|browser| browser.verdict == Verdict::No && browser.why.contains("H.265")));
     }

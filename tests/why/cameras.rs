@@ -18,7 +18,9 @@ pub(crate) const REFUSES: Cause = Cause {
 async fn camera_off() {
     let mut camera = Camera::builder().start();
     camera.stop();
-    REFUSES.is_told(&gateway(&camera.toml("front")).spawn().await).await;
+    let gateway = gateway(&camera.toml("front")).spawn().await;
+    REFUSES.is_told(&gateway).await;
+    REFUSES.is_probed(&gateway, &[]).await;
 }
 
 pub(crate) const WRONG_PATH: Cause = Cause {
@@ -33,7 +35,9 @@ pub(crate) const WRONG_PATH: Cause = Cause {
 async fn wrong_path() {
     let camera = Camera::builder().start();
     let entry = camera.toml("front").replace("/cam\"", "/stream7\"");
-    WRONG_PATH.is_told(&gateway(&entry).spawn().await).await;
+    let gateway = gateway(&entry).spawn().await;
+    WRONG_PATH.is_told(&gateway).await;
+    WRONG_PATH.is_probed(&gateway, &[]).await;
 }
 
 pub(crate) const WRONG_PASSWORD: Cause = Cause {
@@ -48,7 +52,9 @@ pub(crate) const WRONG_PASSWORD: Cause = Cause {
 async fn wrong_password() {
     let camera = Camera::builder().user("viewer", "open sesame", Scheme::DigestMd5).start();
     let entry = camera.toml("front").replace("open sesame", "open barley");
-    WRONG_PASSWORD.is_told(&gateway(&entry).spawn().await).await;
+    let gateway = gateway(&entry).spawn().await;
+    WRONG_PASSWORD.is_told(&gateway).await;
+    WRONG_PASSWORD.is_probed(&gateway, &[]).await;
 }
 
 pub(crate) const NO_PASSWORD: Cause = Cause {
@@ -63,7 +69,9 @@ pub(crate) const NO_PASSWORD: Cause = Cause {
 async fn no_password() {
     let camera = Camera::builder().user("viewer", "open sesame", Scheme::Basic).start();
     let entry = format!("[[camera]]\nname = \"front\"\nurl = \"{}\"\n", camera.url());
-    NO_PASSWORD.is_told(&gateway(&entry).spawn().await).await;
+    let gateway = gateway(&entry).spawn().await;
+    NO_PASSWORD.is_told(&gateway).await;
+    NO_PASSWORD.is_probed(&gateway, &[]).await;
 }
 
 pub(crate) const UNKNOWN_LOGIN: Cause = Cause {
@@ -78,7 +86,9 @@ pub(crate) const UNKNOWN_LOGIN: Cause = Cause {
 #[tokio::test]
 async fn unknown_login() {
     let camera = Camera::builder().user("viewer", "open sesame", Scheme::DigestUnknown).start();
-    UNKNOWN_LOGIN.is_told(&gateway(&camera.toml("front")).spawn().await).await;
+    let gateway = gateway(&camera.toml("front")).spawn().await;
+    UNKNOWN_LOGIN.is_told(&gateway).await;
+    UNKNOWN_LOGIN.is_probed(&gateway, &[]).await;
 }
 
 pub(crate) const FULL: Cause = Cause {
@@ -96,7 +106,9 @@ async fn one_connection_only() {
     let entry = camera.toml("front");
     let other = gateway(&format!("{entry}start = \"always\"\n")).spawn().await;
     other.wait_camera("front", "live", crate::LIMIT).await;
-    FULL.is_told(&gateway(&entry).spawn().await).await;
+    let gateway = gateway(&entry).spawn().await;
+    FULL.is_told(&gateway).await;
+    FULL.is_probed(&gateway, &[]).await;
 }
 
 pub(crate) const SILENT: Cause = Cause {
@@ -110,7 +122,9 @@ pub(crate) const SILENT: Cause = Cause {
 #[tokio::test]
 async fn sends_nothing() {
     let camera = Camera::builder().sends_nothing().start();
-    SILENT.is_told(&gateway(&camera.toml("front")).spawn().await).await;
+    let gateway = gateway(&camera.toml("front")).spawn().await;
+    SILENT.is_told(&gateway).await;
+    SILENT.is_probed(&gateway, &[]).await;
 }
 
 pub(crate) const H265: Cause = Cause {
@@ -124,7 +138,9 @@ pub(crate) const H265: Cause = Cause {
 #[tokio::test]
 async fn h265_only() {
     let camera = Camera::builder().video(Video::H265).audio(Audio::Pcmu).start();
-    H265.is_told(&gateway(&camera.toml("front")).spawn().await).await;
+    let gateway = gateway(&camera.toml("front")).spawn().await;
+    H265.is_told(&gateway).await;
+    H265.is_probed(&gateway, &[]).await;
 }
 
 pub(crate) const MJPEG: Cause = Cause {
@@ -138,5 +154,7 @@ pub(crate) const MJPEG: Cause = Cause {
 #[tokio::test]
 async fn mjpeg_only() {
     let camera = Camera::builder().video(Video::Mjpeg).start();
-    MJPEG.is_told(&gateway(&camera.toml("front")).spawn().await).await;
+    let gateway = gateway(&camera.toml("front")).spawn().await;
+    MJPEG.is_told(&gateway).await;
+    MJPEG.is_probed(&gateway, &[]).await;
 }

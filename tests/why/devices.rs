@@ -21,10 +21,9 @@ fn piped(pipeline: &str, with: &str) -> Builder {
     gateway(&format!("{camera}[pipelines]\npath = [\"{folder}\"]\n"))
 }
 
-/// Runs it without capabilities of root.
-fn without(builder: Builder, capabilities: &str) -> Builder {
-    builder.under(vec!["setpriv".into(), format!("--bounding-set={capabilities}")])
-}
+/// What runs a program without capabilities of root.
+const WITHOUT_ADMIN: [&str; 2] = ["setpriv", "--bounding-set=-sys_admin"];
+const WITHOUT_OVERRIDE: [&str; 2] = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
 
 pub(crate) const DEVICE_MISSING: Cause = Cause {
     name: "device missing",
@@ -37,15 +36,16 @@ pub(crate) const DEVICE_MISSING: Cause = Cause {
 
 #[tokio::test]
 async fn device_missing() {
-    DEVICE_MISSING.is_told(&webcam("/dev/video77").spawn().await).await;
+    let gateway = webcam("/dev/video77").spawn().await;
+    DEVICE_MISSING.is_told(&gateway).await;
+    DEVICE_MISSING.is_probed(&gateway, &[]).await;
 }
 
 pub(crate) const DEVICE_BUSY: Cause = Cause {
     name: "device busy",
     code: "device-busy",
     sentence: "pipeline v4l2-encode: v4l2src: another program uses …: close the other program (fuser -v … tells which)",
-    provoked: "a double: a terminal that the test holds for itself (TIOCEXCL), so that the kernel says EBUSY; with a webcam in the \
-               guest of `scripts/devices`",
+    provoked: "a double: a terminal that the test holds for itself (TIOCEXCL), so that the kernel says EBUSY",
     test: "device_busy",
 };
 
@@ -57,8 +57,9 @@ async fn device_busy() {
     let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
     let held = rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
     ioctl_tiocexcl(&held).unwrap();
-    let gateway = without(webcam(&name), "-sys_admin").spawn().await;
+    let gateway = webcam(&name).under(WITHOUT_ADMIN.map(String::from).into()).spawn().await;
     DEVICE_BUSY.is_told(&gateway).await;
+    DEVICE_BUSY.is_probed(&gateway, &WITHOUT_ADMIN).await;
     drop(held);
 }
 
@@ -67,8 +68,8 @@ pub(crate) const DEVICE_DENIED: Cause = Cause {
     code: "device-denied",
     sentence: "pipeline v4l2-encode: v4l2src: no permission on …: add the user to group video (sudo usermod -aG video USER, where \
                USER runs camgate) and start camgate again",
-    provoked: "a device file of another user with mode 600, for a gateway without root's capabilities; with a webcam in the guest \
-               of `scripts/devices`",
+    provoked: "a device file of another user with mode 600, for a gateway without root's capabilities; a webcam's in the \
+               guest of `scripts/devices`",
     test: "device_denied",
 };
 
@@ -93,8 +94,9 @@ impl Drop for DeviceFile {
 #[tokio::test]
 async fn device_denied() {
     let device = DeviceFile::of_another_user();
-    let gateway = without(webcam(&device.0), "-dac_override,-dac_read_search").spawn().await;
+    let gateway = webcam(&device.0).under(WITHOUT_OVERRIDE.map(String::from).into()).spawn().await;
     DEVICE_DENIED.is_told(&gateway).await;
+    DEVICE_DENIED.is_probed(&gateway, &WITHOUT_OVERRIDE).await;
 }
 
 pub(crate) const NO_ENCODER: Cause = Cause {
@@ -123,16 +125,23 @@ impl Plugins {
         Self(folder)
     }
 
-    fn shown_to(&self, builder: Builder) -> Builder {
+    /// What runs a program with no others.
+    fn alone(&self) -> [String; 3] {
         let path = self.0.path().to_str().unwrap();
-        builder.env("GST_PLUGIN_SYSTEM_PATH_1_0", path).env("GST_REGISTRY_1_0", &format!("{path}/registry"))
+        ["env".into(), format!("GST_PLUGIN_SYSTEM_PATH_1_0={path}"), format!("GST_REGISTRY_1_0={path}/registry")]
+    }
+
+    /// A gateway with no others, and the probe, say this.
+    async fn lead_to(&self, cause: &Cause, builder: Builder) {
+        let gateway = builder.under(self.alone().into()).spawn().await;
+        cause.is_told(&gateway).await;
+        cause.is_probed(&gateway, &self.alone().each_ref().map(String::as_str)).await;
     }
 }
 
 #[tokio::test]
 async fn encoder_missing() {
-    let plugins = Plugins::without_encoders();
-    NO_ENCODER.is_told(&plugins.shown_to(webcam("/dev/video0")).spawn().await).await;
+    Plugins::without_encoders().lead_to(&NO_ENCODER, webcam("/dev/video0")).await;
 }
 
 pub(crate) const ELEMENT_MISSING: Cause = Cause {
@@ -145,6 +154,5 @@ pub(crate) const ELEMENT_MISSING: Cause = Cause {
 
 #[tokio::test]
 async fn element_missing() {
-    let plugins = Plugins::without_encoders();
-    ELEMENT_MISSING.is_told(&plugins.shown_to(piped("test-pattern", "")).spawn().await).await;
+    Plugins::without_encoders().lead_to(&ELEMENT_MISSING, piped("test-pattern", "")).await;
 }

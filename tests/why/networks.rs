@@ -149,6 +149,8 @@ fn camera_without_power() {
         // Beside the router, where a camera would be.
         let address = "198.51.100.77";
         let entry = format!("[[camera]]\nname = \"front\"\nurl = \"rtsp://{address}/cam\"\n");
-        UNREACHABLE.is_told(&gateway(&entry).spawn().await).await;
+        let gateway = gateway(&entry).spawn().await;
+        UNREACHABLE.is_told(&gateway).await;
+        UNREACHABLE.is_probed(&gateway, &[]).await;
     });
 }

@@ -26,6 +26,7 @@ async fn b_frames() {
     browser.open(&gateway.url("/watch/front")).await;
     let sentence = B_FRAMES.is_noted(&gateway, "video").await;
     page_says(&browser, &sentence).await;
+    B_FRAMES.is_probed(&gateway, &[]).await;
 }
 
 pub(crate) const UNDECODABLE_SOUND: Cause = Cause {
@@ -118,6 +119,7 @@ async fn too_large() {
     let sentence = TOO_LARGE.is_noted(&fails, "video").await;
     page_says(&browser, &sentence).await;
     assert_eq!(browser.video_stats().await.unwrap_or_default().frames_decoded, 0);
+    TOO_LARGE.is_probed(&fails, &[]).await;
 }
 
 pub(crate) const RARE_PROFILE: Cause = Cause {
@@ -141,5 +143,6 @@ async fn rare_profile() {
         browser.wait_decoded(15, LIMIT).await;
         let said = browser.eval("said.words.concat(said.status).join('|')").await;
         assert!(!has(said.as_str().unwrap(), &sentence), "{said}");
+        RARE_PROFILE.is_probed(&gateway, &[]).await;
     }
 }

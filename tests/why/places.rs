@@ -39,7 +39,11 @@ pub(crate) fn gateway(cameras: &str) -> Builder {
 
 /// The report of `camgate play`, with these words before it and these behind its address.
 pub(crate) async fn run_play(before: &[&str], url: &str, after: &[&str]) -> Value {
-    let words = [before, &[env!("CARGO_BIN_EXE_camgate"), "play", url, "--json"], after].concat();
+    json_of(&[before, &[env!("CARGO_BIN_EXE_camgate"), "play", url, "--json"], after].concat()).await
+}
+
+/// The JSON object that a program prints.
+async fn json_of(words: &[&str]) -> Value {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).env_remove("RUST_LOG").env_remove("WHEP_TOKEN");
     command.stdin(Stdio::null()).kill_on_drop(true);
@@ -106,6 +110,16 @@ impl Cause {
         let played = play(&gateway.whep("front"), &[]).await;
         assert!(has(&played, &sentence), "play: {played}");
         sentence
+    }
+
+    /// `camgate probe`, with these words before it, says this cause of the camera `front` of this gateway.
+    pub(crate) async fn is_probed(&self, gateway: &Gateway, before: &[&str]) {
+        let config = gateway.dir().join("config.toml");
+        let config = config.to_str().unwrap();
+        let words = ["probe", "front", "--config", config, "--json", "--seconds", "3", "--patience", "5"];
+        let report = json_of(&[before, &[env!("CARGO_BIN_EXE_camgate")], &words].concat()).await;
+        assert_eq!(report["code"], self.code, "{report}");
+        self.checked(&report["reason"]);
     }
 
     /// The API says of a camera that plays, or seems to, what is wrong with its picture; the log does once.

@@ -265,22 +265,13 @@ fn tamper_with_rtcp(
     sender_reports: bool,
     audio_clock: Option<AudioClock>,
 ) {
-    let mut parent = media.element().parent();
-    while let Some(next) = parent.as_ref().and_then(gst::Object::parent) {
-        parent = Some(next);
-    }
-    let Some(pipeline) = parent.and_then(|top| top.downcast::<gst::Bin>().ok()) else {
-        return;
-    };
+    let Some(pipeline) = top(media) else { return };
     if audio_clock.is_some() {
         // The sinks would hold each packet back until its media time.
         pipeline.iterate_recurse().into_iter().flatten().for_each(|element| send_at_once(&element));
         pipeline.connect_deep_element_added(|_, _, element| send_at_once(element));
     }
-    for session in pipeline.iterate_recurse().into_iter().flatten() {
-        if session.factory().is_none_or(|factory| factory.name() != "rtpbin") {
-            continue;
-        }
+    for session in rtp_bins(media) {
         for pad in session.src_pads() {
             if !pad.name().starts_with("send_rtcp_src") {
                 continue;
@@ -309,13 +300,27 @@ fn tamper_with_rtcp(
     }
 }
 
-/// Lets no packet of media out.
+/// Lets no packet of media out, not even the one that waits since the media was prepared.
 fn swallow_media(media: &gst_rtsp_server::RTSPMedia) {
-    for index in 0..media.n_streams() {
-        let pad = media.stream(index).and_then(|stream| stream.srcpad()).expect("the payloader's pad");
-        let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-        pad.add_probe(what, |_, _| gst::PadProbeReturn::Drop);
+    for session in rtp_bins(media) {
+        for pad in session.src_pads().into_iter().filter(|pad| pad.name().starts_with("send_rtp_src")) {
+            let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+            pad.add_probe(what, |_, _| gst::PadProbeReturn::Drop);
+        }
     }
+}
+
+fn top(media: &gst_rtsp_server::RTSPMedia) -> Option<gst::Bin> {
+    let mut parent = media.element().parent();
+    while let Some(next) = parent.as_ref().and_then(gst::Object::parent) {
+        parent = Some(next);
+    }
+    parent.and_then(|top| top.downcast::<gst::Bin>().ok())
+}
+
+fn rtp_bins(media: &gst_rtsp_server::RTSPMedia) -> impl Iterator<Item = gst::Element> {
+    let elements = top(media).into_iter().flat_map(|pipeline| pipeline.iterate_recurse().into_iter().flatten());
+    elements.filter(|element| element.factory().is_some_and(|factory| factory.name() == "rtpbin"))
 }
 
 fn send_at_once(element: &gst::Element) {
