@@ -32,6 +32,7 @@ use crate::{
     config::Config,
     http::{self, CertificateSource, Context, Reloads, Server},
     hub::Hub,
+    log::Log,
     peer::{self, Peers},
     shutdown::Signals,
     source::{self, config::Input},
@@ -175,15 +176,17 @@ impl App {
         let reloads = Arc::new(Reloads::default());
         let cameras = Cameras::new(hub.clone());
         let context = Context { hub, peers, always_on, start_deadline, reloads: reloads.clone() };
-        let running = Running { config, cameras, reloads };
+        let running = Running { config, cameras, reloads, log: None };
         Ok(Self { server, context, running, reloader: None })
     }
 
     /// Takes up what the configuration at `path` says later: on SIGHUP, and when one of `files`, which it came from, changes.
+    /// `log` is to hear of it.
     ///
     /// # Errors
     /// When the system refuses the handler of the signal, or a thread.
-    pub fn reloading(self, path: &Path, files: BTreeSet<PathBuf>) -> io::Result<Self> {
+    pub fn reloading(mut self, path: &Path, files: BTreeSet<PathBuf>, log: Log) -> io::Result<Self> {
+        self.running.log = Some(log);
         Ok(Self { reloader: Some(Reloader::new(path.to_owned(), files)?), ..self })
     }
 

@@ -30,7 +30,7 @@ use self::fault::Problem;
 pub use self::fault::{Fault, Faults};
 use self::key_path::KeyPath;
 use self::report::Report;
-use crate::{http, peer, source};
+use crate::{http, log::Config as LogConfig, peer, source};
 
 mod camera;
 mod check;
@@ -45,6 +45,7 @@ mod ice_servers;
 mod jwt;
 mod key_path;
 mod keys;
+mod log;
 mod network;
 mod pipelines;
 mod report;
@@ -65,6 +66,8 @@ pub struct Config {
     pub cameras: Vec<source::Config>,
     /// How long viewers and cameras get for a clean goodbye after SIGTERM; zero means none.
     pub shutdown_grace: Duration,
+    /// `[log]`
+    pub log: LogConfig,
 }
 
 /// Reads the configuration file at `path` and the environment of this process.
@@ -154,10 +157,12 @@ fn read(mut sections: Map<String, Value>, report: &mut Report<'_>) -> Config {
     let shutdown = KeyPath::root(keys::SHUTDOWN.name);
     let Checked { values: shutdown, .. } =
         check::section::<ShutdownSection>(&keys::SHUTDOWN, &shutdown, take(&keys::SHUTDOWN), report);
+    let log = log::log(take(&keys::LOG), report);
     let cameras = tables(&keys::CAMERA, take(&keys::CAMERA), report);
     let camera = |(path, value): (KeyPath, Value)| camera::camera(&path, value, &pipelines, report);
     let cameras = cameras.into_iter().filter_map(camera).collect();
-    Config { http, peer, cameras, shutdown_grace: network::seconds(shutdown.grace_seconds, defaults::SHUTDOWN_GRACE) }
+    let shutdown_grace = network::seconds(shutdown.grace_seconds, defaults::SHUTDOWN_GRACE);
+    Config { http, peer, cameras, shutdown_grace, log }
 }
 
 /// The tables of a list such as `[[camera]]`, each with its path. Reports what is no list, and names that occur twice.

@@ -32,9 +32,9 @@
 //! Left may import right, nothing else; `tests/layering.rs` holds it.
 //!
 //! ```text
-//! main   -> app, config, discover, play, probe, shutdown, source, systemd
+//! main   -> app, config, discover, log, play, probe, shutdown, source, systemd
 //! app    -> everything below it
-//! config -> the Config types of source, peer, http
+//! config -> the Config types of source, peer, http, log
 //! http   -> peer, hub, media, places, stats
 //! peer   -> rtp, hub, media, places, stats
 //! source -> hub (supervisor and feed only), media, stats
@@ -43,7 +43,7 @@
 //! play   -> media
 //! probe  -> source, hub, media
 //! discover -> probe, source, media
-//! media, systemd -> nothing of ours
+//! media, systemd, log -> nothing of ours
 //! ```
 
 pub mod app;
@@ -53,6 +53,7 @@ pub mod discover;
 pub mod fuzzing;
 pub mod http;
 pub mod hub;
+pub mod log;
 pub mod media;
 pub mod peer;
 pub mod places;

@@ -7,7 +7,7 @@ mod probe;
 
 use std::{
     collections::BTreeSet,
-    io::{self, IsTerminal, Write, stderr, stdin, stdout},
+    io::{self, Write, stderr, stdin, stdout},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{self, ExitCode},
@@ -20,6 +20,7 @@ use camgate::{
         make_token, missing_variable, pipeline_report, share,
     },
     config::{self, Config},
+    log::{self, Log},
     play::{self, Token},
     shutdown::Signals,
     systemd::Sockets,
@@ -28,16 +29,12 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use tracing::warn;
-use tracing_subscriber::EnvFilter;
 use url::Url;
 
 /// The configuration is wrong (EX_USAGE of sysexits.h).
 const BAD_CONFIG: u8 = 64;
 /// A port could not be opened, or something broke while running.
 const FAILED: u8 = 1;
-/// What is logged unless RUST_LOG says otherwise. Our dependencies report what viewers do wrong as warnings, which
-/// would let any viewer fill the log.
-const DEFAULT_LOG: &str = "error,camgate=info";
 /// The configuration file that is looked for here, and then where packages put it.
 const CONFIG: [&str; 2] = ["config.toml", "/etc/camgate/config.toml"];
 
@@ -201,7 +198,7 @@ fn play(arguments: &Play) -> ExitCode {
         },
         None => std::env::var("WHEP_TOKEN").ok().map(|token| Token::new(&token)),
     };
-    start_log("off");
+    log::start_quiet();
     let options = play::Options {
         url: arguments.url.clone(),
         watch: Duration::from_secs(arguments.seconds),
@@ -255,11 +252,11 @@ fn run(path: &Path) -> ExitCode {
         Err(code) => return code,
     };
     let not_started_over = missing_variable(&config).map(|(name, value)| (name, start_over(name, value)));
-    start_log(DEFAULT_LOG);
+    let log = Log::start(config.log);
     if let Some((name, error)) = not_started_over {
         warn!(%error, "cannot set {name}: a webcam that is plugged in again may come back as another /dev/videoN");
     }
-    match serve(config, path, files) {
+    match serve(config, path, files, log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&format!("{error:#}"), FAILED),
     }
@@ -274,12 +271,12 @@ fn start_over(name: &str, value: &str) -> io::Error {
     }
 }
 
-fn serve(config: Config, path: &Path, files: BTreeSet<PathBuf>) -> anyhow::Result<()> {
+fn serve(config: Config, path: &Path, files: BTreeSet<PathBuf>, log: Log) -> anyhow::Result<()> {
     let sockets = Sockets::inherited()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let signals = Signals::listen()?;
-        App::build(config, sockets)?.reloading(path, files)?.run(signals).await
+        App::build(config, sockets)?.reloading(path, files, log)?.run(signals).await
     });
     // What has not ended by itself within the grace period is not waited for.
     runtime.shutdown_background();
@@ -343,14 +340,4 @@ fn token() -> ExitCode {
 fn complain(message: &str, code: u8) -> ExitCode {
     let _ = writeln!(stderr(), "{message}");
     ExitCode::from(code)
-}
-
-fn start_log(default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
-        .with_target(false)
-        .init();
 }

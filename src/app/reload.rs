@@ -22,6 +22,7 @@ use super::{
 use crate::{
     config::Config,
     http::{Context, Reloads, Serving},
+    log::Log,
     media::CameraName,
     source::config::Start,
     systemd,
@@ -93,6 +94,7 @@ pub(super) struct Running {
     pub(super) config: Config,
     pub(super) cameras: Cameras,
     pub(super) reloads: Arc<Reloads>,
+    pub(super) log: Option<Log>,
 }
 
 impl Running {
@@ -133,6 +135,9 @@ impl Running {
         let before = std::mem::replace(&mut self.config, config);
         if before.peer != self.config.peer {
             warn!("[webrtc]: what has changed there is taken up with the next start of camgate");
+        }
+        if let Some(log) = &mut self.log {
+            log.change(self.config.log);
         }
         // Before those who may see them.
         let changes = self.cameras.apply(self.config.cameras.clone());

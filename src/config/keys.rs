@@ -244,6 +244,15 @@ pub(super) static PIPELINES: Section =
 pub(super) static SHUTDOWN: Section =
     Section { name: "shutdown", keys: &[key("grace_seconds", Kind::Seconds { min: 0.0, max: 300.0 })] };
 
+/// `[log]`
+pub(super) static LOG: Section = Section {
+    name: "log",
+    keys: &[
+        key("format", Kind::Choice(&["human", "json"])),
+        key("level", Kind::Choice(&["error", "warn", "info", "debug", "trace"])),
+    ],
+};
+
 /// `[[camera]]`
 pub(super) static CAMERA: Section = Section {
     name: "camera",
@@ -281,7 +290,7 @@ pub(super) static USER: Section = Section {
 pub(super) static LISTS: [&Section; 2] = [&CAMERA, &USER];
 
 /// The sections with one table each, in the order of the shipped file; [`LISTS`] are beside them.
-pub(super) static SECTIONS: [&Section; 4] = [&HTTP, &WEBRTC, &PIPELINES, &SHUTDOWN];
+pub(super) static SECTIONS: [&Section; 5] = [&HTTP, &WEBRTC, &PIPELINES, &SHUTDOWN, &LOG];
 
 /// The candidate that `typed` was probably meant to be: at most one mistake in three letters.
 pub(super) fn closest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {

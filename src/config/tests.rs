@@ -827,6 +827,7 @@ fn the_table_of_keys_is_that_of_the_structs() {
         (&keys::ICE_SERVER, fields::<ice_servers::IceServerSection>()),
         (&keys::PIPELINES, fields::<pipelines::PipelinesSection>()),
         (&keys::SHUTDOWN, fields::<ShutdownSection>()),
+        (&keys::LOG, fields::<log::LogSection>()),
         (&keys::CAMERA, fields::<camera::CameraSection>()),
     ] {
         assert_eq!(sorted(keys(section)), sorted(fields), "{}", section.name);

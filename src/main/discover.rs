@@ -9,7 +9,7 @@ use std::{
 use camgate::discover::{self, Options};
 use clap::Args;
 
-use crate::{BAD_CONFIG, FAILED, complain, probe::Login, start_log};
+use crate::{BAD_CONFIG, FAILED, complain, probe::Login};
 
 /// Nobody answered, or nobody told a stream.
 const NONE: u8 = 1;
@@ -31,7 +31,7 @@ pub(crate) fn discover(arguments: &Discover) -> ExitCode {
         Ok(login) => login,
         Err(message) => return complain(&message, BAD_CONFIG),
     };
-    start_log("off");
+    camgate::log::start_quiet();
     let options =
         Options { interfaces: arguments.interface.clone(), wait: Duration::from_secs(arguments.seconds), login };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -20,7 +20,7 @@ use camgate::{
 use clap::{Args, ValueEnum};
 use serde_json::to_string;
 
-use crate::{BAD_CONFIG, FAILED, complain, read_password, start_log};
+use crate::{BAD_CONFIG, FAILED, complain, read_password};
 
 /// The camera answers, but browsers do not show what it sends.
 const NOT_PLAYABLE: u8 = 1;
@@ -118,7 +118,7 @@ pub(crate) fn probe(arguments: &Probe, config: &Path) -> ExitCode {
         Ok(camera) => camera,
         Err(message) => return complain(&message, BAD_CONFIG),
     };
-    start_log("off");
+    camgate::log::start_quiet();
     let mut probed = match look(arguments, &camera) {
         Ok(probed) => probed,
         Err(error) => return complain(&error.to_string(), FAILED),

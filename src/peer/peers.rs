@@ -188,6 +188,7 @@ impl Peers {
     ) -> Result<Answer, OpenError> {
         let Negotiated { choice, offer, candidates, frame, note } = negotiation::negotiate(offer, formats)?;
         let id = SessionId::random();
+        let (client, user) = (visitor.address.to_canonical(), visitor.user.clone());
         let status = Arc::new(SessionStatus::new(id, camera.name().clone(), visitor));
         let (offered, own) = self.addresses.gather();
         let theirs = IceCredentials::of(&offer)
@@ -217,7 +218,7 @@ impl Peers {
             self.directory.forget(id, End::Shutdown);
             return Err(OpenError::ShuttingDown);
         }
-        info!(camera = %camera.name(), session = ?id, note, "viewer answered");
+        info!(camera = %camera.name(), session = ?id, %client, user, note, "viewer answered");
         Ok(Answer { id, sdp, generation })
     }
 

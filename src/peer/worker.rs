@@ -310,7 +310,7 @@ impl Worker {
             Some(ended) => {
                 let (ours, theirs) = (ended.gateway_candidates.join(", "), ended.viewer_candidates.join(", "));
                 let (name, reason, code) = (camera.name(), &ended.reason, ended.reason.code);
-                if ended.connected {
+                if ended.connected || matches!(end, End::Deleted | End::ViewerLeft | End::Shutdown) {
                     info!(camera = %name, session = ?id, code, %reason, "viewer gone");
                 } else {
                     warn!(camera = %name, session = ?id, code, %reason, gateway = ours, viewer = theirs, "viewer never connected");

@@ -69,7 +69,9 @@ pub(super) async fn drive(
         has_moved: false,
         shutdown: shutdown.clone(),
     };
-    Supervisor { outside, producer, connector, report: Report { camera, told: None }, tries: 0, mute }.run().await
+    Supervisor { outside, producer, connector, report: Report { camera, told: None, away: None }, tries: 0, mute }
+        .run()
+        .await
 }
 
 fn rules(config: &Config) -> Rules {
@@ -235,6 +237,8 @@ struct Report {
     camera: Arc<Camera>,
     /// The failure that the log already has.
     told: Option<Reason>,
+    /// Since when the camera has been away.
+    away: Option<Instant>,
 }
 
 impl Report {
@@ -248,7 +252,13 @@ impl Report {
         let formats = self.camera.formats().clone();
         let picture = formats.video.map(|video| format!("{}x{}", video.width, video.height));
         let sound = formats.audio.map(|audio| audio.codec.encoding_name());
-        info!(camera = %self.camera.name(), picture, sound, "live");
+        match self.away.take() {
+            None => info!(camera = %self.camera.name(), picture, sound, "live"),
+            Some(since) => {
+                let away_s = now().saturating_duration_since(since).as_secs();
+                info!(camera = %self.camera.name(), picture, sound, away_s, "live again");
+            }
+        }
     }
 
     fn left(&self) {
@@ -260,6 +270,7 @@ impl Report {
     }
 
     fn failed(&mut self, error: &Error, retry_at: Instant) {
+        self.away.get_or_insert_with(now);
         let reason = Reason::new(error.code(), error.to_string());
         let retry_in_s = retry_at.saturating_duration_since(now()).as_secs_f32();
         if self.told.as_ref() == Some(&reason) {

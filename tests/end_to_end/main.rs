@@ -17,6 +17,7 @@ mod events;
 mod forward_auth;
 mod jwt;
 mod limits;
+mod logs;
 mod metrics;
 mod networks;
 mod offers;

@@ -251,7 +251,8 @@ impl Gateway {
         loop {
             if let Some(line) = self.find_log(marker) {
                 let rest = &line[line.find(marker).unwrap_or(0) + marker.len()..];
-                return rest.split_whitespace().next().unwrap_or("").to_owned();
+                // Behind it, a line for programs has a quote.
+                return rest.split([' ', '"']).next().unwrap_or("").to_owned();
             }
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("camgate ended with {status} before it logged {marker:?}");

@@ -78,7 +78,8 @@ impl Gate {
             Recognised::Forged => {
                 self.throttle().link_failed(address, Instant::now()).map_err(NoEntry::TooOften)?;
                 if self.may_log() {
-                    warn!("login failed from {}: no such link", address.to_canonical());
+                    let client = address.to_canonical();
+                    warn!(%client, "login failed from {client}: no such link");
                 }
                 return Err(NoEntry::Ended);
             }

@@ -57,7 +57,8 @@ pub(in crate::http) async fn log_in(
     let is_secure =
         site.is_secure || headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
     let cookie = gate.cookies().issue(&user, site.base(), is_secure, SystemTime::now());
-    info!("user {} logged in from {}", user.name, address.to_canonical());
+    let client = address.to_canonical();
+    info!(user = %user.name, %client, "user {} logged in from {client}", user.name);
     Ok(with_cookie(cookie))
 }
 
@@ -72,7 +73,7 @@ pub(in crate::http) async fn log_out(
     }
     if let Some((login, user)) = gate.login(&headers) {
         gate.cookies().revoke(&login, SystemTime::now());
-        info!("user {} logged out", user.name);
+        info!(user = %user.name, "user {} logged out", user.name);
     }
     Ok(with_cookie(super::cookies::Cookies::cleared(site.base())))
 }

@@ -197,7 +197,8 @@ impl Passwords {
                 // What strangers type is not logged: it may be a password in the wrong field, or a line that looks like ours.
                 let whom = user.map_or_else(|| "an unknown user".to_owned(), |user| format!("user {}", user.name));
                 if self.lines.check().is_ok() {
-                    warn!("login failed from {}: wrong password for {whom}", address.to_canonical());
+                    let client = address.to_canonical();
+                    warn!(%client, "login failed from {client}: wrong password for {whom}");
                 }
                 Err(Refused::Wrong)
             }

@@ -96,7 +96,8 @@ impl Gate {
         jwt.verify(token).await.map_err(|why| {
             self.lasting.throttle.count();
             if self.may_log() {
-                warn!("a token of the identity provider is refused from {}: {why}", address.to_canonical());
+                let client = address.to_canonical();
+                warn!(%client, "a token of the identity provider is refused from {client}: {why}");
             }
             if why == BadToken::Unheard { Problem::provider_silent() } else { Problem::login_needed() }
         })
@@ -109,7 +110,8 @@ impl Gate {
         if user.is_none() {
             self.lasting.throttle.count();
             if self.may_log() {
-                warn!("unknown token from {}", address.to_canonical());
+                let client = address.to_canonical();
+                warn!(%client, "unknown token from {client}");
             }
         }
         user
