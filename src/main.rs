@@ -170,7 +170,8 @@ fn generate(folder: &Path) -> ExitCode {
         for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
             clap_complete::generate_to(shell, &mut command, "camgate", folder)?;
         }
-        clap_mangen::generate_to(command.disable_help_subcommand(true), folder)
+        // Another one, because completions are of `camgate help` too, of which there need be no pages.
+        clap_mangen::generate_to(Arguments::command().disable_help_subcommand(true), folder)
     });
     match written {
         Ok(()) => ExitCode::SUCCESS,
