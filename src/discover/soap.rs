@@ -84,11 +84,12 @@ impl Asker {
 
     async fn exchange(&self, url: &Url, body: &str, login: Option<&Credentials>) -> Result<String, Refusal> {
         let envelope = envelope(body, login.map(|login| self.token(login)));
-        let mut response = self.post(url, &envelope, None).await?;
+        let action = action(body);
+        let mut response = self.post(url, &action, &envelope, None).await?;
         if let (StatusCode::UNAUTHORIZED, Some(login)) = (response.status(), login)
             && let Some(authorization) = answer_challenge(&response, url, login)
         {
-            response = self.post(url, &envelope, Some(authorization)).await?;
+            response = self.post(url, &action, &envelope, Some(authorization)).await?;
         }
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
@@ -109,6 +110,7 @@ impl Asker {
     async fn post(
         &self,
         url: &Url,
+        action: &str,
         envelope: &str,
         authorization: Option<String>,
     ) -> Result<Response<Incoming>, Refusal> {
@@ -123,7 +125,7 @@ impl Asker {
             .uri(&url[url::Position::BeforePath..])
             .header(HOST, &url[url::Position::BeforeHost..url::Position::AfterPort])
             .header(USER_AGENT, concat!("camgate/", env!("CARGO_PKG_VERSION")))
-            .header(CONTENT_TYPE, "application/soap+xml; charset=utf-8");
+            .header(CONTENT_TYPE, format!("application/soap+xml; charset=utf-8; action=\"{action}\""));
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
@@ -150,6 +152,14 @@ fn digest(nonce: &[u8], created: &str, password: &str) -> String {
     let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
     [nonce, created.as_bytes(), password.as_bytes()].iter().for_each(|part| context.update(part));
     STANDARD.encode(context.finish())
+}
+
+/// The action of `<Operation xmlns="namespace"...`, by which some devices tell questions apart (SOAP 1.2 part 2, section
+/// 6.5.3): none of ONVIF's differs from namespace and operation.
+fn action(body: &str) -> String {
+    let operation = body.trim_start_matches('<').split([' ', '/', '>']).next().unwrap_or_default();
+    let namespace = body.split('"').nth(1).unwrap_or_default();
+    format!("{namespace}/{operation}")
 }
 
 fn envelope(body: &str, header: Option<String>) -> String {
@@ -223,6 +233,14 @@ mod tests {
     fn the_password_digest_is_the_standards() {
         let nonce = STANDARD.decode("LKqI6G/AikKCQrN0zqZFlg==").unwrap();
         assert_eq!(digest(&nonce, "2010-09-16T07:50:45Z", "userpassword"), "tuOSpGlFlIXsozq4HFNeeGeFLEI=");
+    }
+
+    #[test]
+    fn the_action_is_namespace_and_operation() {
+        let asked =
+            action(r#"<GetProfiles xmlns="http://www.onvif.org/ver20/media/wsdl"><Type>a</Type></GetProfiles>"#);
+        assert_eq!(asked, "http://www.onvif.org/ver20/media/wsdl/GetProfiles");
+        assert_eq!(action(r#"<A xmlns="urn:x"/>"#), "urn:x/A");
     }
 
     #[test]

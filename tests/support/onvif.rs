@@ -90,6 +90,9 @@ impl Device {
             }
         };
         let question = body.split("Body>").nth(1).unwrap_or_default().trim_start_matches('<').to_owned();
+        // Some devices go by this alone.
+        let operation = question.split([' ', '/', '>']).next().unwrap_or_default();
+        assert!(head.contains(&format!("wsdl/{operation}\"")), "no action in {head}");
         self.asked.lock().unwrap().push(question.clone());
         if let Some(bytes) = self.answers.as_ref().and_then(|text| text.strip_suffix("...")) {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
