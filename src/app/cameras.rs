@@ -115,7 +115,9 @@ async fn keep_running(settings: watch::Receiver<source::Config>, camera: Arc<Cam
                     Reason::new("internal-error", "an internal error of camgate: please report it with its log");
                 camera.set_state(CameraState::BackingOff { reason, retry_at: Instant::now() + RESTART });
                 camera.forget_gop();
-                sleep(RESTART).await;
+                if stop.run_until_cancelled(sleep(RESTART)).await.is_none() {
+                    return;
+                }
             }
             _ => return,
         }

@@ -132,9 +132,9 @@ impl Running {
             Some(http.open(&config.http).await.map_err(|error| vec![error.to_string()])?)
         };
         // From here on without a pause, so that it happens whole or, when the program ends before, not at all.
-        let before = std::mem::replace(&mut self.config, config);
-        if before.peer != self.config.peer {
-            warn!("[webrtc]: what has changed there is taken up with the next start of camgate");
+        self.config = config;
+        if !context.peers.change(self.config.peer.clone()) {
+            warn!("[webrtc] listen: another port is opened with the next start of camgate: restart it");
         }
         if let Some(log) = &mut self.log {
             log.change(self.config.log);

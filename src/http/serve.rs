@@ -204,6 +204,11 @@ impl Port {
         }
     }
 
+    /// It takes no connections any more, and cannot.
+    pub(super) fn give_up(&self) {
+        self.broken.cancel();
+    }
+
     /// Completes when it takes no connections any more by a fault of ours.
     pub(super) async fn broken(&self) {
         self.broken.cancelled().await;

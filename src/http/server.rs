@@ -135,6 +135,7 @@ impl Server {
             lasting,
             gate,
             tls,
+            former_tls: None,
             stopping,
         };
         serving.gate.take_over();
@@ -154,6 +155,8 @@ pub struct Serving {
     port: Arc<Port>,
     redirect: Option<Arc<Port>>,
     tls: Option<Tls>,
+    /// Which counts on when it is switched on again.
+    former_tls: Option<Tls>,
     /// Ends the task that keeps the certificate new.
     keeper: CancellationToken,
     stopping: CancellationToken,
@@ -178,7 +181,11 @@ impl Serving {
         let certificate = if source(config) == source(&self.config) {
             None
         } else {
-            Some(source(config).map(|source| Tls::new(source, self.tls.as_ref())).transpose()?)
+            Some(
+                source(config)
+                    .map(|source| Tls::new(source, self.tls.as_ref().or(self.former_tls.as_ref())))
+                    .transpose()?,
+            )
         };
         let mut deaf = Vec::new();
         let listener = self.open_other(LISTEN, Some(config.listen), config, &mut deaf).await;
@@ -186,18 +193,23 @@ impl Serving {
             Ok(_) => self.open_other(REDIRECT_LISTEN, redirect_listen(config), config, &mut deaf).await,
             Err(_) => Ok(None),
         };
-        match (listener, redirect) {
-            (Ok(listener), Ok(redirect)) => Ok(Change { config: config.clone(), listener, redirect, certificate }),
-            (Err(error), _) | (Ok(_), Err(error)) => {
-                for (port, address) in deaf {
-                    match open_at(address) {
-                        Ok(listener) => port.listen(listener),
-                        Err(error) => error!(%error, %address, "cannot listen here again"),
-                    }
+        // What was opened is closed again here: it may be in the way of what was open before.
+        let error = match (listener, redirect) {
+            (Ok(listener), Ok(redirect)) => {
+                return Ok(Change { config: config.clone(), listener, redirect, certificate });
+            }
+            (Err(error), _) | (Ok(_), Err(error)) => error,
+        };
+        for (port, address) in deaf {
+            match open_at(address) {
+                Ok(listener) => port.listen(listener),
+                Err(error) => {
+                    error!(%error, %address, "cannot listen here again");
+                    port.give_up();
                 }
-                Err(error)
             }
         }
+        Err(error)
     }
 
     /// A listener at the address of `key`, if it is another than now. One of ours that is in the way, and will not be needed
@@ -235,7 +247,7 @@ impl Serving {
         }
         if let Some(certificate) = certificate {
             let (tls, keeper) = certificate.unzip();
-            self.tls = tls;
+            self.former_tls = std::mem::replace(&mut self.tls, tls).or_else(|| self.former_tls.take());
             self.keep(keeper);
         }
         self.gate = auth::Gate::of(&config, Some(&self.gate));

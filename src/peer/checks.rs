@@ -7,7 +7,10 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,7 +26,7 @@ const MAX_ADDRESSES: usize = 4_096;
 /// Counts checks by address.
 #[derive(Debug)]
 pub(super) struct Checks {
-    per_second: f64,
+    per_second: AtomicU32,
     sent: Mutex<HashMap<Option<IpAddr>, Allowance>>,
     /// Checks that were not sent.
     pub(super) withheld: Counter,
@@ -41,9 +44,15 @@ impl Checks {
         Self { per_second: per_second.into(), sent: Mutex::default(), withheld: Counter::default() }
     }
 
+    /// Another number from now on; what was sent counts.
+    pub(super) fn set(&self, per_second: u32) {
+        self.per_second.store(per_second, Ordering::Relaxed);
+    }
+
     /// Whether one more may be sent to `address`.
     pub(super) fn allow(&self, address: IpAddr, now: Instant) -> bool {
-        let most = self.per_second * BURST;
+        let per_second = f64::from(self.per_second.load(Ordering::Relaxed));
+        let most = per_second * BURST;
         let mut sent = self.sent.lock().unwrap_or_else(|e| e.into_inner());
         let mut key = Some(customer(address));
         if sent.len() >= MAX_ADDRESSES && !sent.contains_key(&key) {
@@ -52,7 +61,7 @@ impl Checks {
             key = key.filter(|_| sent.len() < MAX_ADDRESSES);
         }
         let allowance = sent.entry(key).or_insert(Allowance { left: most, at: now });
-        let gained = now.saturating_duration_since(allowance.at).as_secs_f64() * self.per_second;
+        let gained = now.saturating_duration_since(allowance.at).as_secs_f64() * per_second;
         *allowance = Allowance { left: (allowance.left + gained).min(most), at: allowance.at.max(now) };
         let is_allowed = allowance.left >= 1.0;
         if is_allowed {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock, RwLockReadGuard},
     time::{Instant, SystemTime},
 };
 
@@ -83,7 +83,8 @@ pub struct Drops {
 
 /// All sessions, their workers and their port.
 pub struct Peers {
-    config: Config,
+    /// For new sessions.
+    settings: RwLock<Arc<Config>>,
     engine: Engine,
     port: Arc<Port>,
     directory: Arc<Directory>,
@@ -91,7 +92,27 @@ pub struct Peers {
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     reader: Mutex<Option<Reader>>,
+    addresses: Arc<RwLock<Known>>,
+}
+
+/// What viewers are told, and the task that keeps it true.
+struct Known {
     addresses: Arc<Addresses>,
+    keeping: JoinHandle<()>,
+}
+
+impl Known {
+    fn new(config: &Config, port: &Arc<Port>) -> Self {
+        let addresses = Arc::new(Addresses::new(config.clone(), port.local_address()));
+        let keeping = tokio::spawn(addresses.clone().keep(port.clone()));
+        Self { addresses, keeping }
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.keeping.abort();
+    }
 }
 
 impl Peers {
@@ -112,10 +133,10 @@ impl Peers {
             handles.push(handle);
             threads.push(thread);
         }
-        let addresses = Arc::new(Addresses::new(config.clone(), port.local_address()));
+        let addresses = Arc::new(RwLock::new(Known::new(&config, &port)));
         let peers = Arc::new(Self {
             addresses,
-            config,
+            settings: RwLock::new(Arc::new(config)),
             engine,
             port,
             directory,
@@ -127,19 +148,43 @@ impl Peers {
         let (directory, workers) = (peers.directory.clone(), peers.workers.clone());
         let (routes, drivers, addresses) = (directory.clone(), workers.clone(), peers.addresses.clone());
         let reader = Reader::start(peers.port.udp.clone(), move |datagram| {
-            if !addresses.take(&datagram) {
+            if !read(&addresses).addresses.take(&datagram) {
                 deliver(&routes, &drivers, datagram);
             }
         });
         *peers.reader.lock().unwrap_or_else(|e| e.into_inner()) = Some(reader.map_err(fault)?);
         let sessions = directory.clone();
         let lives = move |session| sessions.find(session).is_some();
-        let tasks = vec![
-            tokio::spawn(peers.port.tcp.clone().serve(move |frame| deliver(&directory, &workers, frame), lives)),
-            tokio::spawn(peers.addresses.clone().keep(peers.port.clone())),
-        ];
+        let tasks =
+            vec![tokio::spawn(peers.port.tcp.clone().serve(move |frame| deliver(&directory, &workers, frame), lives))];
         *peers.tasks.lock().unwrap_or_else(|e| e.into_inner()) = tasks;
         Ok(peers)
+    }
+
+    /// Takes up other settings: for new sessions, and bounds for all. `listen` stays as it was; tells whether
+    /// that is what was asked for.
+    pub fn change(&self, config: Config) -> bool {
+        let before = self.settings();
+        let stays = config.listen == before.listen;
+        let config = Config { listen: before.listen, ..config };
+        self.port.tcp.allow(config.max_tcp_connections);
+        self.directory.checks.set(config.checks_per_second);
+        let told = |config: &Config| {
+            (config.advertise.clone(), config.interfaces.clone(), config.ice, config.ice_servers.clone())
+        };
+        if told(&config) != told(&before) {
+            *self.addresses.write().unwrap_or_else(|e| e.into_inner()) = Known::new(&config, &self.port);
+        }
+        *self.settings.write().unwrap_or_else(|e| e.into_inner()) = Arc::new(config);
+        stays
+    }
+
+    fn settings(&self) -> Arc<Config> {
+        read(&self.settings).clone()
+    }
+
+    fn addresses(&self) -> Arc<Addresses> {
+        read(&self.addresses).addresses.clone()
     }
 
     /// Where it listens, with the real port.
@@ -149,7 +194,7 @@ impl Peers {
 
     /// STUN and TURN servers, as a viewer that comes `now` is told of them.
     pub fn ice_servers(&self, now: SystemTime) -> Vec<IceServer> {
-        self.config.ice_servers.iter().map(|server| server.told(now)).collect()
+        self.settings().ice_servers.iter().map(|server| server.told(now)).collect()
     }
 
     /// Whether one more session of `camera` for `visitor` would be too many.
@@ -157,7 +202,7 @@ impl Peers {
     /// # Errors
     /// [`OpenError::NoRoom`] then.
     pub fn check_room(&self, camera: &Camera, visitor: &Visitor) -> Result<(), OpenError> {
-        Ok(self.directory.check_room(&self.config.limits, visitor, camera.name().as_str())?)
+        Ok(self.directory.check_room(&self.settings().limits, visitor, camera.name().as_str())?)
     }
 
     /// Reads an offer without opening anything, so that a bad one costs the camera nothing. Codecs are judged by
@@ -172,7 +217,7 @@ impl Peers {
     /// Waits until the addresses that somebody outside has to tell have been asked for once: at most for a second after the
     /// start of the program, and never later.
     pub async fn addresses_settled(&self) {
-        self.addresses.settled().await;
+        self.addresses().settled().await;
     }
 
     /// Answers an offer of `visitor` for `camera`, which sends `formats`.
@@ -190,7 +235,7 @@ impl Peers {
         let id = SessionId::random();
         let (client, user) = (visitor.address.to_canonical(), visitor.user.clone());
         let status = Arc::new(SessionStatus::new(id, camera.name().clone(), visitor));
-        let (offered, own) = self.addresses.gather();
+        let (settings, (offered, own)) = (self.settings(), self.addresses().gather());
         let theirs = IceCredentials::of(&offer)
             .ok_or_else(|| Refusal::Malformed("it has no a=ice-ufrag with an a=ice-pwd".to_owned()))?;
         let [video_ssrc, rtx_ssrc, audio_ssrc] = ssrcs();
@@ -198,8 +243,8 @@ impl Peers {
             offer,
             choice,
             frame,
-            ice: self.config.ice,
-            playout: self.config.playout,
+            ice: settings.ice,
+            playout: settings.playout,
             terms: Terms { ours: credentials(), theirs, offered, candidates },
             stream_id: format!("camgate-{}", camera.name()),
             video_ssrc,
@@ -213,7 +258,7 @@ impl Peers {
         let (index, worker) =
             self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.load()).ok_or(OpenError::ShuttingDown)?;
         let generation = ufrag.clone();
-        self.directory.enter(Route { worker: index, session: id }, ufrag, status, &self.config.limits)?;
+        self.directory.enter(Route { worker: index, session: id }, ufrag, status, &settings.limits)?;
         if !worker.adopt(session) {
             self.directory.forget(id, End::Shutdown);
             return Err(OpenError::ShuttingDown);
@@ -258,7 +303,7 @@ impl Peers {
     ) -> Result<IceUpdate, IceUpdateError> {
         let route = self.directory.find(id).filter(|(_, status)| status.camera.as_str() == camera);
         let (route, _) = route.ok_or(IceUpdateError::NoSuchSession)?;
-        let update = Change { expected, fragment, ours: credentials(), offered: self.addresses.gather().0 };
+        let update = Change { expected, fragment, ours: credentials(), offered: self.addresses().gather().0 };
         let (done, wait) = oneshot::channel();
         let command = Command::UpdateIce(id, Box::new(update), done);
         self.workers[route.worker].commands.send(command).map_err(|_| IceUpdateError::NoSuchSession)?;
@@ -332,6 +377,7 @@ impl Peers {
             }
         }
         self.port.tcp.shutdown().await;
+        read(&self.addresses).keeping.abort();
         for task in self.tasks.lock().unwrap_or_else(|e| e.into_inner()).drain(..) {
             task.abort();
         }
@@ -346,6 +392,10 @@ impl Peers {
             error!("a viewer worker ended with a panic");
         }
     }
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(|e| e.into_inner())
 }
 
 /// New ones of ours.

@@ -249,6 +249,11 @@ impl Tcp {
         });
     }
 
+    /// So many connections from now on; those that there are stay.
+    pub(super) fn allow(&self, connections: usize) {
+        self.places.set(connections, MAX_PER_CUSTOMER, usize::MAX);
+    }
+
     /// Connections that belong to sessions now.
     pub(super) fn connections(&self) -> usize {
         self.connections.read().unwrap_or_else(|e| e.into_inner()).len()

@@ -28,6 +28,7 @@ mod policies;
 mod probe;
 mod reload;
 mod reload_http;
+mod reload_webrtc;
 mod restart;
 mod reverse_proxy;
 mod secrets;

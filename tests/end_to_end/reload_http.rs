@@ -189,7 +189,14 @@ async fn http_moves_to_another_address_and_takes_everybody_along() {
     // Of the second viewer; the stream came by the old address.
     told.next(LIMIT).await;
 
-    // What is in the way is our own.
+    // What is in the way is our own, and back where it was when something else cannot be opened.
+    let wide = toml.replace(&at(old), &format!("0.0.0.0:{new}"));
+    let (pem, pem_key) = certificate("cam.example.org");
+    std::fs::write(gateway.dir().join("cert.pem"), pem).expect("a file");
+    std::fs::write(gateway.dir().join("key.pem"), pem_key).expect("a file");
+    let tls = "[http.tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\nredirect_listen";
+    gateway.refuse(&format!("{wide}\n{tls} = \"127.0.0.1:{other}\"")).await;
+    assert_eq!(status(format!("http://{}/healthz", at(new))).await.ok(), Some(StatusCode::OK));
     gateway.reload(&toml.replace(&at(old), &format!("0.0.0.0:{new}"))).await;
     assert_eq!(status(format!("http://{}/healthz", at(new))).await.ok(), Some(StatusCode::OK));
 
