@@ -306,7 +306,8 @@ export class Player extends EventTarget {
     const isNews = shown.state !== before.state;
     // A picture that plays may turn out to be only part of one; why a camera is away may be known later than that it is.
     const isReason = shown.reason !== before.reason;
-    if (isNews || isReason || (shown.state === 'playing' && shown.text !== before.text)) this.#announce(before, shown);
+    const isOtherText = shown.text !== before.text && !shown.reason;
+    if (isNews || isReason || (shown.state === 'playing' && isOtherText)) this.#announce(before, shown);
     if (!isNews) return;
     this.dispatchEvent(new Event('statechange'));
   }

@@ -185,7 +185,7 @@ export class WhepClient extends EventTarget {
     watch.askedAt = now;
     const path = await session.quality(this.delay);
     if (this.#session !== session || !path) return;
-    const isNews = path.leaves_out !== Boolean(this.#path?.leaves_out) || path.reason !== (this.#path?.reason ?? null);
+    const isNews = path.leaves_out !== Boolean(this.#path?.leaves_out) || path.code !== (this.#path?.code ?? null);
     this.#path = path;
     if (isNews) this.#changed();
   }

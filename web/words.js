@@ -4,7 +4,7 @@
 //   state      idle | connecting | playing | stalled | offline | error
 //   label      the state in one word
 //   text       why there is no running picture, or only part of one; else empty
-//   reason     what the gateway says of a camera that is away: of `text`, the part that does not count the seconds; else empty
+//   reason     what the gateway says is the matter, without the seconds and rates in `text` that change all the time; else empty
 //   nextTryAt  Date.now() of the next attempt (countdown() words it), or null
 
 const LABELS = {
@@ -40,8 +40,7 @@ function judge({ name, client, camera, gatewayNow, playRefused }) {
   }
   if (state === 'stalled') return { state: 'stalled', text: stalled(name, client, camera) };
   if (state === 'connecting' && client.isConnected && client.path?.reason) {
-    const text = sentence(client.path.reason);
-    return { state: 'connecting', text, reason: text };
+    return { state: 'connecting', text: sentence(client.path.reason), reason: client.path.code };
   }
   if (state === 'connecting' && !cause) return { state: 'connecting', text: connecting(name, client, camera) };
 
@@ -63,17 +62,10 @@ function playing(name, client, camera, playRefused) {
       : `${name} sends sound only.`;
     return { state: 'playing', text };
   }
-  if (client.path?.leaves_out) return { state: 'playing', text: slowNetwork(name, client.path, camera) };
-  return { state: 'playing', text: camera?.video?.b_frames ? sentence(camera.video_note) : '' };
-}
-
-function slowNetwork(name, path, camera) {
-  const megabits = (bits) => (bits / 1e6).toFixed(1);
-  const [carried, sent] = [path.estimate_bps, camera?.video?.bitrate_bps].map((bits) => bits && megabits(bits));
-  if (!carried || !sent || Number(carried) >= Number(sent)) {
-    return `Your network does not carry all that ${name} sends: pictures are left out.`;
+  if (client.path?.leaves_out && client.path.reason) {
+    return { state: 'playing', text: sentence(client.path.reason), reason: client.path.code };
   }
-  return `Your network carries ${carried} of the ${sent} Mbit/s that ${name} sends: pictures are left out.`;
+  return { state: 'playing', text: camera?.video?.b_frames ? sentence(camera.video_note) : '' };
 }
 
 function connecting(name, client, camera) {
@@ -83,7 +75,7 @@ function connecting(name, client, camera) {
 }
 
 function stalled(name, client, camera) {
-  if (client.path?.leaves_out) return slowNetwork(name, client.path, camera);
+  if (client.path?.leaves_out && client.path.reason) return sentence(client.path.reason);
   if (client.cause.code === 'no-frames') return undecodable(name, camera);
   if (camera?.state === 'idle' || camera?.state === 'connecting') return `${name} is starting again.`;
   const seconds = Math.round((performance.now() - client.lastFrameAt) / 1000);

@@ -26,11 +26,8 @@ pub(super) fn why(session: &SessionStatus, camera: &Camera, now: Instant) -> Opt
     if status.state != CameraState::Live {
         return status.reason;
     }
-    let path = session.path();
-    if path.leaves_out {
-        let sentence = "the viewer's network does not carry all that the camera sends, so that pictures are left out: use a stream \
-                        of the camera with a lower bit rate, or a better network";
-        return Some(Reason::new("network-too-slow", sentence));
+    if let Some(reason) = session.path().reason(camera.snapshot(now).bitrate_bps) {
+        return Some(reason);
     }
     if session.awaits_keyframe() {
         let soon =

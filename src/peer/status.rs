@@ -13,7 +13,10 @@ use std::{
 use super::{limits::Visitor, transport::Remote};
 use tokio::sync::watch;
 
-use crate::{media::CameraName, stats::Counter};
+use crate::{
+    media::{CameraName, Reason},
+    stats::Counter,
+};
 
 /// 128 random bits from the system's generator, so that nobody can guess another's session (WHEP section 5).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,6 +97,23 @@ pub struct PathState {
     pub queueing: Duration,
     /// Whether pictures are left out because it cannot carry them all.
     pub leaves_out: bool,
+}
+
+impl PathState {
+    /// Why pictures are left out, of a camera that sends so many bits per second; `None` when none are.
+    pub fn reason(&self, sends_bps: f64) -> Option<Reason> {
+        let tenths = |bps: f64| (bps / 1e5).round() / 10.0;
+        let sends = tenths(sends_bps);
+        let carries = match self.estimate_bps.map(tenths).filter(|carries| *carries < sends) {
+            Some(carries) => format!("carries {carries:.1} of the {sends:.1} Mbit/s that the camera sends"),
+            None => "does not carry all that the camera sends".to_owned(),
+        };
+        let sentence = format!(
+            "the viewer's network {carries}, so that pictures are left out: use a stream of the camera with a lower bit rate, or a \
+             better network"
+        );
+        self.leaves_out.then(|| Reason::new("network-too-slow", sentence))
+    }
 }
 
 /// One session's state and counters.
@@ -257,6 +277,17 @@ impl SessionStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_network_is_told_with_what_it_carries_where_that_is_less() {
+        let path = |estimate_bps, leaves_out| PathState { estimate_bps, leaves_out, ..PathState::default() };
+        let told = |path: PathState| path.reason(3.26e6).map(|reason| reason.sentence);
+        assert_eq!(told(path(Some(1e6), false)), None);
+        assert!(told(path(Some(1.04e6), true)).is_some_and(|told| told.contains("carries 1.0 of the 3.3 Mbit/s")));
+        for estimate in [None, Some(3.3e6)] {
+            assert!(told(path(estimate, true)).is_some_and(|told| told.contains("does not carry all")));
+        }
+    }
 
     #[test]
     fn one_page_does_not_count_for_many() {

@@ -48,17 +48,10 @@ impl Session {
 
     /// Once in a session: a network at its limit goes to and fro.
     fn tell_leaving_out(&mut self, now: Instant) {
-        let path = self.status.path();
-        if path.leaves_out && !std::mem::replace(&mut self.told_too_slow, true) {
-            let kilobits = |bits: f64| (bits / 1e3).round() as u64;
-            let (carries, sends) = (path.estimate_bps.map(kilobits), kilobits(self.camera().snapshot(now).bitrate_bps));
-            warn!(
-                camera = %self.status.camera,
-                session = ?self.status.id,
-                carries_kbps = carries,
-                sends_kbps = sends,
-                "the viewer's network does not carry the camera's stream: pictures are left out; a sub stream of the camera with a lower bit rate would fit",
-            );
+        let Some(reason) = self.status.path().reason(self.camera().snapshot(now).bitrate_bps) else { return };
+        if !std::mem::replace(&mut self.told_too_slow, true) {
+            let status = &self.status;
+            warn!(camera = %status.camera, session = ?status.id, code = reason.code, %reason, "pictures are left out");
         }
     }
 }
