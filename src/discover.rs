@@ -20,6 +20,9 @@ pub use report::text;
 
 use crate::source::config::Credentials;
 
+/// For all questions to one device: what it has said until then is shown.
+const DEVICE_LIMIT: Duration = Duration::from_secs(20);
+
 /// Whom to look for, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -55,24 +58,24 @@ pub async fn discover(options: &Options) -> Result<Vec<Camera>, Error> {
     let found = multicast::probe(&addresses(&options.interfaces)?, options.wait).await?;
     let mut asking = JoinSet::new();
     for device in found {
-        asking.spawn(device::ask(device, options.login.clone()));
+        asking.spawn(device::ask(device, options.login.clone(), DEVICE_LIMIT));
     }
     let mut cameras = asking.join_all().await;
     cameras.sort_by_key(|camera| camera.address);
     Ok(cameras)
 }
 
-/// The addresses to send from, one of each interface.
-fn addresses(wanted: &[String]) -> Result<Vec<Ipv4Addr>, Error> {
+/// The addresses to send from, each with its network's mask.
+fn addresses(wanted: &[String]) -> Result<Vec<(Ipv4Addr, Ipv4Addr)>, Error> {
     let all: Vec<_> = get_if_addrs()?
         .into_iter()
         .filter_map(|interface| match &interface.addr {
-            IfAddr::V4(v4) => Some((interface.name.clone(), v4.ip)),
+            IfAddr::V4(v4) => Some((interface.name.clone(), (v4.ip, v4.netmask))),
             IfAddr::V6(_) => None,
         })
         .collect();
     if wanted.is_empty() {
-        let others: Vec<_> = all.iter().map(|(_, ip)| *ip).filter(|ip| !ip.is_loopback()).collect();
+        let others: Vec<_> = all.iter().map(|(_, ip)| *ip).filter(|(ip, _)| !ip.is_loopback()).collect();
         return match others.is_empty() {
             true => Err(std::io::Error::other("no interface has an IPv4 address").into()),
             false => Ok(others),

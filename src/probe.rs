@@ -8,6 +8,7 @@ mod bug_report;
 mod clock;
 mod entry;
 mod habits;
+mod masked;
 mod pipeline;
 mod redact;
 mod report;
@@ -34,6 +35,7 @@ use crate::{
     },
 };
 use browsers::Picture;
+use masked::masked;
 use redact::Redactor;
 use watch::{Limits, Watch};
 
@@ -246,5 +248,5 @@ fn transport_name(transport: Transport) -> &'static str {
 fn without_query(url: &Url) -> String {
     let mut shown = url.clone();
     shown.set_query(None);
-    shown.into()
+    masked(shown.as_str()).0
 }

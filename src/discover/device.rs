@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tokio::time::timeout;
 use url::Url;
 
 pub use super::soap::Refusal;
@@ -66,7 +67,7 @@ impl Profile {
 }
 
 /// Asks a device about itself. Logs in only where it does not answer without.
-pub(super) async fn ask(found: Found, login: Option<Credentials>) -> Camera {
+pub(super) async fn ask(found: Found, login: Option<Credentials>, limit: Duration) -> Camera {
     let Found { from, addresses, name, hardware } = found;
     let mut camera = Camera {
         address: from,
@@ -78,7 +79,10 @@ pub(super) async fn ask(found: Found, login: Option<Credentials>) -> Camera {
         ahead_s: 0,
     };
     let mut conversation = Conversation { asker: Asker { ip: from, login, ahead_s: 0 }, logs_in: false };
-    camera.refusal = conversation.about(&addresses, &mut camera).await.err();
+    camera.refusal = match timeout(limit, conversation.about(&addresses, &mut camera)).await {
+        Ok(said) => said.err(),
+        Err(_) => Some(Refusal::Failed(format!("it was not done within {} s", limit.as_secs()))),
+    };
     camera.logged_in = conversation.logs_in;
     camera.ahead_s = conversation.asker.ahead_s;
     camera
@@ -118,12 +122,9 @@ impl Conversation {
         let media = self.media(service).await?;
         let mut refused = Refusal::Failed("it has no media service".to_owned());
         for (address, namespace) in media {
-            match self.profiles(&address, namespace).await {
-                Ok(profiles) if !profiles.is_empty() => {
-                    camera.profiles = profiles;
-                    return Ok(());
-                }
-                Ok(_) => refused = Refusal::Failed("it has no profile".to_owned()),
+            match self.profiles(&address, namespace, camera).await {
+                Ok(()) if !camera.profiles.is_empty() => return Ok(()),
+                Ok(()) => refused = Refusal::Failed("it has no profile".to_owned()),
                 Err(refusal) => refused = refusal,
             }
         }
@@ -162,11 +163,10 @@ impl Conversation {
         Ok(media.map(|address| (address.to_owned(), MEDIA)).into_iter().collect())
     }
 
-    async fn profiles(&mut self, url: &str, namespace: &str) -> Result<Vec<Profile>, Refusal> {
+    async fn profiles(&mut self, url: &str, namespace: &str, camera: &mut Camera) -> Result<(), Refusal> {
         let which = if namespace == MEDIA_2 { "<Type>VideoEncoder</Type>" } else { "" };
         let answer = self.ask(url, &format!(r#"<GetProfiles xmlns="{namespace}">{which}</GetProfiles>"#)).await?;
         let found = profiles_of(&answer).ok_or_else(unreadable)?;
-        let mut profiles = Vec::new();
         for (token, mut profile) in found {
             let setup = match namespace {
                 MEDIA_2 => "<Protocol>RTSP</Protocol>".to_owned(),
@@ -183,9 +183,9 @@ impl Conversation {
                 .await
                 .map_err(|refusal| refusal.to_string())
                 .and_then(|answer| stream_of(&answer));
-            profiles.push(profile);
+            camera.profiles.push(profile);
         }
-        Ok(profiles)
+        Ok(())
     }
 }
 

@@ -45,13 +45,13 @@ pub(super) struct Found {
 }
 
 /// Asks from each of `interfaces`, and gathers answers until `wait` is over. Answers of one device are taken together.
-pub(super) async fn probe(interfaces: &[Ipv4Addr], wait: Duration) -> io::Result<Vec<Found>> {
+pub(super) async fn probe(interfaces: &[(Ipv4Addr, Ipv4Addr)], wait: Duration) -> io::Result<Vec<Found>> {
     let end = Instant::now() + wait;
     let mut asking = JoinSet::new();
     let mut broken = None;
-    for ip in interfaces {
-        match socket(*ip) {
-            Ok(socket) => drop(asking.spawn(ask(socket, end))),
+    for &(ip, mask) in interfaces {
+        match socket(ip) {
+            Ok(socket) => drop(asking.spawn(ask(socket, (ip, mask), end))),
             Err(error) => broken = Some(error),
         }
     }
@@ -75,7 +75,7 @@ fn socket(ip: Ipv4Addr) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-async fn ask(socket: UdpSocket, end: Instant) -> Vec<Found> {
+async fn ask(socket: UdpSocket, network: (Ipv4Addr, Ipv4Addr), end: Instant) -> Vec<Found> {
     let start = Instant::now();
     let asking = async {
         for at in ASK_AT {
@@ -93,7 +93,7 @@ async fn ask(socket: UdpSocket, end: Instant) -> Vec<Found> {
         while let Ok(received) = timeout_at(end, socket.recv_from(&mut datagram)).await {
             // An error is about a datagram of ours that was refused.
             let Ok((length, from)) = received else { continue };
-            if found.len() < MAX_DEVICES * ASK_AT.len() {
+            if is_in(network, from.ip()) && found.len() < MAX_DEVICES * ASK_AT.len() {
                 found.extend(read(&datagram[..length], from.ip()));
             }
         }
@@ -103,6 +103,11 @@ async fn ask(socket: UdpSocket, end: Instant) -> Vec<Found> {
         () = listening => {}
     }
     found
+}
+
+/// Whether a sender is in the network that was asked. The address of a datagram can be forged, and whoever answers is asked.
+fn is_in((ip, mask): (Ipv4Addr, Ipv4Addr), from: IpAddr) -> bool {
+    matches!(from, IpAddr::V4(from) if from & mask == ip & mask)
 }
 
 fn question(types: &str) -> String {
@@ -173,6 +178,15 @@ mod tests {
             assert_eq!(read(text.as_bytes(), FROM), None);
         }
         assert_eq!(read(&[0xff; 100], FROM), None);
+    }
+
+    #[test]
+    fn answers_from_other_networks_do_not_count() {
+        let network = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(255, 255, 255, 0));
+        assert!(is_in(network, FROM));
+        for other in [[192, 0, 3, 7], [127, 0, 0, 1], [169, 254, 169, 254]] {
+            assert!(!is_in(network, other.into()), "{other:?}");
+        }
     }
 
     #[test]

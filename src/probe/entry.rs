@@ -3,7 +3,11 @@
 use toml::Value;
 use url::Url;
 
+use super::masked::masked;
 use crate::{media::CameraName, source::config::Transport};
+
+/// Behind a URL that has a password in its path or query.
+const HINT: &str = "   # write the password in place of ***; others can read it there, also on the network";
 
 /// What an entry says. A password is not among it.
 #[derive(Clone, Debug)]
@@ -22,10 +26,11 @@ impl Entry<'_> {
     /// The entry as TOML, with line ends. Where there is a user, it names a file for the password that is not there yet.
     pub fn toml(&self) -> String {
         let text = |text: &str| Value::String(text.to_owned()).to_string();
+        let (url, secrets) = masked(self.url.as_str());
         let mut lines = vec![
             "[[camera]]".to_owned(),
             format!("name = {}", text(self.name.as_str())),
-            format!("url = {}", text(self.url.as_str())),
+            format!("url = {}{}", text(&url), if secrets.is_empty() { "" } else { HINT }),
         ];
         if let Some(username) = self.username {
             lines.push(format!("username = {}", text(username)));
@@ -55,5 +60,8 @@ mod tests {
         assert_eq!(camera["url"].as_str(), Some(url.as_str()));
         assert_eq!(camera["transport"].as_str(), Some("udp"));
         assert!(camera.get("password").is_none());
+        let url = parse_url("rtsp://cam/user=admin_password=hunter2_channel=1").unwrap();
+        let shown = Entry { url: &url, ..entry }.toml();
+        assert!(!shown.contains("hunter2") && shown.contains("password=***_channel=1"), "{shown}");
     }
 }

@@ -4,9 +4,12 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::masked::masked;
 use crate::source::visit::Host;
 
-/// Words that are replaced wherever they stand must be this long, or half of every text would be.
+/// What is replaced also within a word must be this long: what is left of the word would tell a shorter one.
+const WITHIN: usize = 8;
+/// Parts of a path that are shorter are everybody's.
 const SHORTEST_PART: usize = 4;
 
 /// Knows what must not be told.
@@ -23,6 +26,11 @@ impl Redactor {
             redactor.add(credentials.password.expose(), "<password>");
             redactor.add(&credentials.username, "<user>");
         }
+        let path = &host.url[url::Position::BeforePath..];
+        masked(path).1.into_iter().for_each(|secret| redactor.add(secret, "<password>"));
+        // What else is in it may be a secret that has no such name.
+        let parts = path.split(['/', '?', '&', ';', '=', '#']).filter(|part| part.len() >= SHORTEST_PART);
+        parts.for_each(|part| redactor.add(part, "<path>"));
         redactor.add(host.url.host_str().unwrap_or_default().trim_matches(['[', ']']), "<host>");
         if let Some(port) = host.url.port() {
             redactor.add(&format!(":{port}"), ":<port>");
@@ -52,13 +60,16 @@ impl Redactor {
         let text = String::from_utf8_lossy(sdp);
         let line = |line: &str| match line.get(..2) {
             Some(kind @ ("o=" | "i=" | "u=" | "e=" | "p=" | "k=")) => format!("{kind}<left out>"),
+            // Their words are the standard's: one that is missing there would tell a password.
+            Some("m=" | "v=" | "t=") => line.replace(char::is_control, " "),
+            Some("a=") if line.starts_with("a=rtpmap:") => line.replace(char::is_control, " "),
             _ => self.line(line),
         };
         text.lines().map(line).collect::<Vec<_>>().join("\n")
     }
 }
 
-/// `text` in place of `label` wherever it stands, in whatever case; a short one as a whole word only.
+/// `text` in place of `label` wherever it stands, in whatever case; but for a long one, as a whole word only.
 fn replaced(line: &str, text: &str, label: &str) -> String {
     let (low, wanted) = (line.to_ascii_lowercase(), text.to_ascii_lowercase());
     let mut out = String::new();
@@ -66,7 +77,7 @@ fn replaced(line: &str, text: &str, label: &str) -> String {
     for (at, _) in low.match_indices(&wanted) {
         let (before, after) = (line[..at].chars().next_back(), line[at + text.len()..].chars().next());
         let within = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-        if text.len() < SHORTEST_PART && (within(before) || within(after)) {
+        if text.len() < WITHIN && (within(before) || within(after)) {
             continue;
         }
         out.push_str(&line[done..at]);
@@ -144,6 +155,22 @@ mod tests {
         for (line, expected) in cases {
             assert_eq!(redactor().line(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn a_password_in_the_path_or_that_is_a_common_word_is_not_told() {
+        let host = Host {
+            name: "front".parse().unwrap(),
+            url: crate::source::config::parse_url("rtsp://cam/user=admin_password=hunter2_channel=1").unwrap(),
+            credentials: None,
+            transport: crate::source::config::Transport::Tcp,
+            audio: crate::source::config::Audio::Auto,
+        };
+        let mut redactor = Redactor::of(&host);
+        redactor.add("video", "<password>");
+        let shown = redactor.sdp(b"m=video 0 RTP/AVP 96\r\na=control:user=admin_password=hunter2_channel=1/track1\r\n");
+        assert!(shown.starts_with("m=video 0 RTP/AVP 96\n") && !shown.contains("hunter2"), "{shown}");
+        assert!(!redactor.line("at hunter2/").contains("hunter2"));
     }
 
     #[test]
