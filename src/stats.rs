@@ -31,6 +31,8 @@ pub struct CameraCounters {
     pub bytes: Counter,
     /// Units that could not be packed, for example before the first parameter sets.
     pub unusable: Counter,
+    /// Frames of sound that would have to be transcoded and that nobody listened to.
+    pub unheard: Counter,
     /// Units that found a queue full: a worker's mailbox, or the way out of a pipeline.
     pub dropped: Counter,
     /// Times the GOP outgrew the cache's bounds, so that newcomers had to wait for the next keyframe.

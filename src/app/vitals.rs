@@ -32,7 +32,8 @@ fn signs(cameras: &[(&Camera, CameraState)]) -> Vec<Sign> {
     let live = cameras.iter().filter(|(_, state)| *state == CameraState::Live);
     let sign = |(camera, _): &(&Camera, CameraState)| {
         // What cannot be used has arrived all the same.
-        let count = camera.counters.units.total() + camera.counters.unusable.total();
+        let counters = &camera.counters;
+        let count = counters.units.total() + counters.unusable.total() + counters.unheard.total();
         Sign { of: format!("camera {}", camera.name()), count, patience: CAMERA_PATIENCE }
     };
     live.map(sign).collect()
@@ -70,8 +71,9 @@ mod tests {
         let (live, idle) = (camera("front"), camera("back"));
         live.counters.units.add(3);
         live.counters.unusable.add(4);
+        live.counters.unheard.add(5);
         let states = [(live.as_ref(), CameraState::Live), (idle.as_ref(), CameraState::Idle)];
-        let sign = Sign { of: "camera front".to_owned(), count: 7, patience: CAMERA_PATIENCE };
+        let sign = Sign { of: "camera front".to_owned(), count: 12, patience: CAMERA_PATIENCE };
         assert_eq!(signs(&states), [sign]);
     }
 

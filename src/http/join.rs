@@ -91,7 +91,7 @@ async fn end_with_login(
 ) {
     tokio::select! {
         () = caller.over(Some(camera.clone())) => {
-            peers.close(&camera, session).await;
+            peers.bar(&camera, session).await;
         }
         // A sender that is gone means the same.
         () = async { drop(ended.wait_for(Option::is_some).await) } => {}

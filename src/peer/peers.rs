@@ -267,14 +267,23 @@ impl Peers {
         Ok(Answer { id, sdp, generation })
     }
 
-    /// Ends a session of `camera`. Returns whether there was one.
+    /// Ends a session of `camera`, as its viewer wishes. Returns whether there was one.
     pub async fn close(&self, camera: &str, id: SessionId) -> bool {
+        self.end(camera, id, End::Deleted).await
+    }
+
+    /// Ends a session of `camera` whose viewer may not watch any more. Returns whether there was one.
+    pub async fn bar(&self, camera: &str, id: SessionId) -> bool {
+        self.end(camera, id, End::Barred).await
+    }
+
+    async fn end(&self, camera: &str, id: SessionId, end: End) -> bool {
         let Some((route, status)) = self.directory.find(id) else { return false };
         if status.camera.as_str() != camera {
             return false;
         }
         let (done, wait) = oneshot::channel();
-        if self.workers[route.worker].commands.send(Command::Close(id, done)).is_err() {
+        if self.workers[route.worker].commands.send(Command::Close(id, end, done)).is_err() {
             return false;
         }
         wait.await.is_ok()

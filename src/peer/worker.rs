@@ -46,7 +46,7 @@ pub(super) enum Command {
     /// Drive this session.
     Adopt(Box<Session>),
     /// End a session; answered when it is gone.
-    Close(SessionId, oneshot::Sender<()>),
+    Close(SessionId, End, oneshot::Sender<()>),
     /// Change a session's ICE; answered with what came of it.
     UpdateIce(SessionId, Box<Change>, oneshot::Sender<Result<IceUpdate, IceUpdateError>>),
     /// Say goodbye to everyone and end; answered when done.
@@ -163,8 +163,8 @@ impl Worker {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Adopt(session)) => self.adopt(session),
-                    Some(Command::Close(id, done)) => {
-                        self.close(id, End::Deleted);
+                    Some(Command::Close(id, end, done)) => {
+                        self.close(id, end);
                         let _ = done.send(());
                     }
                     Some(Command::UpdateIce(id, change, done)) => {
@@ -310,7 +310,7 @@ impl Worker {
             Some(ended) => {
                 let (ours, theirs) = (ended.gateway_candidates.join(", "), ended.viewer_candidates.join(", "));
                 let (name, reason, code) = (camera.name(), &ended.reason, ended.reason.code);
-                if ended.connected || matches!(end, End::Deleted | End::ViewerLeft | End::Shutdown) {
+                if ended.connected || matches!(end, End::Deleted | End::Barred | End::ViewerLeft | End::Shutdown) {
                     info!(camera = %name, session = ?id, code, %reason, "viewer gone");
                 } else {
                     warn!(camera = %name, session = ?id, code, %reason, gateway = ours, viewer = theirs, "viewer never connected");

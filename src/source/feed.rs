@@ -107,6 +107,14 @@ impl<'a> Feed<'a> {
         }
     }
 
+    /// Notes a frame of sound that is not published because nobody listens: a camera without pictures is live by it.
+    pub(super) fn unheard(&mut self) {
+        self.counters().unheard.add(1);
+        if !self.has_video && !self.mute {
+            self.now_live();
+        }
+    }
+
     /// Completes when a viewer wants a keyframe.
     ///
     /// # Cancel safety
@@ -136,10 +144,31 @@ pub(super) fn audio_packets(codec: AudioCodec, data: Bytes) -> impl Iterator<Ite
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::hub::{Camera, GopLimits};
 
     fn cut(codec: AudioCodec, length: usize) -> Vec<(i64, usize)> {
         audio_packets(codec, Bytes::from(vec![0; length])).map(|(ticks, data)| (ticks, data.len())).collect()
+    }
+
+    fn is_live_by_unheard_sound(has_video: bool, mute: bool) -> bool {
+        let limits = GopLimits { max_bytes: 0, max_age: Duration::ZERO };
+        let mut producer = Producer::new(Camera::new("front".parse().expect("a name"), limits));
+        let (live, mut went_live) = oneshot::channel();
+        let mut feed = Feed::new(&mut producer, live, mute);
+        feed.has_video = has_video;
+        feed.unheard();
+        assert_eq!(feed.counters().unheard.total(), 1);
+        went_live.try_recv().is_ok()
+    }
+
+    #[test]
+    fn a_camera_with_sound_only_is_live_before_anybody_listens() {
+        assert!(is_live_by_unheard_sound(false, false));
+        assert!(!is_live_by_unheard_sound(true, false), "its picture has not come");
+        assert!(!is_live_by_unheard_sound(false, true), "its sound is not wanted");
     }
 
     #[test]

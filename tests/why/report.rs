@@ -76,7 +76,7 @@ Not provoked by `tests/why`; many are by other tests.
 | `sound-unsupported`, `sound-refused`, `sound-reduced` | sound that is left out, or not whole, while the picture plays |
 | `not-connected-yet`, `waiting-for-keyframe`, `network-too-slow` | of a session that is there, in `/api/v1/sessions` |
 | `no-address`, `viewer-in-container`, `foreign-packets`, `path-not-chosen`, `no-handshake`, `handshake-unfinished`, `never-connected` | a session that never connected |
-| `viewer-left`, `deleted`, `viewer-silent`, `shutdown` | a session that is over |
+| `viewer-left`, `deleted`, `barred`, `viewer-silent`, `shutdown` | a session that is over; `barred`: the login or link by which it was opened is, or does not open the camera any more |
 | `camera-viewers-full`, `user-full`, `address-full`, `address-connecting`, `too-many-connecting` | other limits of `[webrtc]` |
 | `internal-error` | a fault of camgate: please report it |
 

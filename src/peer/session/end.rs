@@ -19,6 +19,8 @@ pub(in crate::peer) enum End {
     NeverConnected,
     /// DELETE.
     Deleted,
+    /// Its viewer may not watch any more.
+    Barred,
     /// The camera was taken out of the configuration.
     CameraRemoved,
     /// The camera's sound changed to a codec that was not negotiated.
@@ -45,6 +47,7 @@ impl End {
             Self::ConsentLost => "consent_lost",
             Self::NeverConnected => "never_connected",
             Self::Deleted => "deleted",
+            Self::Barred => "barred",
             Self::CameraRemoved => "camera_removed",
             Self::FormatChanged => "format_changed",
             Self::Broken => "internal_error",
@@ -62,6 +65,11 @@ impl End {
             ),
             Self::NeverConnected => ("never-connected", "no connection came about"),
             Self::Deleted => ("deleted", "the viewer ended the session"),
+            Self::Barred => (
+                "barred",
+                "the login or link by which it was opened is over, or does not open this camera any more: log in again, or ask for \
+                 a new link",
+            ),
             Self::CameraRemoved => {
                 ("camera-removed", "the camera was removed from the gateway's configuration: choose another one")
             }

@@ -201,9 +201,12 @@ impl Receiver<'_, '_> {
             Some((_, Way::Transcoded(rate))) => {
                 let time = MediaTime { ticks: sound.ticks, rate };
                 let captured = self.clock.captured(Kind::Audio, time, sound.received);
-                if let Some(transcoding) = self.transcoding.as_mut().filter(|_| self.feed.has_listeners()) {
-                    let coded = Coded { data: sound.data, time, captured, lost: sound.lost };
-                    transcoding.push(coded, &self.feed.counters().dropped);
+                match self.transcoding.as_mut().filter(|_| self.feed.has_listeners()) {
+                    Some(transcoding) => {
+                        let coded = Coded { data: sound.data, time, captured, lost: sound.lost };
+                        transcoding.push(coded, &self.feed.counters().dropped);
+                    }
+                    None => self.feed.unheard(),
                 }
                 return;
             }
