@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -104,7 +105,8 @@ pub(super) fn http(value: Option<Value>, users: Vec<http::User>, report: &mut Re
             |why| report.value(&path.key("public_url"), format!("{} ({why})", redact_url(&text)), PUBLIC_URL_WORDS);
         text.parse().map_err(refuse).ok()
     });
-    let state_dir = report.document().folder().join(values.state_dir.as_deref().unwrap_or(defaults::STATE_DIR));
+    let state_dir = values.state_dir.map_or_else(state_dir, PathBuf::from);
+    let state_dir = report.document().folder().join(state_dir);
     http::Config {
         listen: values
             .listen
@@ -257,4 +259,12 @@ pub(super) fn listen(text: &str, path: &KeyPath, report: &mut Report<'_>) -> Res
 /// A number of seconds that the check has found within its bounds.
 pub(super) fn seconds(number: Option<f64>, default: Duration) -> Duration {
     number.map_or(default, Duration::from_secs_f64)
+}
+
+/// Where the service manager says that it may be written (`StateDirectory=`, systemd.exec(5)), the first of several; or else
+/// beside the configuration.
+fn state_dir() -> PathBuf {
+    let given = std::env::var("STATE_DIRECTORY").ok();
+    let first = given.as_deref().and_then(|given| given.split(':').next()).filter(|first| !first.is_empty());
+    PathBuf::from(first.unwrap_or(defaults::STATE_DIR))
 }

@@ -10,7 +10,7 @@ use crate::source::config::Secret;
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// Where `file` of a configuration in `folder` is: among systemd's credentials, if there is one of that name. A folder's
-/// credentials, `LoadCredential=secrets:/etc/camgate/secrets`, have names such as `secrets_front.password`: that is
+/// credentials, `LoadCredential=secrets:/some/folder`, have names such as `secrets_front.password`: that is
 /// `secrets/front.password`.
 pub(super) fn find(folder: &Path, file: &Path) -> PathBuf {
     std::env::var_os(CREDENTIALS)

@@ -34,7 +34,7 @@ const MAX_BYTES: u64 = 16 << 20;
 #[derive(Debug, Error)]
 #[error(
     "[http] state_dir: cannot {doing} {}: {source}; it has to belong to the user that camgate runs as, and commands that \
-     write there run as that user or as root", path.display()
+     write there are run as root", path.display()
 )]
 pub struct StateError {
     doing: &'static str,
