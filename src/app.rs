@@ -54,14 +54,15 @@ pub fn pipeline_faults(config: &Config) -> Vec<String> {
     faults.map(|(name, fault)| format!("camera \"{name}\": {fault}")).collect()
 }
 
-/// A variable that the environment lacks and the cameras of a configuration need, with its value.
-pub fn missing_variable(config: &Config) -> Option<(&'static str, &'static str)> {
+/// A variable that the environment lacks and pipelines need, with its value. Also when no camera has one: the configuration may
+/// change while the program runs, its environment cannot.
+pub fn missing_variable() -> Option<(&'static str, &'static str)> {
     #[cfg(feature = "gstreamer")]
-    if config.cameras.iter().any(|camera| matches!(camera.input, Input::Pipeline { .. })) {
+    {
         let (name, value) = source::capture::ENVIRONMENT;
-        return std::env::var_os(name).is_none().then_some((name, value));
+        std::env::var_os(name).is_none().then_some((name, value))
     }
-    let _ = config;
+    #[cfg(not(feature = "gstreamer"))]
     None
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use tracing::{Event, Level, Subscriber, warn};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
@@ -87,16 +87,14 @@ impl Log {
         Self { config, filter: Some(handle).filter(|_| !is_asked) }
     }
 
-    /// Takes up another level. Another format has to wait for the next start.
-    pub fn change(&mut self, config: Config) {
-        if config.format != self.config.format {
-            warn!("[log] format: another format begins with the next start of camgate: restart it");
-        }
+    /// Takes up another level. Another format has to wait for the next start; tells whether the format is what was asked for.
+    pub fn change(&mut self, config: Config) -> bool {
         if let Some(filter) = self.filter.as_ref().filter(|_| config.level != self.config.level) {
             // It fails when there is no log any more.
             let _ = filter.reload(config.level.filter());
         }
         self.config = Config { level: config.level, ..self.config };
+        config.format == self.config.format
     }
 }
 

@@ -252,7 +252,7 @@ fn run(path: &Path) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let not_started_over = missing_variable(&config).map(|(name, value)| (name, start_over(name, value)));
+    let not_started_over = missing_variable().map(|(name, value)| (name, start_over(name, value)));
     let log = Log::start(config.log);
     if let Some((name, error)) = not_started_over {
         warn!(%error, "cannot set {name}: a webcam that is plugged in again may come back as another /dev/videoN");

@@ -28,6 +28,10 @@ use crate::{
     systemd,
 };
 
+/// The keys that wait for the next start.
+const WEBRTC_LISTEN: &str = "[webrtc] listen";
+const LOG_FORMAT: &str = "[log] format";
+
 /// A configuration that was read, or why it is none, a line for each fault.
 #[derive(Debug)]
 pub struct Loaded {
@@ -109,7 +113,7 @@ impl Running {
                 Err(faults) => Err(faults),
             };
             match taken_up {
-                Ok(()) => self.reloads.succeeded(),
+                Ok(waiting) => self.reloads.succeeded(waiting),
                 Err(faults) => {
                     for fault in &faults {
                         error!("{fault}");
@@ -123,9 +127,16 @@ impl Running {
         }
     }
 
+    /// Gives the keys that wait for the next start.
+    ///
     /// # Errors
     /// Why nothing was changed, a line for each fault.
-    async fn take_up(&mut self, config: Config, http: &mut Serving, context: &mut Context) -> Result<(), Vec<String>> {
+    async fn take_up(
+        &mut self,
+        config: Config,
+        http: &mut Serving,
+        context: &mut Context,
+    ) -> Result<Vec<&'static str>, Vec<String>> {
         let opened = if config.http == self.config.http && always_on(&config) == context.always_on {
             None
         } else {
@@ -133,11 +144,14 @@ impl Running {
         };
         // From here on without a pause, so that it happens whole or, when the program ends before, not at all.
         self.config = config;
+        let mut waiting = Vec::new();
         if !context.peers.change(self.config.peer.clone()) {
-            warn!("[webrtc] listen: another port is opened with the next start of camgate: restart it");
+            waiting.push(WEBRTC_LISTEN);
+            warn!("{WEBRTC_LISTEN}: another port is opened with the next start of camgate: restart it");
         }
-        if let Some(log) = &mut self.log {
-            log.change(self.config.log);
+        if self.log.as_mut().is_some_and(|log| !log.change(self.config.log)) {
+            waiting.push(LOG_FORMAT);
+            warn!("{LOG_FORMAT}: another format begins with the next start of camgate: restart it");
         }
         // Before those who may see them.
         let changes = self.cameras.apply(self.config.cameras.clone());
@@ -148,7 +162,7 @@ impl Running {
         }
         let (added, removed, changed) = (changes.added, changes.removed, changes.changed);
         info!(cameras = self.config.cameras.len(), added, removed, changed, "the configuration is taken up");
-        Ok(())
+        Ok(waiting)
     }
 }
 

@@ -14,6 +14,7 @@ use super::{Context, metrics::Page};
 /// What `/healthz` says.
 const GOOD: &str = "ok";
 /// The same, when a change was refused. What is wrong is not for strangers.
+const WAITING: &str = "ok, but part of the last change of the configuration waits for a restart";
 const REFUSED: &str = "ok, but the last change of the configuration was refused: the one before it goes on";
 
 /// What became of the configuration when it was read last.
@@ -24,19 +25,20 @@ pub struct Reloads(Mutex<Read>);
 struct Read {
     taken: SystemTime,
     faults: Vec<String>,
+    waiting: Vec<&'static str>,
 }
 
 /// It was taken now.
 impl Default for Reloads {
     fn default() -> Self {
-        Self(Mutex::new(Read { taken: SystemTime::now(), faults: Vec::new() }))
+        Self(Mutex::new(Read { taken: SystemTime::now(), faults: Vec::new(), waiting: Vec::new() }))
     }
 }
 
 impl Reloads {
-    /// What is on disk runs.
-    pub fn succeeded(&self) {
-        *self.lock() = Read { taken: SystemTime::now(), faults: Vec::new() };
+    /// What is on disk runs, but for the keys that are `waiting` for a restart.
+    pub fn succeeded(&self, waiting: Vec<&'static str>) {
+        *self.lock() = Read { taken: SystemTime::now(), faults: Vec::new(), waiting };
     }
 
     /// What is on disk has these faults, one line each, and what was there before goes on.
@@ -56,12 +58,22 @@ impl Reloads {
 
     /// For whoever looks after the process.
     pub(super) fn health(&self) -> &'static str {
-        if self.lock().faults.is_empty() { GOOD } else { REFUSED }
+        let read = self.lock();
+        match (read.faults.is_empty(), read.waiting.is_empty()) {
+            (true, true) => GOOD,
+            (true, false) => WAITING,
+            (false, _) => REFUSED,
+        }
     }
 
     fn view(&self) -> Value {
         let read = self.lock();
-        json!({ "is_current": read.faults.is_empty(), "since": format_rfc3339_millis(read.taken).to_string(), "faults": read.faults })
+        json!({
+            "is_current": read.faults.is_empty() && read.waiting.is_empty(),
+            "since": format_rfc3339_millis(read.taken).to_string(),
+            "faults": read.faults,
+            "needs_restart": read.waiting,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Read> {
@@ -69,8 +81,8 @@ impl Reloads {
     }
 }
 
-/// `GET /api/v1/configuration`: whether what is on disk runs, since when what runs does, and what is wrong with what is on
-/// disk, in the words of `camgate check`.
+/// `GET /api/v1/configuration`: whether what is on disk runs, since when what runs does, what is wrong with what is on
+/// disk, in the words of `camgate check`, and which keys wait for a restart.
 pub(super) async fn show(State(context): State<Context>) -> Json<Value> {
     Json(context.reloads.view())
 }

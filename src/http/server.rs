@@ -51,6 +51,17 @@ pub enum BindError {
         /// Why not.
         source: io::Error,
     },
+    /// It is systemd's to open, and systemd has another.
+    #[error(
+        "{key} = \"{address}\": systemd has opened the port before and keeps it (socket activation): write this address into the \
+         .socket unit too, and restart the .socket unit and camgate"
+    )]
+    Activated {
+        /// The setting that names it.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+    },
     /// The certificate cannot be used.
     #[error("[http.tls] {0}")]
     Certificate(#[from] BadCertificate),
@@ -74,6 +85,14 @@ pub struct Server {
     tls: Option<(Tls, Keeper)>,
     /// Where plain HTTP is sent on to HTTPS.
     redirect: Option<TcpListener>,
+    activated: Activated,
+}
+
+/// Which ports systemd has opened: they stay where they are for as long as the program runs.
+#[derive(Clone, Copy)]
+struct Activated {
+    pages: bool,
+    redirect: bool,
 }
 
 impl Server {
@@ -82,12 +101,14 @@ impl Server {
     /// # Errors
     /// [`BindError`] when it is taken or the address is not this machine's.
     pub fn bind(config: &Config, opened: Opened) -> Result<Self, BindError> {
+        let activated = Activated { pages: opened.pages.is_some(), redirect: opened.redirect.is_some() };
         let listener = listen(LISTEN, config.listen, opened.pages)?;
         let address = address_of(&listener, config.listen);
         let redirect =
             redirect_listen(config).map(|address| listen(REDIRECT_LISTEN, address, opened.redirect)).transpose()?;
         let tls = config.tls.as_ref().map(|tls| Tls::new(tls.certificate.clone(), None)).transpose()?;
-        Ok(Self { listener, address, redirect, tls, gate: auth::Gate::of(config, None), config: config.clone() })
+        let gate = auth::Gate::of(config, None);
+        Ok(Self { listener, address, redirect, tls, gate, config: config.clone(), activated })
     }
 
     /// Where it listens, with the real port.
@@ -117,7 +138,7 @@ impl Server {
 
     /// Answers requests from now on.
     pub fn start(self, context: Context) -> Serving {
-        let Self { config, listener, address, gate, tls, redirect } = self;
+        let Self { config, listener, address, gate, tls, redirect, activated } = self;
         let stopping = CancellationToken::new();
         let lasting = Lasting::new(&config, &context, &stopping);
         tokio::spawn({
@@ -137,6 +158,7 @@ impl Server {
             tls,
             former_tls: None,
             stopping,
+            activated,
         };
         serving.gate.take_over();
         serving.keep(keeper);
@@ -160,6 +182,7 @@ pub struct Serving {
     /// Ends the task that keeps the certificate new.
     keeper: CancellationToken,
     stopping: CancellationToken,
+    activated: Activated,
 }
 
 /// What another configuration asks for, open and not in use yet.
@@ -177,6 +200,7 @@ impl Serving {
     /// # Errors
     /// [`BindError`].
     pub async fn open(&self, config: &Config) -> Result<Change, BindError> {
+        self.check_activated(config)?;
         let source = |config: &Config| config.tls.as_ref().map(|tls| tls.certificate.clone());
         let certificate = if source(config) == source(&self.config) {
             None
@@ -210,6 +234,20 @@ impl Serving {
             }
         }
         Err(error)
+    }
+
+    /// # Errors
+    /// [`BindError::Activated`]: neither another port nor none would let systemd's go.
+    fn check_activated(&self, config: &Config) -> Result<(), BindError> {
+        if self.activated.pages && config.listen != self.config.listen {
+            return Err(BindError::Activated { key: LISTEN, address: config.listen });
+        }
+        match redirect_listen(config) {
+            Some(address) if self.activated.redirect && Some(address) != redirect_listen(&self.config) => {
+                Err(BindError::Activated { key: REDIRECT_LISTEN, address })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A listener at the address of `key`, if it is another than now. One of ours that is in the way, and will not be needed

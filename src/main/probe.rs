@@ -18,6 +18,7 @@ use camgate::{
     },
 };
 use clap::{Args, ValueEnum};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde_json::to_string;
 
 use crate::{BAD_CONFIG, FAILED, complain, read_password};
@@ -119,19 +120,18 @@ pub(crate) fn probe(arguments: &Probe, config: &Path) -> ExitCode {
         Err(message) => return complain(&message, BAD_CONFIG),
     };
     camgate::log::start_quiet();
-    let mut probed = match look(arguments, &camera) {
-        Ok(probed) => probed,
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
         Err(error) => return complain(&error.to_string(), FAILED),
     };
-    if let (true, Input::Rtsp { credentials, .. }) = (probed.wants_credentials, &mut camera.input)
-        && let Ok(Some(asked)) = ask()
-    {
-        *credentials = Some(asked);
-        probed = match look(arguments, &camera) {
-            Ok(probed) => probed,
-            Err(error) => return complain(&error.to_string(), FAILED),
-        };
-    }
+    let probed = runtime.block_on(look_and_ask(arguments, &mut camera));
+    // Nobody waits for an answer at the terminal that will not be given.
+    runtime.shutdown_background();
+    let probed = match probed {
+        Ok(Some(probed)) => probed,
+        Ok(None) => return ExitCode::from(NOTHING),
+        Err(error) => return complain(&error.to_string(), FAILED),
+    };
     let Probed { report, bug_report, .. } = &probed;
     let text = if arguments.json { to_string(report).unwrap_or_default() + "\n" } else { report.to_string() };
     let _ = write!(stdout(), "{text}");
@@ -147,19 +147,41 @@ pub(crate) fn probe(arguments: &Probe, config: &Path) -> ExitCode {
     }
 }
 
-fn look(arguments: &Probe, camera: &source::Config) -> io::Result<Probed> {
+/// Looks at the camera, and again with the login that the person at the terminal gives if it asks for one. `None` when that was
+/// interrupted.
+async fn look_and_ask(arguments: &Probe, camera: &mut source::Config) -> io::Result<Option<Probed>> {
+    let mut signals = Signals::listen()?;
+    let probed = look(arguments, camera, &mut signals).await;
+    if let (true, Input::Rtsp { credentials, .. }) = (probed.wants_credentials, &mut camera.input) {
+        let shown = tcgetattr(stdin()).ok();
+        let asked = tokio::select! {
+            asked = tokio::task::spawn_blocking(ask) => asked,
+            _ = signals.next() => {
+                // A password may have been about to be typed, which the terminal does not show.
+                if let Some(shown) = shown {
+                    tcsetattr(stdin(), OptionalActions::Flush, &shown)?;
+                }
+                return Ok(None);
+            }
+        };
+        if let Ok(Ok(Some(asked))) = asked {
+            *credentials = Some(asked);
+            return Ok(Some(look(arguments, camera, &mut signals).await));
+        }
+    }
+    Ok(Some(probed))
+}
+
+async fn look(arguments: &Probe, camera: &source::Config, signals: &mut Signals) -> Probed {
     let options = probe::Options {
         watch: Duration::from_secs(arguments.seconds),
         patience: Duration::from_secs(arguments.patience),
         either_transport: arguments.transport.is_none(),
     };
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let mut signals = Signals::listen()?;
-        let stop = async {
-            signals.next().await;
-        };
-        Ok(probe::probe(camera, &options, stop).await)
-    })
+    let stop = async {
+        signals.next().await;
+    };
+    probe::probe(camera, &options, stop).await
 }
 
 /// The camera that is meant, with the arguments laid over what the configuration says of it.

@@ -36,6 +36,11 @@ async fn new_sessions_are_told_other_addresses_and_servers_within_other_bounds()
     let listen = gateway.webrtc_address().to_owned();
     gateway.reload(&toml.replace("[webrtc]\nlisten = \"127.0.0.1:0\"", "[webrtc]\nlisten = \"127.0.0.1:1\"")).await;
     gateway.wait_log("[webrtc] listen: another port is opened with the next start", LIMIT).await;
+    let configuration = gateway.get_json("/api/v1/configuration").await;
+    assert_eq!(
+        (&configuration["is_current"], &configuration["needs_restart"][0]),
+        (&false.into(), &"[webrtc] listen".into())
+    );
     let fourth = Viewer::join(gateway.whep("front")).await;
     fourth.wait_keyframes(1, LIMIT).await;
     let port = listen.rsplit(':').next().expect("a port");

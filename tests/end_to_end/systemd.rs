@@ -119,6 +119,10 @@ async fn ports_that_systemd_has_opened_are_used() {
         assert_eq!(open_sockets(&gateway), 2, "one of TCP and one of UDP");
         let viewer = Viewer::join(gateway.whep("front")).await;
         viewer.wait_packets(Kind::Video, 5, LIMIT).await;
+        // What systemd holds is not left by another configuration.
+        gateway.refuse(&gateway.toml().replace(&format!("\"{http}\""), "\"127.0.0.1:0\"")).await;
+        gateway.wait_log("systemd has opened the port before and keeps it", LIMIT).await;
+        assert_eq!(gateway.get("/readyz").await.expect("it still answers there").status(), 200);
         gateway.signal("TERM");
         assert!(gateway.wait_exit(LIMIT).await.success());
     }

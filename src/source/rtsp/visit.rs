@@ -4,7 +4,10 @@
 //! In: who is visited, and somebody who is told. Out: [`Event`]s, and the failure that the gateway would have, in the same
 //! words. Video that browsers cannot play is watched too, and refused at the end.
 
-use std::{ops::ControlFlow, time::Instant};
+use std::{
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -13,7 +16,7 @@ use retina::{
     codec::{ParametersRef, VideoParametersCodec},
     rtcp::ReceivedCompoundPacket,
 };
-use tokio::time::timeout_at;
+use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -103,6 +106,9 @@ pub struct Offer {
     pub fate: Fate,
 }
 
+/// For a camera that serves one client to notice that the last one has gone.
+const FREED: Duration = Duration::from_secs(2);
+
 /// What becomes of a media section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -179,7 +185,14 @@ impl Input {
         if let Some(greeting) = greeting {
             let _ = notice(Instant::now(), Event::Greeted(greeting));
         }
-        let mut session = self.describe().await?;
+        let mut session = match self.describe().await {
+            // A camera for one client may still have the greeting's connection open.
+            Err(Error::Full { .. } | Error::HungUpAt { .. }) => {
+                sleep(FREED).await;
+                self.describe().await?
+            }
+            described => described?,
+        };
         let chosen = Tracks::choose(session.streams(), self.sound.policy);
         let mut offers: Vec<_> = session.streams().iter().map(Offer::of).collect();
         if let Ok(tracks) = &chosen {
