@@ -306,11 +306,13 @@ impl Worker {
         // A session that broke may have left half of what it had to say.
         self.batch.clear();
         let camera = timed.session.camera().clone();
-        match timed.session.ended(end, Instant::now(), has_route) {
+        let now = Instant::now();
+        match timed.session.ended(end, now, has_route) {
             Some(ended) => {
                 let (ours, theirs) = (ended.gateway_candidates.join(", "), ended.viewer_candidates.join(", "));
                 let (name, reason, code) = (camera.name(), &ended.reason, ended.reason.code);
-                if ended.connected || matches!(end, End::Deleted | End::Barred | End::ViewerLeft | End::Shutdown) {
+                let left = matches!(end, End::Deleted | End::Barred | End::ViewerLeft | End::Shutdown);
+                if ended.connected || (left && !timed.session.has_tried(now)) {
                     info!(camera = %name, session = ?id, code, %reason, "viewer gone");
                 } else {
                     warn!(camera = %name, session = ?id, code, %reason, gateway = ours, viewer = theirs, "viewer never connected");

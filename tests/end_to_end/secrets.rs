@@ -54,7 +54,7 @@ fn a_secret_is_found_in_every_key_that_holds_one() {
 #[tokio::test]
 async fn a_camera_that_refuses_its_password_is_spoken_of_without_it() {
     let camera = Camera::builder().user("viewer", "right-password", Scheme::Basic).start();
-    let entry = camera.toml("front").replace("right-password", "wrong-password");
+    let entry = camera.toml("front").replace("right-password", "not-this-one-7");
     let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
         .env("RUST_LOG", "trace")
         .config(format!("{entry}\nstart = \"always\"\n"))

@@ -1,6 +1,9 @@
 //! How sessions end, and how the log says it.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use super::Session;
 use crate::{
@@ -83,21 +86,29 @@ impl End {
     }
 }
 
+/// Who leaves earlier than that without a connection has not tried.
+const TRIED: Duration = Duration::from_secs(5);
+
 impl Session {
+    /// Whether its viewer had time to connect.
+    pub(in crate::peer) fn has_tried(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.opened) >= TRIED
+    }
+
     /// What is to be known of it after `end`; `None` when the viewer ended what had worked. `reaches` tells whether this machine
     /// has a route to an address.
     pub(in crate::peer) fn ended(&self, end: End, now: Instant, reaches: impl Fn(SocketAddr) -> bool) -> Option<Ended> {
         // Set with the first media only.
         let connected = self.remote.is_some();
-        let waited = connected && self.playback.awaits_first_keyframe();
-        if connected && matches!(end, End::ViewerLeft | End::Deleted | End::Shutdown) && !waited {
+        // A moment after it was connected every viewer still waits.
+        let note = self.camera().keyframe_note(now).filter(|_| connected && self.playback.awaits_first_keyframe());
+        if connected && matches!(end, End::ViewerLeft | End::Deleted | End::Shutdown) && note.is_none() {
             return None;
         }
         let ours = !matches!(end, End::NeverConnected | End::ViewerLeft | End::Deleted | End::ConsentLost);
         let left = matches!(end, End::ViewerLeft | End::Deleted);
-        let reason = if waited && left {
-            let soon = || Reason::new("waiting-for-keyframe", "the camera's next keyframe had not come: wait for it");
-            self.camera().keyframe_note(now).unwrap_or_else(soon)
+        let reason = if let Some(note) = note.filter(|_| left) {
+            note
         } else if connected || ours {
             end.reason()
         } else {
