@@ -209,17 +209,17 @@ impl Directory {
 
     /// All sessions, oldest first.
     pub(super) fn all(&self) -> Vec<Arc<SessionStatus>> {
-        self.census().0
+        let all = self.lock().statuses();
+        by_age(all)
     }
 
     /// All sessions, oldest first, and what the viewers of each camera have come to.
     pub(super) fn census(&self) -> (Vec<Arc<SessionStatus>>, BTreeMap<CameraName, ViewerTotals>) {
         let tables = self.lock();
-        let mut all: Vec<_> = tables.sessions.values().map(|entry| entry.status.clone()).collect();
+        let all = tables.statuses();
         let totals = tables.totals.with(all.iter().map(|status| &**status));
         drop(tables);
-        all.sort_by_key(|status| status.since);
-        (all, totals)
+        (by_age(all), totals)
     }
 
     /// Offers that there was no room for, by the key of the limit.
@@ -232,7 +232,17 @@ impl Directory {
     }
 }
 
+/// Oldest first. Not done under the lock, which every datagram needs.
+fn by_age(mut sessions: Vec<Arc<SessionStatus>>) -> Vec<Arc<SessionStatus>> {
+    sessions.sort_by_key(|status| status.since);
+    sessions
+}
+
 impl Tables {
+    fn statuses(&self) -> Vec<Arc<SessionStatus>> {
+        self.sessions.values().map(|entry| entry.status.clone()).collect()
+    }
+
     fn check_room(&mut self, limits: &Limits, visitor: &Visitor, camera: &str) -> Result<(), NoRoom> {
         let sessions = self.sessions.values().map(|entry| &*entry.status);
         limits::check(limits, sessions, visitor, camera)

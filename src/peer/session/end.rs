@@ -101,7 +101,8 @@ impl Session {
         // Set with the first media only.
         let connected = self.remote.is_some();
         // A moment after it was connected every viewer still waits.
-        let note = self.camera().keyframe_note(now).filter(|_| connected && self.playback.awaits_first_keyframe());
+        let waited = connected && self.playback.awaits_first_keyframe();
+        let note = waited.then(|| self.camera().keyframe_note(now)).flatten();
         if connected && matches!(end, End::ViewerLeft | End::Deleted | End::Shutdown) && note.is_none() {
             return None;
         }
