@@ -6,13 +6,13 @@
 # 192.168.1.10 stands for the address of the machine, as viewers see it: inside, camgate knows only Docker's own. compose.yaml has
 # the same, with a configuration of yours. Devices: --device /dev/video0 --group-add video.
 FROM rust:1-bookworm AS build
-RUN apt-get update && apt-get install -y --no-install-recommends libopus-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev pkg-config
+RUN apt-get update && apt-get install -y --no-install-recommends libopus-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev nasm pkg-config
 WORKDIR /camgate
 COPY . .
 RUN cargo build --release --locked --bin camgate
 
 FROM debian:bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates libopus0 glib-networking \
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates libopus0 libstdc++6 glib-networking \
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-x gstreamer1.0-alsa \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --user-group --groups video,audio --home-dir /nonexistent --shell /usr/sbin/nologin camgate \

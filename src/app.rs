@@ -5,6 +5,7 @@ mod files;
 mod ports;
 mod reload;
 mod sharing;
+mod threads;
 mod vitals;
 
 use std::{
@@ -27,6 +28,7 @@ use self::{
 pub use self::{
     reload::{Loaded, load},
     sharing::{Terms, end_share, list_shares, share},
+    threads::check_threads,
 };
 use crate::{
     config::Config,
@@ -48,7 +50,7 @@ const DESCRIPTORS: u64 = 8_192;
 pub fn pipeline_faults(config: &Config) -> Vec<String> {
     let pipelines = config.cameras.iter().filter_map(|camera| match &camera.input {
         Input::Pipeline { file, with, .. } => Some((&camera.name, file, with)),
-        Input::Rtsp { .. } => None,
+        Input::Rtsp { .. } | Input::Whip { .. } => None,
     });
     let faults = pipelines.filter_map(|(name, file, with)| Some((name, source::capture::check(file, with).err()?)));
     faults.map(|(name, fault)| format!("camera \"{name}\": {fault}")).collect()
@@ -74,7 +76,7 @@ pub fn pipeline_report(config: &Config) -> Vec<String> {
         .iter()
         .filter_map(|camera| match &camera.input {
             Input::Pipeline { name, file, with, .. } => Some((&camera.name, name, file, with)),
-            Input::Rtsp { .. } => None,
+            Input::Rtsp { .. } | Input::Whip { .. } => None,
         })
         .collect();
     let mut report = Vec::new();

@@ -7,6 +7,7 @@ mod base_url;
 mod body;
 mod bounds;
 mod camera_events;
+mod clip;
 mod config;
 mod cors;
 mod events;
@@ -28,9 +29,11 @@ mod server;
 mod shares;
 mod signalling;
 mod site;
+mod snapshot;
 mod tls;
 mod waiting;
 mod whep;
+mod whip;
 
 use std::{sync::Arc, time::Duration};
 
@@ -75,10 +78,12 @@ pub struct Context {
 fn router(context: Context, limits: Arc<rate::Limits>, registry: whep::Registry) -> Router {
     let limited = middleware::from_fn_with_state(limits, rate::limit);
     let open = Router::new()
-        .merge(whep::routes(registry).layer(limited.clone()))
+        .merge(whep::routes(registry).merge(whip::routes()).layer(limited.clone()))
         // A wall of cameras asks for each of them, all the time; who asks holds a session.
         .merge(quality::routes())
         .route("/api/v1/cameras", get(api::cameras))
+        .route("/api/v1/cameras/{camera}/snapshot.jpg", get(snapshot::get))
+        .route("/api/v1/cameras/{camera}/clip.mp4", get(clip::get))
         .route("/api/v1/sessions", get(api::sessions))
         .route("/api/v1/user", get(api::user))
         .route("/api/v1/events", get(camera_events::stream))
@@ -92,6 +97,8 @@ fn router(context: Context, limits: Arc<rate::Limits>, registry: whep::Registry)
         .route("/login", get(auth::page).post(auth::log_in).layer(limited))
         .route("/logout", post(auth::log_out))
         .route("/watch/{camera}", get(page::watch))
+        .route("/publish/{camera}", get(page::publish))
+        .route("/publish", get(page::publish_by_link))
         .route("/assets/{file}", get(page::asset))
         .route("/healthz", get(health::process))
         .route("/readyz", get(health::cameras))

@@ -32,18 +32,20 @@
 //! Left may import right, nothing else; `tests/layering.rs` holds it.
 //!
 //! ```text
-//! main   -> app, config, discover, log, play, probe, shutdown, source, systemd
+//! main   -> app, config, discover, log, panics, play, probe, shutdown, source, systemd
 //! app    -> everything below it
 //! config -> the Config types of source, peer, http, log
-//! http   -> peer, hub, media, places, stats
-//! peer   -> rtp, hub, media, places, stats
-//! source -> hub (supervisor and feed only), media, stats
+//! http   -> peer, hub, log, media, panics, places, stats
+//! peer   -> rtp, hub, media, panics, places, stats
+//! source -> hub (supervisor and feed only), media, panics, stats
 //! hub    -> rtp, media, stats
 //! rtp    -> media
 //! play   -> media
 //! probe  -> source, hub, media
 //! discover -> probe, source, media
-//! media, systemd, log -> nothing of ours
+//! systemd -> panics
+//! log -> stats
+//! media, panics -> nothing of ours
 //! ```
 
 pub mod app;
@@ -55,6 +57,7 @@ pub mod http;
 pub mod hub;
 pub mod log;
 pub mod media;
+pub mod panics;
 pub mod peer;
 pub mod places;
 pub mod play;

@@ -1,7 +1,9 @@
 //! The log: lines for people, or a JSON object for each event; under systemd without what its journal has anyway.
 //!
 //! In: `[log]` of the configuration and `RUST_LOG`, which wins. Out: lines on standard error. Each tells one thing that happened,
-//! with `camera`, `session`, `client` and `user` as fields where it is about one.
+//! with `camera`, `session`, `client` and `user` as fields where it is about one. Nobody waits for them to be written.
+
+mod queue;
 
 use std::{
     fmt,
@@ -13,12 +15,15 @@ use serde::Deserialize;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
-    layer::SubscriberExt as _,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer, writer::BoxMakeWriter},
+    layer::{Layered, SubscriberExt as _},
     registry::LookupSpan,
     reload,
     util::SubscriberInitExt as _,
 };
+
+use self::queue::Queue;
+pub use self::queue::{flush, lost_lines};
 
 /// `[log]`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,11 +75,18 @@ impl Detail {
     }
 }
 
+/// What is worth a line, and what may come after it.
+type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+type Lines<S> = Box<dyn Layer<S> + Send + Sync>;
+
 /// A log that is written.
 pub struct Log {
     config: Config,
     /// Nothing where RUST_LOG has said what is worth a line.
     filter: Option<reload::Handle<EnvFilter, Registry>>,
+    lines: reload::Handle<Lines<Filtered>, Filtered>,
+    /// The way of lines; nothing where whoever says something writes it.
+    queue: Option<Queue>,
 }
 
 impl Log {
@@ -83,29 +95,39 @@ impl Log {
         let asked = EnvFilter::try_from_default_env().ok();
         let is_asked = asked.is_some();
         let (filter, handle) = reload::Layer::new(asked.unwrap_or_else(|| config.level.filter()));
-        tracing_subscriber::registry().with(filter).with(lines(config.format)).init();
-        Self { config, filter: Some(handle).filter(|_| !is_asked) }
+        // Without a thread it is written by whoever has something to say.
+        let queue = Queue::start().ok();
+        let (lines, format) = reload::Layer::new(lines(config.format, way(queue.as_ref())));
+        tracing_subscriber::registry().with(filter).with(lines).init();
+        Self { config, filter: Some(handle).filter(|_| !is_asked), lines: format, queue }
     }
 
-    /// Takes up another level. Another format has to wait for the next start; tells whether the format is what was asked for.
-    pub fn change(&mut self, config: Config) -> bool {
+    /// Takes up another level and another format, from the next line on.
+    pub fn change(&mut self, config: Config) {
+        // Both fail only when there is no log any more.
         if let Some(filter) = self.filter.as_ref().filter(|_| config.level != self.config.level) {
-            // It fails when there is no log any more.
             let _ = filter.reload(config.level.filter());
         }
-        self.config = Config { level: config.level, ..self.config };
-        config.format == self.config.format
+        if config.format != self.config.format {
+            let _ = self.lines.reload(lines(config.format, way(self.queue.as_ref())));
+        }
+        self.config = config;
     }
 }
 
 /// The log of a command: nothing, unless RUST_LOG asks for some.
 pub fn start_quiet() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
-    tracing_subscriber::registry().with(filter).with(lines(Format::Human)).init();
+    tracing_subscriber::registry().with(filter).with(lines(Format::Human, way(None))).init();
 }
 
-fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: Format) -> Box<dyn Layer<S> + Send + Sync> {
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+fn way(queue: Option<&Queue>) -> BoxMakeWriter {
+    queue.map_or_else(|| BoxMakeWriter::new(io::stderr), |queue| BoxMakeWriter::new(queue.clone()))
+}
+
+fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: Format, way: BoxMakeWriter) -> Lines<S> {
+    // A line that cannot be written is not complained of where it cannot be written either.
+    let layer = tracing_subscriber::fmt::layer().with_writer(way).log_internal_errors(false);
     let is_journal = goes_to_journal();
     match format {
         Format::Json => {

@@ -16,11 +16,12 @@ use std::{
 
 use camgate::{
     app::{
-        self, App, Terms, access_report, address_report, certificate_report, end_share, hash_password, list_shares,
-        make_token, missing_variable, pipeline_report, share,
+        self, App, Terms, access_report, address_report, certificate_report, check_threads, end_share, hash_password,
+        list_shares, make_token, missing_variable, pipeline_report, share,
     },
     config::{self, Config},
     log::{self, Log},
+    panics::{self, Panicked, Part, Whose},
     play::{self, Token},
     shutdown::Signals,
     systemd::Sockets,
@@ -105,6 +106,9 @@ struct Share {
     /// How many may watch at one time; any number without it.
     #[arg(long, value_name = "COUNT")]
     viewers: Option<u32>,
+    /// Let whoever has the link also be the camera, which takes one with source = "whip".
+    #[arg(long)]
+    publish: bool,
     /// What to remember it by, in `camgate shares`.
     #[arg(long, default_value = "", value_name = "TEXT")]
     note: String,
@@ -144,8 +148,8 @@ fn main() -> ExitCode {
         Command::Password => password(),
         Command::Token => token(),
         Command::Share(wish) => with_config(&config, |config| {
-            let Share { camera, lasts, viewers, note, url } = wish;
-            share(config, &camera, &Terms { lasts, viewers, note: &note, base: url.as_deref() })
+            let Share { camera, lasts, viewers, publish, note, url } = wish;
+            share(config, &camera, &Terms { lasts, viewers, publish, note: &note, base: url.as_deref() })
         }),
         Command::Shares => with_config(&config, |config| Ok(list_shares(config).join("\n"))),
         Command::Unshare { id } => {
@@ -254,12 +258,17 @@ fn run(path: &Path) -> ExitCode {
     };
     let not_started_over = missing_variable().map(|(name, value)| (name, start_over(name, value)));
     let log = Log::start(config.log);
+    panics::tell_in_log();
     if let Some((name, error)) = not_started_over {
         warn!(%error, "cannot set {name}: a webcam that is plugged in again may come back as another /dev/videoN");
     }
-    match serve(config, path, files, log) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&format!("{error:#}"), FAILED),
+    // It is in the log where it happened; a service manager starts the gateway again.
+    let served = panics::caught(Part::Other, Whose::NOBODYS, || serve(config, path, files, log));
+    log::flush();
+    match served {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => complain(&format!("{error:#}"), FAILED),
+        Err(panic @ Panicked) => complain(&panic.to_string(), FAILED),
     }
 }
 
@@ -273,6 +282,7 @@ fn start_over(name: &str, value: &str) -> io::Error {
 }
 
 fn serve(config: Config, path: &Path, files: BTreeSet<PathBuf>, log: Log) -> anyhow::Result<()> {
+    check_threads()?;
     let sockets = Sockets::inherited()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {

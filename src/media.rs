@@ -6,8 +6,10 @@
 mod access_unit;
 mod codec;
 pub mod h264;
+pub mod mp4;
 mod name;
 mod reason;
+pub mod still;
 mod time;
 pub mod transcode;
 

@@ -1,6 +1,8 @@
 //! Places for connections that stay: so many in all, and so many of them for one customer. Every port that strangers reach
 //! counts its connections by them. Where there are users, they can be counted too.
 
+mod shortage;
+
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -10,6 +12,8 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
+
+pub use self::shortage::Shortage;
 
 /// Whom an address belongs to, as far as can be told: an IPv4 address, or an IPv6 network (RFC 6177: at least 64 bits of it
 /// are one customer's to choose). This machine is itself.

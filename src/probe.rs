@@ -94,7 +94,7 @@ pub async fn probe(camera: &source::Config, options: &Options, stop: impl Future
                 };
                 rtsp(host, options, &leave).await
             }
-            Input::Pipeline { .. } => pipeline::probe(camera, options, &leave).await,
+            Input::Pipeline { .. } | Input::Whip { .. } => pipeline::probe(camera, options, &leave).await,
         }
     };
     tokio::select! {
@@ -107,7 +107,7 @@ async fn rtsp(mut host: Host, options: &Options, leave: &CancellationToken) -> P
     let limits = Limits { watch: options.watch, patience: options.patience.max(options.watch) };
     let (mut watch, mut result) = look(&host, limits, leave).await;
     let mut note = None;
-    if options.either_transport && matches!(result, Err(Error::Transport { .. })) {
+    if options.either_transport && matches!(result, Err(Error::Transport { .. } | Error::UnclearTransport { .. })) {
         let (refused, other) = match host.transport {
             Transport::Tcp => ("TCP", Transport::Udp),
             Transport::Udp => ("UDP", Transport::Tcp),
@@ -151,7 +151,7 @@ fn conclude(report: &mut Report, watch: &Watch, error: Option<&Error>) {
                 );
                 Outcome::NotPlayable
             }
-            Error::NoVideo { .. } | Error::NoKeyframe { .. } => Outcome::NotPlayable,
+            Error::NoVideo { .. } | Error::NoKeyframe { .. } | Error::NoParameterSets { .. } => Outcome::NotPlayable,
             _ => Outcome::Failed,
         };
         return;

@@ -11,6 +11,11 @@ use std::{
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Adds `n`.
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
@@ -37,10 +42,33 @@ pub struct CameraCounters {
     pub dropped: Counter,
     /// Times the GOP outgrew the cache's bounds, so that newcomers had to wait for the next keyframe.
     pub cache_overflows: Counter,
+    /// Times a GOP outgrew the memory for clips, so that a clip begins after it.
+    pub footage_overflows: Counter,
+    /// Pictures that were decoded for snapshots.
+    pub snapshots: Counter,
+    /// Times that no picture could be made of what the camera sends.
+    pub snapshot_failures: Counter,
+    /// Snapshots that were refused because all processors for them were taken for long.
+    pub snapshots_refused: Counter,
     /// RTP packets that the camera sent and that did not arrive.
     pub lost_packets: Counter,
     /// Times the camera was connected to again after it had been live or had failed.
     pub reconnects: Counter,
+    /// Of a camera that is published to.
+    pub published: PublishedCounters,
+}
+
+/// What happened to what is published to a camera.
+#[derive(Debug, Default)]
+pub struct PublishedCounters {
+    /// Packets that the publisher was asked for again.
+    pub nacks: Counter,
+    /// Packets that were missed and came after all.
+    pub repaired: Counter,
+    /// Keyframes that it was asked for.
+    pub plis: Counter,
+    /// Packets that were one too many.
+    pub flooded: Counter,
 }
 
 /// Events and bytes per second over a sliding window.

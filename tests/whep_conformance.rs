@@ -11,6 +11,8 @@ mod events;
 mod report;
 #[path = "support/mod.rs"]
 mod support;
+#[path = "whep_conformance/whip.rs"]
+mod whip;
 
 use std::{net::UdpSocket, time::Duration};
 

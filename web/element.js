@@ -11,6 +11,11 @@ export function element(tag, attributes = {}, ...children) {
   return node;
 }
 
+// Text that has not changed is not written: selections and screen readers stay undisturbed.
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 const PATHS = {
@@ -18,6 +23,8 @@ const PATHS = {
   'sound-on': 'M4 9v6h4l5 4V5L8 9H4zM16.5 8.5a5 5 0 0 1 0 7M19 6a8.5 8.5 0 0 1 0 12',
   fullscreen: 'M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5',
   stats: 'M5 20v-7M12 20V4M19 20v-11',
+  snapshot: 'M4 7.5h3.5L9 5h6l1.5 2.5H20V19H4zM12 16a3.2 3.2 0 1 0 0-6.4 3.2 3.2 0 0 0 0 6.4',
+  clip: 'M4 5h16v14H4zM8 5v14M16 5v14M4 9.7h4M4 14.3h4M16 9.7h4M16 14.3h4',
   share: 'M12 15V4M8 7.5 12 3.5l4 4M6 11H5v9.5h14V11h-1',
   more: 'M5 12h.01M12 12h.01M19 12h.01',
   camera: 'M3 7.5A1.5 1.5 0 0 1 4.5 6h10A1.5 1.5 0 0 1 16 7.5v9a1.5 1.5 0 0 1-1.5 1.5h-10A1.5 1.5 0 0 1 3 16.5zM16 11l5-3v8l-5-3',

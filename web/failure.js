@@ -41,6 +41,7 @@ export async function failureFromResponse(response) {
     status: response.status,
     detail: problem?.detail,
     reason: problem?.reason,
+    reasonCode: problem?.code,
     retryAfterSeconds: retryAfter(response.headers.get('Retry-After')),
   });
 }

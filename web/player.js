@@ -5,7 +5,8 @@
 import { at } from './base.js';
 import { watchCatchUp } from './catchup.js';
 import { ScreenDelay } from './delay.js';
-import { element } from './element.js';
+import { bindDownloads } from './download.js';
+import { element, setText } from './element.js';
 import { LipSync } from './lipsync.js';
 import { LevelMeter } from './meter.js';
 import { StatsReader } from './stats.js';
@@ -13,13 +14,16 @@ import { tileView } from './tile.js';
 import { WhepClient } from './whep.js';
 import { countdown, describe } from './words.js';
 
-// The gateway may still say `live` for a moment after the camera has gone: do not reconnect sooner.
-const LIVE_BUT_FROZEN_MS = 6000;
+// The gateway says `live` until it gives a silent camera up, after 10 s. Who reconnects sooner loses the session for nothing
+// and is shown the cached past as if it were now.
+const LIVE_BUT_FROZEN_MS = 12_000;
 const TICK_MS = 1000;
 // Without a pointer moving for this long, floating buttons leave the picture alone.
 const AWAKE_MS = 2500;
 // A remembered picture need not be larger than this, whatever the camera sends.
 const STILL_MAX_WIDTH = 1280;
+// What the gateway calls it when nobody publishes to a camera that is published to.
+const UNPUBLISHED = ['nobody-publishes', 'publisher-gone'];
 
 export class Player extends EventTarget {
   #name;
@@ -57,6 +61,7 @@ export class Player extends EventTarget {
     this.#client.addEventListener('track', ({ detail }) => this.#onTrack(detail));
     this.#client.addEventListener('statechange', () => this.#onClientState());
     this.#bindControls();
+    bindDownloads(name, this.#view, { token });
     this.#render();
   }
 
@@ -249,6 +254,8 @@ export class Player extends EventTarget {
     } else if (state !== 'connecting') {
       this.#keepStill();
     }
+    // What stands still is uncovered with the first frame that moves.
+    if (state === 'stalled') this.#view.video.requestVideoFrameCallback?.(() => this.#client.shown());
     this.#render();
     if (this.#client.cause?.code === 'login-needed') this.dispatchEvent(new Event('loginneeded'));
   }
@@ -293,10 +300,12 @@ export class Player extends EventTarget {
     setText(view.sentence, shown.text);
     setText(view.next, countdown(shown.nextTryAt));
     if (view.label) setText(view.label, shown.label);
+    this.#renderClip();
     view.words.hidden = shown.text === '';
     // An offline camera is the gateway's to retry; asking the gateway sooner would not wake it.
     const canRetry = this.#client.state === 'waiting' && shown.state !== 'offline';
     view.retry.hidden = !canRetry && !this.#playRefused;
+    view.publish.hidden = shown.state !== 'offline' || !UNPUBLISHED.includes(this.#feed.find(this.#name)?.code);
     setText(view.retry, this.#playRefused ? 'Play' : 'Try now');
     view.root.dataset.state = shown.state;
     const isMoving = shown.state === 'playing' && this.#client.hasVideo;
@@ -310,6 +319,12 @@ export class Player extends EventTarget {
     if (isNews || isReason || (shown.state === 'playing' && isOtherText)) this.#announce(before, shown);
     if (!isNews) return;
     this.dispatchEvent(new Event('statechange'));
+  }
+
+  // While nothing is known of the camera, the button stays as it is.
+  #renderClip() {
+    const camera = this.#feed.find(this.#name);
+    if (camera) this.#view.clip.hidden = !camera.clip_seconds;
   }
 
   // Only news worth interrupting for, and without the countdown: a wall of cameras must not chatter.
@@ -349,9 +364,4 @@ export class Player extends EventTarget {
     const { stats } = this.#view;
     stats.replaceChildren(...rows.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]));
   }
-}
-
-// Text that has not changed is not written: selections and screen readers stay undisturbed.
-function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
 }

@@ -27,5 +27,6 @@ function withBody(response, bytes) {
     headers: response.headers,
     text: () => text,
     json: () => JSON.parse(text),
+    blob: () => new Blob([bytes], { type: response.headers.get('Content-Type') ?? '' }),
   };
 }

@@ -1,14 +1,16 @@
-// One WHEP session: one offer, one answer, one RTCPeerConnection, one resource to DELETE.
-// It does not try again; that is the client's part (whep.js).
+// One WHEP or WHIP session: one offer, one answer, one RTCPeerConnection, one resource to DELETE.
+// It does not try again; that is the client's part (whep.js). What goes through it, and which way, is the business of its
+// media (receiving.js).
 //
 // Events: `track` (RTCTrackEvent's fields in `detail`), `connected`, `lost` (a Failure in `detail`).
 //
-// When the network changes under it, the session restarts ICE (WHEP section 4.5.3) and keeps everything else.
+// When the network changes under it, the session restarts ICE (WHEP section 4.5.3, RFC 9725 section 4.3.3) and keeps everything
+// else.
 
-import { wantCaptureTimes } from './delay.js';
 import { Failure, failureFromResponse } from './failure.js';
 import { answerAfterRestart, iceFragment } from './fragment.js';
 import { iceServersFromLink } from './link.js';
+import { Receiving } from './receiving.js';
 import { request } from './request.js';
 
 // The gateway learns peer-reflexive addresses, so an offer need not wait for every candidate; what comes later is trickled.
@@ -30,8 +32,7 @@ export class WhepSession extends EventTarget {
   #iceServers;
   #authorization;
   #connection = null;
-  #video = null;
-  #audio = null;
+  #media;
   #resource = null;
   // The offer as far as the gateway knows it, and the tag of its side of ICE.
   #told = null;
@@ -46,8 +47,9 @@ export class WhepSession extends EventTarget {
   #losing = false;
 
   // Without `iceServers` the session asks the gateway for them. `token` goes with each request, as of a link.
-  constructor(url, { iceServers, token } = {}) {
+  constructor(url, { iceServers, token, media = new Receiving() } = {}) {
     super();
+    this.#media = media;
     this.#url = url;
     this.#iceServers = iceServers;
     this.#authorization = token ? { Authorization: `Bearer ${token}` } : {};
@@ -58,11 +60,16 @@ export class WhepSession extends EventTarget {
   }
 
   get hasVideo() {
-    return isReceiving(this.#video);
+    return this.#media.hasVideo;
   }
 
   get hasAudio() {
-    return isReceiving(this.#audio);
+    return this.#media.hasAudio;
+  }
+
+  // { packets, frames } that have come, or gone, so far.
+  progress() {
+    return this.#media.progress();
   }
 
   // Resolves when the answer is in place; rejects with a Failure.
@@ -142,7 +149,7 @@ export class WhepSession extends EventTarget {
   async #exchange() {
     const connection = this.#connection;
     connection.restartIce();
-    await offerWithClock(connection, await connection.createOffer());
+    await this.#setOffer(await connection.createOffer());
     await gathered(connection);
     const response = await this.#request(this.#resource, {
       method: 'PATCH',
@@ -154,28 +161,24 @@ export class WhepSession extends EventTarget {
     await connection.setRemoteDescription({ type: 'answer', sdp: this.#answer });
   }
 
+  async #setOffer({ type, sdp }) {
+    try {
+      await this.#connection.setLocalDescription({ type, sdp: this.#media.describe(sdp) });
+    } catch {
+      await this.#connection.setLocalDescription({ type, sdp });
+    }
+  }
+
   async #undoOffer() {
     const connection = this.#connection;
     if (connection.signalingState !== 'have-local-offer') return;
     await connection.setLocalDescription({ type: 'rollback' }).catch(() => {});
   }
 
-  // What has arrived so far, to tell a running picture from a frozen one.
-  async progress() {
-    const receiver = (this.hasVideo ? this.#video : this.#audio).receiver;
-    for (const entry of (await receiver.getStats()).values()) {
-      if (entry.type !== 'inbound-rtp') continue;
-      const packets = entry.packetsReceived ?? 0;
-      // Sound has no frames; its packets stand for progress.
-      return { packets, frames: this.hasVideo ? entry.framesDecoded ?? 0 : packets };
-    }
-    return { packets: 0, frames: 0 };
-  }
-
   // Tells the gateway how late the picture is on this screen (milliseconds, null while unknown). Answers with what it knows
   // of the way here ({ estimate_bps, queueing_ms, leaves_out }) and `ahead`, its clock less performance.now(); or null.
   async quality(delay) {
-    if (!this.#resource) return null;
+    if (!this.#resource || !this.#media.asksQuality) return null;
     const asked = performance.now();
     try {
       const response = await this.#request(`${this.#resource}/quality`, {
@@ -203,21 +206,15 @@ export class WhepSession extends EventTarget {
   async #offer(iceServers) {
     const connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     this.#connection = connection;
-    connection.addEventListener('track', ({ track, receiver, streams }) => {
-      preferLowLatency(receiver);
-      this.dispatchEvent(new CustomEvent('track', { detail: { track, receiver, streams } }));
-    });
     connection.addEventListener('icecandidate', ({ candidate }) => candidate && this.#trickleSoon());
     connection.addEventListener('connectionstatechange', () => this.#onConnectionState());
-    this.#video = connection.addTransceiver('video', { direction: 'recvonly' });
-    this.#audio = connection.addTransceiver('audio', { direction: 'recvonly' });
-    wantCaptureTimes(this.#video);
+    this.#media.attach(connection, (detail) => this.dispatchEvent(new CustomEvent('track', { detail })));
 
     // The ICE servers are on their way while the offer is made: gathering begins only afterwards.
     const [offer, servers] = await Promise.all([connection.createOffer(), iceServers]);
     if (this.#closed) throw new Failure('closed');
     if (servers.length > 0) this.#configure(servers);
-    await offerWithClock(connection, offer);
+    await this.#setOffer(offer);
     await gathered(connection);
     if (this.#closed) throw new Failure('closed');
     return connection.localDescription.sdp;
@@ -232,7 +229,8 @@ export class WhepSession extends EventTarget {
     }
   }
 
-  async #accept(answer) {
+  async #accept(told) {
+    const answer = this.#media.understand(told);
     this.#answer = answer;
     this.#candidates = candidatesIn(answer);
     try {
@@ -243,7 +241,7 @@ export class WhepSession extends EventTarget {
     }
     if (!this.hasVideo && !this.hasAudio) throw new Failure('no-common-codec');
     // The connection's own state does not tell a DTLS close_notify apart; the transport's does.
-    const { transport } = this.#video.receiver;
+    const { transport } = this.#media;
     transport?.addEventListener('statechange', () => {
       if (transport.state === 'failed') this.#lose('connection-lost');
       if (transport.state === 'closed') this.#lose('session-ended');
@@ -278,23 +276,25 @@ export class WhepSession extends EventTarget {
   async #lose(code) {
     if (this.#closed || this.#losing) return;
     this.#losing = true;
-    const detail = code === 'connection-lost' ? undefined : await this.#diagnosis(code);
+    const facts = code === 'connection-lost' ? {} : await this.#diagnosis(code);
     if (this.#closed) return;
-    const failure = new Failure(code, { candidates: this.#candidates, detail });
+    const failure = new Failure(code, { candidates: this.#candidates, ...facts });
     this.dispatchEvent(new CustomEvent('lost', { detail: failure }));
   }
 
   // What the gateway says of a session that is over. One that never connected is ended for that.
   async #diagnosis(code) {
     const resource = this.#resource;
-    if (!resource) return undefined;
+    if (!resource) return {};
     this.#resource = null;
     try {
       if (code === 'network-blocked') await this.#request(resource, { method: 'DELETE' }, DIAGNOSIS_TIMEOUT_MS);
       const response = await this.#request(resource, { headers: { Accept: 'application/problem+json' } }, DIAGNOSIS_TIMEOUT_MS);
-      return response.status === 410 ? (await failureFromResponse(response)).detail : undefined;
+      if (response.status !== 410) return {};
+      const { detail, reasonCode } = await failureFromResponse(response);
+      return { detail, reasonCode };
     } catch {
-      return undefined;
+      return {};
     }
   }
 
@@ -304,29 +304,6 @@ export class WhepSession extends EventTarget {
     fetch(this.#resource, { method: 'DELETE', keepalive: true, headers: this.#authorization }).catch(() => {});
     this.#resource = null;
   }
-}
-
-function isReceiving(transceiver) {
-  return transceiver?.currentDirection === 'recvonly';
-}
-
-// Sets the offer with receiver reference time reports (RFC 3611 section 4.4), by which a browser that only receives learns its
-// round trip: it asks for lost packets again after that, instead of after 100 ms. Chromium knows them and does not offer them.
-async function offerWithClock(connection, { type, sdp }) {
-  const [session, ...sections] = sdp.split(/^(?=m=)/m);
-  const told = sections.map((section) => (section.startsWith('m=video')
-    ? section.replace(/^a=rtpmap:(\d+) .*\r\n/gm, '$&a=rtcp-fb:$1 rrtr\r\n')
-    : section));
-  try {
-    await connection.setLocalDescription({ type, sdp: session + told.join('') });
-  } catch {
-    await connection.setLocalDescription({ type, sdp });
-  }
-}
-
-function preferLowLatency(receiver) {
-  if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
-  else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = 0;
 }
 
 function gathered(connection) {

@@ -2,12 +2,11 @@
 // it can be reloaded, kept, and given to OBS. stage.js tells its parameters, which stand before the #.
 
 import { at } from './base.js';
-import { failureFromResponse } from './failure.js';
-import { request } from './request.js';
+import { element } from './element.js';
+import { linkOf } from './guest.js';
 import { stage } from './stage.js';
 import { linkTrouble } from './words.js';
 
-const TIMEOUT_MS = 5000;
 const AGAIN_MS = 5000;
 
 // What others hear of cameras is not for those with a link; why there is no picture the answer to the offer tells.
@@ -21,17 +20,19 @@ begin();
 
 async function begin() {
   try {
-    const response = await request(at('/api/v1/user'), { headers: { Authorization: `Bearer ${token || 'cgs_'}` } }, TIMEOUT_MS);
-    if (!response.ok) throw await failureFromResponse(response);
-    const { link } = response.json();
-    // Something else than a link stands there, which lets somebody in who needs none.
-    if (!link) return tell({ code: 'link-ended' });
+    const { camera, actions } = await linkOf(token || 'cgs_');
     trouble.hidden = true;
-    stage(link.camera, feed, { token }).start();
+    stage(camera, feed, { token }).start();
+    if (actions?.includes('publish')) offerPublishing();
   } catch (failure) {
     tell(failure);
     if (failure.code !== 'link-ended') setTimeout(begin, Math.max(AGAIN_MS, (failure.retryAfterSeconds ?? 0) * 1000));
   }
+}
+
+function offerPublishing() {
+  const way = element('a', { href: `${at('/publish')}#${token}`, class: 'publish-way' }, 'Use this device as the camera');
+  document.querySelector('main').append(way);
 }
 
 function tell(failure) {

@@ -36,13 +36,13 @@ function shown(value, format) {
 }
 
 // Per second, between two samples of the same stream.
-function rate(before, now, key) {
+export function rate(before, now, key) {
   if (!before || !now || before.id !== now.id) return undefined;
   const seconds = (now.timestamp - before.timestamp) / 1000;
   return seconds > 0 ? Math.max(0, now[key] - before[key]) / seconds : undefined;
 }
 
-function bitRate(bytesPerSecond) {
+export function bitRate(bytesPerSecond) {
   const kilobits = (bytesPerSecond * 8) / 1000;
   return kilobits < 1000 ? `${Math.round(kilobits)} kbit/s` : `${(kilobits / 1000).toFixed(2)} Mbit/s`;
 }

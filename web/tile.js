@@ -13,26 +13,32 @@ export function tileView(name, { layout, controls = true }) {
   const sentence = element('span', { class: 'sentence' });
   const next = element('span', { class: 'next' });
   const retry = element('button', { type: 'button', class: 'retry', hidden: true }, 'Try now');
-  const words = element('div', { class: 'words', hidden: true }, element('p', {}, sentence, ' ', next), retry);
+  // Shown for a camera that somebody publishes, while nobody does.
+  const publish = element('a', { class: 'retry', href: at(`/publish/${encodeURIComponent(name)}`), hidden: true }, 'Use this device');
+  const words = element('div', { class: 'words', hidden: true }, element('p', {}, sentence, ' ', next), retry, publish);
   const stats = element('dl', { class: 'stats', hidden: true, tabindex: '0', 'aria-label': `Statistics of ${name}` });
   const picture = element('div', { class: 'picture' }, video, still, words, stats);
 
   const buttons = actionButtons(name);
   const status = element('p', { class: 'visually-hidden', role: 'status', 'aria-live': 'polite' });
   const root = element('article', { class: `tile ${layout}`, 'data-camera': name, 'data-state': 'idle', tabindex: '0', 'aria-label': `Camera ${name}` });
-  const view = { root, picture, video, still, words, sentence, next, retry, stats, status, ...buttons };
+  const view = { root, picture, video, still, words, sentence, next, retry, publish, stats, status, ...buttons };
 
   if (layout === 'bare') {
     root.append(picture, status);
-    if (controls) root.append(element('div', { class: 'floating' }, buttons.level, buttons.sound, buttons.statistics, buttons.share, buttons.fullscreen, buttons.invite));
+    if (controls) root.append(element('div', { class: 'floating' }, buttons.level, buttons.sound, buttons.statistics, buttons.snapshot, buttons.clip, buttons.share, buttons.fullscreen, buttons.invite));
     return view;
   }
   view.label = element('span', { class: 'label' });
   view.open = element('a', { class: 'item', href: at(`/watch/${encodeURIComponent(name)}`) }, 'Open in its own page');
   view.copy = element('button', { type: 'button', class: 'item' }, 'Copy WHEP URL');
-  view.menu = element('div', { class: 'menu', id: `menu-${name}`, hidden: true }, view.open, view.copy, buttons.share, buttons.statistics);
+  view.menu = element('div', { class: 'menu', id: `menu-${name}`, hidden: true }, view.open, view.copy, buttons.snapshot, buttons.clip, buttons.share, buttons.statistics);
   buttons.statistics.className = 'item';
   buttons.statistics.replaceChildren('Statistics');
+  buttons.snapshot.className = 'item';
+  buttons.snapshot.replaceChildren('Snapshot');
+  buttons.clip.className = 'item';
+  buttons.clip.replaceChildren('Clip');
   buttons.share.className = 'item';
   buttons.share.replaceChildren('Share');
   view.more = element('button', { type: 'button', class: 'button', 'aria-label': `More for ${name}`, 'aria-expanded': 'false', 'aria-controls': view.menu.id }, icon('more'));
@@ -57,6 +63,9 @@ function actionButtons(name) {
     level: element('meter', { class: 'level', min: '0', max: '1', hidden: true, 'aria-label': `Sound level of ${name}` }),
     fullscreen: pressable(`Full screen for ${name}`, 'Full screen (F)', 'f', icon('fullscreen')),
     statistics: pressable(`Statistics of ${name}`, 'Statistics (S)', 's', icon('stats')),
+    snapshot: element('button', { type: 'button', class: 'button', title: 'Save a snapshot', 'aria-label': `Save a snapshot of ${name}` }, icon('snapshot')),
+    // Shown where the camera keeps clips.
+    clip: element('button', { type: 'button', class: 'button', title: 'Save the last seconds', 'aria-label': `Save the last seconds of ${name}`, hidden: true }, icon('clip')),
     // Shown to those who may share.
     share: element('button', { type: 'button', class: 'button', title: 'Share', 'aria-label': `Share ${name}`, 'aria-haspopup': 'dialog', hidden: true }, icon('share')),
     invite: element('button', { type: 'button', class: 'invite', hidden: true }, icon('sound-off'), 'Turn sound on'),

@@ -51,6 +51,7 @@ export class WhepClient extends EventTarget {
   #hiddenByPage = false;
 
   // options.iceServers: RTCIceServer list; without it each attempt asks the gateway. options.token: of a link.
+  // options.newMedia: makes what goes through a session (receiving.js).
   constructor(url, options = {}) {
     super();
     this.#url = url;
@@ -128,6 +129,15 @@ export class WhepClient extends EventTarget {
     if (this.#session) this.#fail(new Failure(code));
   }
 
+  // A new frame is on the screen, which whoever shows it knows sooner than the statistics do.
+  shown() {
+    if (this.#state !== 'stalled') return;
+    const now = performance.now();
+    this.#watch.lastFrameAt = now;
+    this.#watch.playingSince ??= now;
+    this.#enter('playing');
+  }
+
   // RTCStatsReport of the session, or null.
   async stats() {
     const connection = this.#session?.connection;
@@ -137,7 +147,8 @@ export class WhepClient extends EventTarget {
   async #attempt() {
     clearTimeout(this.#retryTimer);
     this.#attemptedAt = performance.now();
-    const session = new WhepSession(this.#url, this.#options);
+    const { newMedia, ...options } = this.#options;
+    const session = new WhepSession(this.#url, { ...options, media: newMedia?.() });
     this.#session = session;
     const isCurrent = () => this.#session === session;
     session.addEventListener('track', ({ detail }) => {

@@ -190,6 +190,60 @@ export function watchingBy({ viewers, watching }) {
   return watching ? counted(watching, 'viewer') : 'nobody is watching';
 }
 
+// Why this page has no camera or microphone. name: of a DOMException (W3C Media Capture and Streams section 10), or our own.
+export function captureTrouble({ name, kind = 'camera', detail }) {
+  switch (name) {
+    case 'insecure':
+      return `Browsers give a camera only to pages that come over HTTPS, or from this machine itself: open https://${location.host} `
+        + 'after [http.tls] was set up in config.toml.';
+    case 'unsupported':
+      return 'This browser gives pages no camera. A current Chrome, Edge, Firefox or Safari does.';
+    case 'no-encoder':
+      return 'This browser cannot encode H.264, which camgate needs. Chrome, Edge and Safari can; Firefox needs its OpenH264 plugin '
+        + 'switched on.';
+    case 'NotAllowedError':
+    case 'SecurityError':
+      return `This page may not use the ${kind}: allow it in the browser’s address bar, or in the settings of the system.`;
+    case 'NotFoundError':
+    case 'OverconstrainedError':
+      return `This device has no ${kind}, or it is not connected.`;
+    case 'NotReadableError':
+    case 'AbortError':
+      return `The ${kind} is busy: close other programs and pages that use it. This page tries again by itself.`;
+    case 'ended':
+      return `The ${kind} was disconnected, or another program took it. This page tries again by itself.`;
+    default:
+      return `The ${kind} could not be opened: ${clause(detail)}.`;
+  }
+}
+
+// How publishing fares. client: a WhipClient, or null while nobody wants to.
+export function publishing({ name, client }) {
+  if (!client) return { state: 'idle', text: 'Not live.', nextTryAt: null };
+  const { state, cause, retryAt } = client;
+  if (state === 'playing') return { state: 'playing', text: 'Live.', nextTryAt: null };
+  if (state === 'stalled') return { state: 'stalled', text: 'Connected, but this device’s camera gives no picture.', nextTryAt: null };
+  if (!cause || cause.code === 'tracks-changed') return { state: 'connecting', text: 'Connecting.', nextTryAt: null };
+  return { state: 'error', text: unpublished(name, cause), nextTryAt: cause.isFinal ? null : retryAt };
+}
+
+function unpublished(name, cause) {
+  switch (cause.code) {
+    case 'camera-not-found':
+      return `This gateway has no camera named “${name}” that you may publish.`;
+    case 'camera-not-live':
+      return cause.detail ?? `Somebody else publishes ${name} now.`;
+    case 'no-common-codec':
+      return cause.detail ?? 'This browser and the gateway have no codec in common.';
+    case 'not-allowed':
+      return cause.detail ?? `You are not allowed to publish ${name}.`;
+    case 'network-blocked':
+      return cause.detail ? `Nothing got through. ${cause.detail}` : networkBlocked(cause.candidates);
+    default:
+      return failed(name, cause, null);
+  }
+}
+
 // Of `video_code`: what keeps a browser from showing pictures that arrive.
 const UNDECODABLE = ['b-frames', 'picture-too-large', 'rare-profile'];
 

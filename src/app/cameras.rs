@@ -1,22 +1,15 @@
 //! The cameras that run: starts, changes and ends them as the configuration says, and touches no other.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info};
+use tracing::info;
 
 use crate::{
-    hub::{Camera, CameraState, Hub},
-    media::Reason,
+    hub::{Camera, Hub},
     source,
 };
-
-/// Before a camera's source that panicked is started again.
-const RESTART: Duration = Duration::from_secs(10);
 
 /// Every camera of the configuration with its source.
 pub(super) struct Cameras {
@@ -77,8 +70,9 @@ impl Cameras {
     fn start(&self, config: source::Config) -> Running {
         info!(camera = %config.name, start = ?config.start, "camera configured");
         let camera = Camera::new(config.name.clone(), config.gop);
+        camera.set_clip_limits(config.clip);
         let (settings, stop) = (watch::Sender::new(config), self.stop.child_token());
-        self.sources.spawn(keep_running(settings.subscribe(), camera.clone(), stop.clone()));
+        self.sources.spawn(source::run(settings.subscribe(), camera.clone(), stop.clone()));
         Running { camera, settings, stop }
     }
 
@@ -92,6 +86,7 @@ impl Running {
     /// Takes other settings over; tells whether they are others.
     fn change(&self, config: source::Config) -> bool {
         self.camera.set_gop_limits(config.gop);
+        self.camera.set_clip_limits(config.clip);
         self.settings.send_if_modified(|settings| {
             let is_other = *settings != config;
             if is_other {
@@ -100,26 +95,5 @@ impl Running {
             }
             is_other
         })
-    }
-}
-
-/// Runs a camera's source, and runs it again should it panic: one camera's fault is not to end even that camera.
-async fn keep_running(settings: watch::Receiver<source::Config>, camera: Arc<Camera>, stop: CancellationToken) {
-    loop {
-        let mut running = JoinSet::new();
-        running.spawn(source::run(settings.clone(), camera.clone(), stop.clone()));
-        match running.join_next().await {
-            Some(Err(fault)) if fault.is_panic() => {
-                error!(camera = %camera.name(), "an internal error ended this camera's source: please report it");
-                let reason =
-                    Reason::new("internal-error", "an internal error of camgate: please report it with its log");
-                camera.set_state(CameraState::BackingOff { reason, retry_at: Instant::now() + RESTART });
-                camera.forget_gop();
-                if stop.run_until_cancelled(sleep(RESTART)).await.is_none() {
-                    return;
-                }
-            }
-            _ => return,
-        }
     }
 }

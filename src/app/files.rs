@@ -3,7 +3,7 @@
 //! Looks at them every second instead of asking the kernel to tell (inotify): a look follows every symbolic link on the way,
 //! as those of Kubernetes and of Nix, which are exchanged somewhere above the file; it sees files that editors put in another's
 //! place, files on network file systems and those that are mounted into a container one by one, for all of which inotify is
-//! blind or sees another file. It costs some microseconds a second.
+//! blind or sees another file. It costs some microseconds a second, and goes on when a look panics.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,6 +17,8 @@ use std::{
 };
 
 use tokio::sync::watch;
+
+use crate::panics::{Part, Whose, caught};
 
 /// Between two looks. A change counts when the next look finds the same: whoever writes a file may be in the middle of it.
 const LOOK: Duration = Duration::from_secs(1);
@@ -75,15 +77,21 @@ fn look_after(files: &Weak<Mutex<Stamps>>, has_changed: &watch::Sender<bool>) {
     loop {
         thread::sleep(LOOK);
         let Some(files) = files.upgrade() else { return };
-        let names: Vec<_> = lock(&files).keys().cloned().collect();
-        let seen = stamps(names);
-        let known = lock(&files);
-        let is_still = seen == before;
-        if is_still && seen != *known && seen.keys().eq(known.keys()) {
-            has_changed.send_replace(true);
-        }
-        before = seen;
+        // A look that panicked has seen nothing.
+        before = caught(Part::Configuration, Whose::NOBODYS, || look(&files, &before, has_changed)).unwrap_or_default();
     }
+}
+
+/// What is there now.
+fn look(files: &Mutex<Stamps>, before: &Stamps, has_changed: &watch::Sender<bool>) -> Stamps {
+    let names: Vec<_> = lock(files).keys().cloned().collect();
+    let seen = stamps(names);
+    let known = lock(files);
+    let is_still = seen == *before;
+    if is_still && seen != *known && seen.keys().eq(known.keys()) {
+        has_changed.send_replace(true);
+    }
+    seen
 }
 
 fn lock(files: &Mutex<Stamps>) -> MutexGuard<'_, Stamps> {

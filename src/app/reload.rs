@@ -24,13 +24,13 @@ use crate::{
     http::{Context, Reloads, Serving},
     log::Log,
     media::CameraName,
-    source::config::Start,
+    panics::{Panicked, Part, Whose, caught, caught_task},
+    source::config::{Input, Start},
     systemd,
 };
 
-/// The keys that wait for the next start.
+/// The key that waits for the next start.
 const WEBRTC_LISTEN: &str = "[webrtc] listen";
-const LOG_FORMAT: &str = "[log] format";
 
 /// A configuration that was read, or why it is none, a line for each fault.
 #[derive(Debug)]
@@ -81,9 +81,9 @@ impl Reloader {
 
     async fn read(&mut self) -> Result<Config, Vec<String>> {
         let (path, names) = (self.path.clone(), self.files.names());
-        let read = spawn_blocking(move || (stamps(names), load(&path))).await;
-        let (before, Loaded { config, mut files }) =
-            read.map_err(|_| vec!["an internal error: please report it".to_owned()])?;
+        let read = spawn_blocking(move || caught(Part::Configuration, Whose::NOBODYS, || (stamps(names), load(&path))));
+        // It is cancelled only when the program ends.
+        let (before, Loaded { config, mut files }) = read.await.unwrap_or(Err(Panicked)).map_err(told)?;
         if config.is_err() {
             // What is wrong may have kept it from being read so far.
             files.append(&mut self.files.names());
@@ -108,10 +108,13 @@ impl Running {
         loop {
             reloader.due().await;
             systemd::reloading();
-            let taken_up = match reloader.read().await {
-                Ok(config) => self.take_up(config, http, &mut context).await,
-                Err(faults) => Err(faults),
+            let taking_up = async {
+                let config = reloader.read().await?;
+                self.take_up(config, http, &mut context).await
             };
+            // What was taken up until then is, and what runs goes on: nothing of it is worth ending all cameras for.
+            let taken_up = caught_task(Part::Configuration, Whose::NOBODYS, taking_up).await;
+            let taken_up = taken_up.unwrap_or_else(|panic| Err(told(panic)));
             match taken_up {
                 Ok(waiting) => self.reloads.succeeded(waiting),
                 Err(faults) => {
@@ -142,16 +145,18 @@ impl Running {
         } else {
             Some(http.open(&config.http).await.map_err(|error| vec![error.to_string()])?)
         };
+        let media = context.peers.prepare(&config.peer).map_err(|error| vec![error.to_string()])?;
         // From here on without a pause, so that it happens whole or, when the program ends before, not at all.
         self.config = config;
         let mut waiting = Vec::new();
-        if !context.peers.change(self.config.peer.clone()) {
+        if !context.peers.change(self.config.peer.clone(), media) {
             waiting.push(WEBRTC_LISTEN);
-            warn!("{WEBRTC_LISTEN}: another port is opened with the next start of camgate: restart it");
+            warn!(
+                "{WEBRTC_LISTEN}: the same port of another address is opened with the next start of camgate: restart it"
+            );
         }
-        if self.log.as_mut().is_some_and(|log| !log.change(self.config.log)) {
-            waiting.push(LOG_FORMAT);
-            warn!("{LOG_FORMAT}: another format begins with the next start of camgate: restart it");
+        if let Some(log) = &mut self.log {
+            log.change(self.config.log);
         }
         // Before those who may see them.
         let changes = self.cameras.apply(self.config.cameras.clone());
@@ -166,8 +171,14 @@ impl Running {
     }
 }
 
+fn told(panic: Panicked) -> Vec<String> {
+    vec![format!("{panic}, and restart camgate")]
+}
+
 /// The cameras that are to be live all the time.
 pub(super) fn always_on(config: &Config) -> Arc<[CameraName]> {
-    let cameras = config.cameras.iter().filter(|camera| camera.start == Start::Always);
+    let always = config.cameras.iter().filter(|camera| camera.start == Start::Always);
+    // Whether somebody publishes is no question of the gateway's health.
+    let cameras = always.filter(|camera| !matches!(camera.input, Input::Whip { .. }));
     cameras.map(|camera| camera.name.clone()).collect()
 }

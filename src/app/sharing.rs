@@ -12,6 +12,7 @@ use humantime::format_rfc3339_seconds;
 use crate::{
     config::Config,
     http::{self, BaseUrl, Shares, Wish},
+    source::{self, config::Input},
 };
 
 /// How long a link lasts, for how many viewers, and what to remember it by.
@@ -21,6 +22,8 @@ pub struct Terms<'a> {
     pub lasts: Duration,
     /// At one time; `None` for any number.
     pub viewers: Option<u32>,
+    /// Whether it also lets somebody be the camera.
+    pub publish: bool,
     /// For the list of links.
     pub note: &'a str,
     /// What the link begins with, instead of `[http] public_url`.
@@ -36,7 +39,11 @@ pub fn share(config: &Config, camera: &str, terms: &Terms<'_>) -> anyhow::Result
         let names: Vec<_> = config.cameras.iter().map(|camera| camera.name.as_str()).collect();
         bail!("there is no camera {camera:?} in the configuration, which has {}", names.join(", "));
     }
-    let wish = Wish::new(camera, terms.lasts, terms.viewers, terms.note)?;
+    let published = |known: &source::Config| matches!(known.input, Input::Whip { .. }) && known.name.as_str() == camera;
+    if terms.publish && !config.cameras.iter().any(published) {
+        bail!("camera {camera:?} is not published to: only one with source = \"whip\" in the configuration is");
+    }
+    let wish = Wish::new(camera, terms.lasts, terms.viewers, terms.note)?.publishing(terms.publish);
     let base: BaseUrl = match (terms.base, &config.http.public_url) {
         (Some(base), _) => base.parse().with_context(|| format!("--url {base}"))?,
         (None, Some(base)) => base.clone(),
@@ -47,10 +54,15 @@ pub fn share(config: &Config, camera: &str, terms: &Terms<'_>) -> anyhow::Result
     };
     let (share, token) = Shares::open(&config.http.state_dir).make(wish)?;
     let (link, whep) = (base.link(&token), base.whep(camera));
+    let whip = if terms.publish {
+        format!("\nFor OBS, or another WHIP publisher: {} with the same header.", base.whip(camera))
+    } else {
+        String::new()
+    };
     let code = http::qr_text(&link).unwrap_or_default();
     Ok(format!(
         "{link}\n\n{code}\n\nShows {camera} until {} to {}; `camgate unshare {}` ends it before.\nFor a WHEP player: {whep} with \
-         the header \"Authorization: Bearer {}\".",
+         the header \"Authorization: Bearer {}\".{whip}",
         format_rfc3339_seconds(share.expires()),
         share.viewers.map_or_else(|| "whoever has it".to_owned(), |count| format!("{count} at one time")),
         share.id,

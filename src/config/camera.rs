@@ -17,7 +17,9 @@ use super::pipelines::Pipelines;
 use super::report::Report;
 use super::secret_file;
 use crate::source;
-use crate::source::config::{Audio, CameraName, Credentials, GopLimits, Input, Secret, Start, Transport, parse_url};
+use crate::source::config::{
+    Audio, CameraName, ClipLimits, Credentials, GopLimits, Input, Secret, Start, Takeover, Transport, parse_url,
+};
 
 /// `[[camera]]` as serde reads it.
 #[derive(Default, Deserialize)]
@@ -26,6 +28,8 @@ pub(super) struct CameraSection {
     name: Option<String>,
     url: Option<String>,
     pipeline: Option<String>,
+    source: Option<Elsewhere>,
+    takeover: Option<bool>,
     with: Option<BTreeMap<String, String>>,
     username: Option<String>,
     password: Option<Secret>,
@@ -37,6 +41,15 @@ pub(super) struct CameraSection {
     linger_seconds: Option<f64>,
     gop_cache_mib: Option<u64>,
     gop_cache_seconds: Option<f64>,
+    clip_seconds: Option<f64>,
+    clip_mib: Option<u64>,
+}
+
+/// What `source` says of a camera that is not asked for its picture.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Elsewhere {
+    Whip,
 }
 
 /// Reads the camera at `path`. `None` only with a fault in the report.
@@ -54,18 +67,28 @@ pub(super) fn camera(
     let name = name(&checked, path, report);
     let input = input(&checked, path, pipelines, report);
     let values = checked.values;
-    let mib = values.gop_cache_mib.unwrap_or(defaults::GOP_CACHE_MIB);
+    let start = match input {
+        // Whoever publishes decides when; to wait for them costs nothing.
+        Some(Input::Whip { .. }) => Start::Always,
+        _ => values.start.unwrap_or(defaults::START),
+    };
+    let bytes = |mib: u64| usize::try_from(mib << 20).unwrap_or(usize::MAX);
+    let clip = ClipLimits {
+        length: seconds(values.clip_seconds, defaults::CLIP),
+        max_bytes: bytes(values.clip_mib.unwrap_or(defaults::CLIP_MIB)),
+    };
     Some(source::Config {
         name: name?,
         input: input?,
         audio: values.audio.unwrap_or(defaults::AUDIO),
         audio_bitrate_bps: values.audio_bitrate_kbps.map(|kbps| kbps * 1_000),
-        start: values.start.unwrap_or(defaults::START),
+        start,
         linger: seconds(values.linger_seconds, defaults::LINGER),
         gop: GopLimits {
-            max_bytes: usize::try_from(mib << 20).unwrap_or(usize::MAX),
+            max_bytes: bytes(values.gop_cache_mib.unwrap_or(defaults::GOP_CACHE_MIB)),
             max_age: seconds(values.gop_cache_seconds, defaults::GOP_CACHE_AGE),
         },
+        clip: Some(clip).filter(|clip| !clip.length.is_zero()),
     })
 }
 
@@ -86,20 +109,44 @@ fn input(
     pipelines: &Pipelines,
     report: &mut Report<'_>,
 ) -> Option<Input> {
-    let has = |key: &str| camera.refused.contains(key) || camera.has(key);
-    match (has("url"), has("pipeline")) {
-        (false, false) => report.add(path, Problem::NoInput),
-        (true, true) => report.add(&path.key("pipeline"), Problem::TwoInputs),
-        (true, false) => return rtsp(camera, path, report),
-        (false, true) => return pipeline(camera, path, pipelines, report),
+    let has = |key: &&str| camera.refused.contains(*key) || camera.has(key);
+    let given: Vec<_> = ["url", "pipeline", "source"].into_iter().filter(has).collect();
+    match given[..] {
+        ["url"] => return rtsp(camera, path, report),
+        ["pipeline"] => return pipeline(camera, path, pipelines, report),
+        ["source"] => return published(camera, path, report),
+        [first, second, ..] => report.add(&path.key(second), Problem::TwoInputs { first, second }),
+        _ => report.add(path, Problem::NoInput),
     }
     None
 }
 
-fn rtsp(camera: &Checked<CameraSection>, path: &KeyPath, report: &mut Report<'_>) -> Option<Input> {
-    if camera.has("with") {
-        report.add(&path.key("with"), Problem::Misplaced { input: "url", needs: "pipeline" });
+/// The keys that a camera with `input` has not, because they belong to `needs`.
+fn misplaced(
+    camera: &Checked<CameraSection>,
+    path: &KeyPath,
+    keys: &[&'static str],
+    (input, needs): (&'static str, &'static str),
+    report: &mut Report<'_>,
+) {
+    for key in keys.iter().filter(|key| camera.has(key)) {
+        report.add(&path.key(key), Problem::Misplaced { input, needs });
     }
+}
+
+fn published(camera: &Checked<CameraSection>, path: &KeyPath, report: &mut Report<'_>) -> Option<Input> {
+    let input = "source";
+    misplaced(camera, path, &["username", "password", "password_file", "transport"], (input, "url"), report);
+    misplaced(camera, path, &["with"], (input, "pipeline"), report);
+    misplaced(camera, path, &["start", "linger_seconds", "audio_bitrate_kbps"], (input, "url or pipeline"), report);
+    camera.values.source.map(|Elsewhere::Whip| Input::Whip {
+        takeover: if camera.values.takeover == Some(true) { Takeover::Allowed } else { Takeover::Refused },
+    })
+}
+
+fn rtsp(camera: &Checked<CameraSection>, path: &KeyPath, report: &mut Report<'_>) -> Option<Input> {
+    misplaced(camera, path, &["with"], ("url", "pipeline"), report);
+    misplaced(camera, path, &["takeover"], ("url", "source"), report);
     let credentials = credentials(camera, path, report);
     let url = camera.values.url.as_ref()?;
     let url = parse_url(url).map_err(|bad| report.add(&path.key("url"), Problem::Url(bad))).ok()?;
@@ -112,11 +159,8 @@ fn pipeline(
     pipelines: &Pipelines,
     report: &mut Report<'_>,
 ) -> Option<Input> {
-    for key in ["username", "password", "password_file", "transport"] {
-        if camera.has(key) {
-            report.add(&path.key(key), Problem::Misplaced { input: "pipeline", needs: "url" });
-        }
-    }
+    misplaced(camera, path, &["username", "password", "password_file", "transport"], ("pipeline", "url"), report);
+    misplaced(camera, path, &["takeover"], ("pipeline", "source"), report);
     let name = camera.values.pipeline.clone()?;
     let file = pipelines.find(&name).map_err(|problem| report.add(&path.key("pipeline"), problem)).ok()?;
     report.note_file(&file);
@@ -171,6 +215,11 @@ impl Checked<CameraSection> {
             "password" => values.password.is_some(),
             "password_file" => values.password_file.is_some(),
             "transport" => values.transport.is_some(),
+            "source" => values.source.is_some(),
+            "takeover" => values.takeover.is_some(),
+            "start" => values.start.is_some(),
+            "linger_seconds" => values.linger_seconds.is_some(),
+            "audio_bitrate_kbps" => values.audio_bitrate_kbps.is_some(),
             _ => false,
         }
     }

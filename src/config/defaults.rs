@@ -125,3 +125,9 @@ pub(super) const GOP_CACHE_MIB: u64 = 16;
 
 /// Three times the longest GOP that cameras usually offer (10 s).
 pub(super) const GOP_CACHE_AGE: Duration = Duration::from_secs(30);
+
+/// Off: it costs memory, sound that nobody hears is transcoded for it, and not everybody wants a past to be kept.
+pub(super) const CLIP: Duration = Duration::ZERO;
+
+/// A minute and a half at 6 Mbit/s, two minutes at 4: more than most ask for, and little of a Raspberry Pi's memory.
+pub(super) const CLIP_MIB: u64 = 64;

@@ -136,10 +136,10 @@ pub(super) enum Problem {
     DuplicateName { name: String, first: String, whose: &'static str },
     #[error("found neither password_hash nor token_hash, allowed: one of the two or both")]
     NoPassword,
-    #[error("found neither url nor pipeline, allowed: exactly one of the two")]
+    #[error("found neither url nor pipeline nor source, allowed: exactly one of the three")]
     NoInput,
-    #[error("found both url and pipeline, allowed: exactly one of the two")]
-    TwoInputs,
+    #[error("found both {first} and {second}, allowed: exactly one of url, pipeline and source")]
+    TwoInputs { first: &'static str, second: &'static str },
     #[error("found a {given} without {missing}, allowed: both or none")]
     Unpaired { given: &'static str, missing: &'static str },
     #[error("found both password and password_file, allowed: at most one of the two")]

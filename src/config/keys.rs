@@ -113,7 +113,7 @@ pub(super) const USER_NAME_WORDS: &str = "1 to 64 letters, digits, dots, _, - an
 pub(super) const PASSWORD_HASH_WORDS: &str = "what `camgate password` prints";
 pub(super) const TOKEN_HASH_WORDS: &str = "what `camgate token` prints behind token_hash";
 pub(super) const USER_CAMERAS_WORDS: &str = "the name of a camera, or \"*\" for all";
-pub(super) const ACTION_WORDS: &str = "watch, api, metrics or share";
+pub(super) const ACTION_WORDS: &str = "watch, publish, api, metrics or share";
 pub(super) const PIPELINE_WORDS: &str = "the name of a pipeline file without .launch (letters, digits, _ and -)";
 
 /// `[http]`
@@ -260,6 +260,8 @@ pub(super) static CAMERA: Section = Section {
         key("name", Kind::Text(NAME_WORDS)),
         key("url", Kind::Text("rtsp://host[:port]/path without credentials")),
         key("pipeline", Kind::Text(PIPELINE_WORDS)),
+        key("source", Kind::Choice(&["whip"])),
+        key("takeover", Kind::Flag),
         key("with", Kind::Parameters),
         key("username", Kind::Text("the user of the camera")),
         key("password", Kind::Secret("the password of that user")),
@@ -271,6 +273,8 @@ pub(super) static CAMERA: Section = Section {
         key("linger_seconds", Kind::Seconds { min: 0.0, max: 86_400.0 }),
         key("gop_cache_mib", Kind::Integer { min: 0, max: 1024 }),
         key("gop_cache_seconds", Kind::Seconds { min: 0.1, max: 600.0 }),
+        key("clip_seconds", Kind::Seconds { min: 0.0, max: 600.0 }),
+        key("clip_mib", Kind::Integer { min: 1, max: 1024 }),
     ],
 };
 

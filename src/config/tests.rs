@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::http::{Action, Cameras, CertificateSource, ProxyHeaders};
 use crate::peer::{Advertise, Credential, IceMode, Playout, TurnLogin};
-use crate::source::config::{Credentials, GopLimits, Input, Secret, Start, Transport, parse_url};
+use crate::source::config::{Credentials, GopLimits, Input, Secret, Start, Takeover, Transport, parse_url};
 
 /// A folder with a config.toml that is gone with the test.
 struct Folder(PathBuf);
@@ -228,7 +228,7 @@ fn what_is_wrong_with_a_user_is_said_without_showing_secrets() {
         ),
         (
             format!("{good}actions = [\"watch\", \"rule\"]"),
-            "config.toml:7: user[0] \"anna\" actions[1]: found \"rule\" (there is no such action), allowed: watch, api, metrics or share",
+            "config.toml:7: user[0] \"anna\" actions[1]: found \"rule\" (there is no such action), allowed: watch, publish, api, metrics or share",
         ),
         (format!("{good}password = \"hunter22\""), "config.toml:7: user[0] \"anna\" password: found an unknown key"),
         (
@@ -516,13 +516,47 @@ fn fault_duplicate_name_tells_both_lines() {
 fn fault_inputs() {
     assert_starts(
         &camera_faults(""),
-        "config.toml:1: camera[0] \"front\": found neither url nor pipeline, allowed: exactly one",
+        "config.toml:1: camera[0] \"front\": found neither url nor pipeline nor source, allowed: exactly one",
     );
     let messages = camera_faults("url = \"rtsp://a/\"\npipeline = \"test-pattern\"");
     assert_starts(
         &messages,
         "config.toml:4: camera[0] \"front\" pipeline: found both url and pipeline, allowed: exactly one",
     );
+}
+
+#[test]
+fn a_camera_may_be_published_to() {
+    let config = good(
+        "[[camera]]\nname = \"phone\"\nsource = \"whip\"\n[[camera]]\nname = \"obs\"\nsource = \"whip\"\ntakeover = true\n",
+    );
+    let inputs: Vec<_> = config.cameras.iter().map(|camera| (&camera.input, camera.start)).collect();
+    let whip = |takeover| Input::Whip { takeover };
+    assert_eq!(inputs, [(&whip(Takeover::Refused), Start::Always), (&whip(Takeover::Allowed), Start::Always)]);
+}
+
+#[test]
+fn fault_what_a_published_camera_does_not_have() {
+    let place = |key: &str| format!("config.toml:4: camera[0] \"front\" {key}: ");
+    let fault = |line: &str| camera_faults(&format!("source = \"whip\"\n{line}"));
+    let both = fault("url = \"rtsp://a/\"");
+    assert!(both.contains("found both url and source, allowed: exactly one of url, pipeline and source"), "{both}");
+    let other = camera_faults("source = \"rtmp\"");
+    assert_starts(&other, "config.toml:3: camera[0] \"front\" source: found \"rtmp\", allowed: \"whip\"");
+    for (key, value, needs) in [
+        ("transport", "\"udp\"", "url"),
+        ("username", "\"u\"", "url"),
+        ("start", "\"always\"", "url or pipeline"),
+        ("linger_seconds", "3", "url or pipeline"),
+    ] {
+        let expected = format!("{}found a key that a camera with source does not have", place(key));
+        let found = fault(&format!("{key} = {value}"));
+        assert_starts(&found, &expected);
+        assert!(found.contains(&format!("only together with {needs}")), "{found}");
+    }
+    let takeover = camera_faults("url = \"rtsp://a/\"\ntakeover = true");
+    assert_starts(&takeover, &format!("{}found a key that a camera with url does not have", place("takeover")));
+    assert_starts(&fault("takeover = \"yes\""), &format!("{}found \"yes\", allowed: true or false", place("takeover")));
 }
 
 #[test]
@@ -533,7 +567,7 @@ fn fault_url() {
     assert_eq!(
         fault("rtsp://admin:hunter2@192.168.1.20/stream1"),
         format!(
-            "{place}found \"rtsp://***@192.168.1.20/...\", {allowed}; they have their own keys, username and password"
+            "{place}found \"rtsp://***@192.168.1.20/...\", {allowed}; they have their own keys, username and password, where no character has to be escaped"
         )
     );
     assert_starts(&fault("http://x"), &format!("{place}found \"http://x\", {allowed}; what plain RTSP cannot do"));
@@ -542,10 +576,7 @@ fn fault_url() {
         &format!("{place}found \"rtsps://x/...\", {allowed}; what plain RTSP cannot do"),
     );
     assert_starts(&fault("rtsp:///y"), &format!("{place}found \"rtsp:///...\", which names no host, {allowed}"));
-    assert_starts(
-        &fault("192.168.1.20"),
-        &format!("{place}found \"192.168.1.20\" (relative URL without a base), {allowed}"),
-    );
+    assert_starts(&fault("192.168.1.20"), &format!("{place}found \"192.168.1.20\", {allowed}; rtsp:// comes first"));
 }
 
 #[test]
@@ -897,7 +928,7 @@ fn the_switched_off_settings_of_the_shipped_file_are_good_and_the_defaults() {
         false => line,
     });
     let config = good(&switched_on.collect::<Vec<_>>().join("\n"));
-    assert_eq!(config.cameras.len(), 3);
+    assert_eq!(config.cameras.len(), 4);
     let (first, shipped) = (&config.cameras[0], &good(SHIPPED).cameras[0]);
     assert_eq!((first.start, first.linger, first.gop), (shipped.start, shipped.linger, shipped.gop));
     assert_eq!(config.http.users.len(), 1);

@@ -29,6 +29,8 @@ pub(super) struct CameraView {
     audio: Option<AudioView>,
     audio_note: Option<String>,
     audio_code: Option<&'static str>,
+    /// How many seconds are kept for clips.
+    clip_seconds: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -135,7 +137,8 @@ pub(super) async fn user(
         Caller::Guest { share, .. } => {
             let camera = caller.camera(&context.hub, &share.camera).ok_or_else(Problem::link_ended)?;
             let (camera, expires) = (camera.name().to_string(), rfc3339(share.expires()));
-            UserView { actions: names(&[Action::Watch]), link: Some(LinkView { camera, expires }), ..nobody }
+            let actions = if share.publish { &[Action::Watch, Action::Publish][..] } else { &[Action::Watch] };
+            UserView { actions: names(actions), link: Some(LinkView { camera, expires }), ..nobody }
         }
         Caller::Nobody => nobody,
     }))
@@ -189,6 +192,7 @@ impl CameraView {
             audio,
             audio_note,
             audio_code,
+            clip_seconds: camera.footage().map(|footage| footage.wanted.as_secs_f64()),
         }
     }
 }

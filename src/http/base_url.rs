@@ -34,6 +34,11 @@ impl BaseUrl {
         format!("{self}/whep/{camera}")
     }
 
+    /// The WHIP endpoint of a camera.
+    pub fn whip(&self, camera: &str) -> String {
+        format!("{self}/whip/{camera}")
+    }
+
     /// The name or number of its machine.
     pub(super) fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()

@@ -13,7 +13,12 @@ use axum::{
 use futures_util::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::{auth::Caller, bounds::Portion, problem::Problem, rate::Client};
+use super::{
+    auth::{Action, Caller},
+    bounds::Portion,
+    problem::Problem,
+    rate::Client,
+};
 use crate::places::Places;
 
 /// Between two comments, which keep proxies from closing a silent connection (most do after 60 s) and show us a dead one.
@@ -52,7 +57,10 @@ impl Streams {
             let _held = &place;
             Ok::<_, Infallible>(event)
         });
-        let sse = Sse::new(kept.take_until(self.stop.clone().cancelled_owned()).take_until(caller.over(camera)));
+        let sse = Sse::new(
+            kept.take_until(self.stop.clone().cancelled_owned())
+                .take_until(caller.over(camera.map(|camera| (camera, Action::Watch)))),
+        );
         (UNBUFFERED, sse.keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response()
     }
 

@@ -1,18 +1,21 @@
-//! From an offer to a session, whatever protocol brought it.
+//! From an offer to a session, whatever protocol brought it: a viewer's, or a publisher's.
 
 mod refusals;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use tokio::sync::watch;
 
 use super::{
     Context,
-    auth::{Caller, Seat},
+    auth::{Action, Caller, Seat},
     problem::Problem,
     rate::Client,
 };
-use crate::peer::{Answer, Ending, Peers, SessionId, Visitor};
+use crate::{
+    hub::Status,
+    peer::{Answer, Ending, OpenError, Peers, Role, SessionId, Visitor},
+};
 
 /// Answers `offer` of `caller` at `client` for the camera `name`, once it is live.
 ///
@@ -27,13 +30,13 @@ pub(super) async fn join(
     offer: &str,
 ) -> Result<Answer, Problem> {
     let answer = answer(context, client, caller, name, offer).await;
-    answer.inspect_err(|problem| refusals::tell(name, problem, caller, client))
+    answer.inspect_err(|problem| refusals::tell(Role::Viewer, name, problem, caller, client))
 }
 
 /// There is no such camera for this caller, which the log is to know.
 pub(super) fn missing(context: &Context, caller: &Caller, client: Client, name: &str) -> Problem {
     let problem = absent(context, caller, name);
-    refusals::tell(name, &problem, caller, client);
+    refusals::tell(Role::Viewer, name, &problem, caller, client);
     problem
 }
 
@@ -51,27 +54,63 @@ async fn answer(
     let seat = caller.seat().map_err(|all| Problem::link_full(all).about(name))?;
     // Somebody who waits counts as a viewer: it is what makes an on-demand camera start.
     let waiting = camera.view();
-    let formats = camera.wait_ready(context.start_deadline).await.map_err(|mut status| {
-        // What is wrong with a camera, such as its address, is not for strangers.
-        status.reason.take_if(|_| caller.is_guest());
-        Problem::not_live(name, &status)
-    })?;
+    let ready = camera.wait_ready(context.start_deadline).await;
+    let formats = ready.map_err(|status| not_live(caller, name, status))?;
     context.peers.addresses_settled().await;
     let answer = context.peers.open(&camera, &formats, offer, visitor);
     let answer = answer.map_err(|error| Problem::refused(name, &error))?;
     drop(waiting);
+    settle(context, caller, (name, Action::Watch), &answer, seat);
+    Ok(answer)
+}
+
+/// Answers `offer` of `caller` at `client` to be the camera `name`.
+///
+/// # Errors
+/// The [`Problem`] to tell the publisher: no such camera, one that is not published to or that somebody is already, an unusable
+/// offer, no place.
+pub(super) async fn publish(
+    context: &Context,
+    client: Client,
+    caller: &Caller,
+    name: &str,
+    offer: &str,
+) -> Result<Answer, Problem> {
+    let published = publication(context, client, caller, name, offer).await;
+    published.inspect_err(|problem| refusals::tell(Role::Publisher, name, problem, caller, client))
+}
+
+async fn publication(
+    context: &Context,
+    client: Client,
+    caller: &Caller,
+    name: &str,
+    offer: &str,
+) -> Result<Answer, Problem> {
+    let camera = caller.camera(&context.hub, name).ok_or_else(|| absent(context, caller, name))?;
+    let refused = |error: OpenError| Problem::refused(name, &error);
+    context.peers.check_publication(offer).map_err(|refusal| refused(refusal.into()))?;
+    camera.intake().check(Instant::now()).map_err(|why| refused(why.into()))?;
+    let visitor = Visitor { address: client.0, user: caller.user().map(str::to_owned) };
+    context.peers.addresses_settled().await;
+    let answer = context.peers.publish(&camera, offer, visitor).map_err(refused)?;
+    settle(context, caller, (name, Action::Publish), &answer, None);
+    Ok(answer)
+}
+
+/// Notes whose a new session is, and lets it end with what it was opened by.
+fn settle(context: &Context, caller: &Caller, (name, action): (&str, Action), answer: &Answer, seat: Option<Seat>) {
     caller.opened(answer.id, |id| context.peers.session(id).is_some());
     if let Some(status) = context.peers.session(answer.id) {
-        tokio::spawn(end_with_login(
-            context.peers.clone(),
-            caller.clone(),
-            name.to_owned(),
-            answer.id,
-            status.ended(),
-            seat,
-        ));
+        let (peers, caller, ended) = (context.peers.clone(), caller.clone(), status.ended());
+        tokio::spawn(end_with_login(peers, caller, (name.to_owned(), action), answer.id, ended, seat));
     }
-    Ok(answer)
+}
+
+/// What is said of a camera that does not play. What is wrong with it, such as its address, is not for strangers.
+pub(super) fn not_live(caller: &Caller, name: &str, mut status: Status) -> Problem {
+    status.reason.take_if(|_| caller.is_guest());
+    Problem::not_live(name, &status)
 }
 
 /// What is said of a camera that is not there for `caller`.
@@ -80,17 +119,17 @@ pub(super) fn absent(context: &Context, caller: &Caller, name: &str) -> Problem 
     if was_theirs { Problem::removed_camera(name) } else { Problem::unknown_camera(caller, name) }
 }
 
-/// Closes a session when its viewer has logged out, or the time of the login or of the link is over. Gives its seat back.
+/// Closes a session when whoever opened it has logged out, or the time of the login or of the link is over. Gives its seat back.
 async fn end_with_login(
     peers: Arc<Peers>,
     caller: Caller,
-    camera: String,
+    (camera, action): (String, Action),
     session: SessionId,
     mut ended: watch::Receiver<Option<Ending>>,
     _seat: Option<Seat>,
 ) {
     tokio::select! {
-        () = caller.over(Some(camera.clone())) => {
+        () = caller.over(Some((camera.clone(), action))) => {
             peers.bar(&camera, session).await;
         }
         // A sender that is gone means the same.

@@ -14,6 +14,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use tokio::runtime::Handle;
+
 pub(super) use self::page::Page;
 use super::{
     Context,
@@ -22,7 +24,7 @@ use super::{
     rate::Limits,
     tls::Tls,
 };
-use crate::places::Places;
+use crate::{log, panics, places::Places};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -53,6 +55,9 @@ pub(super) async fn scrape(
     viewers::tell_port(&context, &mut page);
     requests(&bounds, gate.failures(), &mut page);
     context.reloads.tell(&mut page);
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    page.gauge("tasks", "Tasks of the runtime of cameras and HTTP", tasks as f64);
+    tell_faults(&mut page);
     process::tell(&mut page);
     match page.text() {
         Some(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
@@ -76,6 +81,14 @@ fn requests(bounds: &Bounds, failed_logins: u64, page: &mut Page) {
     page.counter("refused_event_streams_total", help, streams.refused());
     let help = "WebSockets of /api/ws that there was no place for";
     page.counter("refused_signalling_sockets_total", help, sockets.refused());
+}
+
+fn tell_faults(page: &mut Page) {
+    let mut family = page::Family::counter("panics_total", "Panics, each a fault of camgate, by what goes on after it");
+    panics::totals().for_each(|(part, total)| family.add(&[("part", part)], total as f64));
+    page.family(family);
+    let help = "Lines of the log that could not be written, or that waited for too many others";
+    page.counter("lost_log_lines_total", help, log::lost_lines());
 }
 
 fn handshakes(tls: &Tls, page: &mut Page) {

@@ -19,8 +19,9 @@ use super::{
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self' blob:; \
     connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors";
 /// What no page of ours asks for.
-const PERMISSIONS: &str = "camera=(), microphone=(), display-capture=(), geolocation=(), payment=(), usb=(), serial=(), \
-    hid=(), midi=()";
+const PERMISSIONS: &str = "display-capture=(), geolocation=(), payment=(), usb=(), serial=(), hid=(), midi=()";
+/// The page that makes a camera of a browser; no other asks for these.
+const CAPTURING: &str = "publish.html";
 /// W3C Permissions Policy, section 7.
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 /// WHATWG HTML, section 7.1.3.
@@ -36,15 +37,35 @@ pub(super) async fn grid(Extension(site): Extension<Site>) -> Response {
     file("index.html", StatusCode::OK, &site).await
 }
 
-/// `GET /watch/{camera}`; 404 for an unknown camera, with the same page, which says so in words.
+/// `GET /watch/{camera}`.
 pub(super) async fn watch(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
     Extension(site): Extension<Site>,
     Path(camera): Path<String>,
 ) -> Response {
-    let known = caller.camera(&context.hub, &camera).is_some();
-    file("watch.html", if known { StatusCode::OK } else { StatusCode::NOT_FOUND }, &site).await
+    of_camera("watch.html", &camera, &context, &caller, &site).await
+}
+
+/// `GET /publish/{camera}`: this browser as a camera.
+pub(super) async fn publish(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Extension(site): Extension<Site>,
+    Path(camera): Path<String>,
+) -> Response {
+    of_camera(CAPTURING, &camera, &context, &caller, &site).await
+}
+
+/// 404 for an unknown camera, with the same page, which says so in words.
+async fn of_camera(page: &str, camera: &str, context: &Context, caller: &Caller, site: &Site) -> Response {
+    let known = caller.camera(&context.hub, camera).is_some();
+    file(page, if known { StatusCode::OK } else { StatusCode::NOT_FOUND }, site).await
+}
+
+/// `GET /publish`: the same for whoever has a link, whose token only the browser sees.
+pub(super) async fn publish_by_link(Extension(site): Extension<Site>) -> Response {
+    file(CAPTURING, StatusCode::OK, &site).await
 }
 
 /// `GET /share`: the page of a link, whose token only the browser sees.
@@ -108,7 +129,10 @@ fn headers(name: &str, site: &Site) -> HeaderMap {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     if media_type.starts_with("text/html") {
-        headers.insert(PERMISSIONS_POLICY, HeaderValue::from_static(PERMISSIONS));
+        let capture = if name == CAPTURING { "(self)" } else { "()" };
+        if let Ok(policy) = HeaderValue::from_str(&format!("camera={capture}, microphone={capture}, {PERMISSIONS}")) {
+            headers.insert(PERMISSIONS_POLICY, policy);
+        }
         // Over plain HTTP it means nothing, and browsers complain of it.
         if site.is_secure {
             headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));

@@ -2,6 +2,7 @@
 //! sentence that a person understands.
 
 mod access;
+mod keepsakes;
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,12 @@ use axum::{
 };
 use serde::Serialize;
 
+pub(super) use self::keepsakes::BadParameter;
 use super::auth::Caller;
 use crate::{
-    hub::{CameraState, Status},
+    hub::{CameraState, NotTaken, Status},
     media::{CameraName, Reason},
+    panics::Panicked,
     peer::{Ended, IceUpdateError, OpenError, Refusal},
     places::NoPlace,
 };
@@ -109,6 +112,12 @@ impl Problem {
     /// The sentence for people.
     pub(super) fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// A fault of ours.
+    pub(super) fn internal(panic: Panicked) -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "internal-error", "Internal error", capitalized(&panic.to_string()))
     }
 
     /// Also of a camera that is none for this caller.
@@ -276,6 +285,7 @@ impl Problem {
         let sentence = capitalized(&error.to_string());
         match error {
             OpenError::Refused(refusal) => Self::bad_offer(refusal).about(camera),
+            OpenError::NotTaken(why) => Self::not_taken(camera, *why),
             OpenError::NoRoom(_) | OpenError::ShuttingDown => {
                 let is_visitors = matches!(error, OpenError::NoRoom(why) if why.is_visitors());
                 let status = if is_visitors { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -287,6 +297,30 @@ impl Problem {
                 problem
             }
         }
+    }
+
+    /// Nobody may publish to the camera, or somebody does.
+    fn not_taken(camera: &str, why: NotTaken) -> Self {
+        let (kind, title, detail, retry_after) = match why {
+            NotTaken::NotPublished => (
+                "not-published",
+                "Not published to",
+                format!(
+                    "The camera {camera} is not published to: only a camera with source = \"whip\" in the gateway's configuration is."
+                ),
+                None,
+            ),
+            NotTaken::Occupied => (
+                "already-published",
+                "Somebody else publishes",
+                format!(
+                    "Somebody else publishes to the camera {camera} already: stop that first, or set takeover = true for the camera in \
+                     the gateway's configuration."
+                ),
+                Some(SOON),
+            ),
+        };
+        Self { retry_after, ..Self::new(StatusCode::CONFLICT, kind, title, detail).about(camera) }
     }
 
     pub(super) fn bad_offer(refusal: &Refusal) -> Self {

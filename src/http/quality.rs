@@ -25,7 +25,7 @@ use super::{
     waiting::why,
     whep::{absent, known},
 };
-use crate::hub::Camera;
+use crate::{hub::Camera, peer::Role};
 
 const NAME: &str = "camgate_camera_to_screen_seconds";
 /// Upper bounds, in seconds: from what one machine does to what nobody calls live.
@@ -98,8 +98,8 @@ async fn exchange(
     Path((camera, session)): Path<(String, String)>,
     request: Request,
 ) -> Result<Json<Heard>, Problem> {
-    let status =
-        known(&context, &caller, &camera, &session).ok_or_else(|| absent(&context, &caller, &camera, &session))?;
+    let status = known(&context, &caller, &camera, &session, Role::Viewer)
+        .ok_or_else(|| absent(&context, &caller, &camera, &session))?;
     let text = body::read(request, JSON).await?;
     let said: Said = serde_json::from_str(&text).map_err(|reason| Problem::bad_quality(&reason.to_string()))?;
     if let Some(delay) = said.camera_to_screen_ms {

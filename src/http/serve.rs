@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, RwLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{Router, extract::Request};
@@ -31,9 +31,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
-use crate::places::{NoPlace, Place, Places};
+use crate::{
+    panics::{Part, Whose, caught_task, kept_up},
+    places::{NoPlace, Place, Places, Shortage},
+};
 
 use super::{
     Limits,
@@ -176,13 +179,8 @@ impl Port {
     pub(super) fn listen(self: &Arc<Self>, listener: TcpListener) {
         let Ok(address) = listener.local_addr() else { return self.broken.cancel() };
         let stop = self.stop.child_token();
-        let accepting = tokio::spawn(self.clone().accept(listener, stop.clone()));
-        let broken = self.broken.clone();
-        let task = tokio::spawn(async move {
-            if accepting.await.is_err_and(|fault| fault.is_panic()) {
-                broken.cancel();
-            }
-        });
+        let (port, listener, stopped) = (self.clone(), Arc::new(listener), stop.clone());
+        let task = tokio::spawn(kept_up(Part::Http, move || port.clone().accept(listener.clone(), stopped.clone())));
         let before = self.lock_listening().replace(Listening { address, stop, task });
         if let Some(before) = before {
             before.stop.cancel();
@@ -227,7 +225,8 @@ impl Port {
         self.listening.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    async fn accept(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+    async fn accept(self: Arc<Self>, listener: Arc<TcpListener>, stop: CancellationToken) {
+        let mut shortage = Shortage::default();
         loop {
             let accepted = async {
                 // TLS takes its place after the handshake, so that slow ones keep nobody waiting. The semaphore is never closed.
@@ -242,11 +241,16 @@ impl Port {
             let (stream, remote) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    warn!(%error, "cannot take an HTTP connection");
+                    if let Some(advice) = shortage.failed(&error, Instant::now()) {
+                        warn!(%error, "cannot take an HTTP connection: {advice}");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
+            if shortage.taken(Instant::now()) {
+                info!("HTTP connections are taken again");
+            }
             // Answers are small and wanted at once.
             let _ = stream.set_nodelay(true);
             let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD));
@@ -264,7 +268,7 @@ impl Port {
                         continue;
                     };
                     self.connections.spawn(async move {
-                        port.attend(TokioIo::new(stream), None, remote.ip(), None).await;
+                        contained(port.attend(TokioIo::new(stream), None, remote.ip(), None)).await;
                         drop((place, own));
                     });
                 }
@@ -274,7 +278,7 @@ impl Port {
                     let Some(handshake) = tls.place(remote.ip()) else { continue };
                     let tls = tls.clone();
                     self.connections.spawn(async move {
-                        port.welcome(&tls, stream, remote.ip(), handshake).await;
+                        contained(port.welcome(&tls, stream, remote.ip(), handshake)).await;
                         drop(own);
                     });
                 }
@@ -353,6 +357,11 @@ impl Port {
     }
 }
 
+/// A panic ends a connection and nothing else. It is told already.
+async fn contained(connection: impl Future<Output = ()>) {
+    let _ = caught_task(Part::Http, Whose::NOBODYS, connection).await;
+}
+
 /// Says why, as far as that takes no time. Over TLS it is not understood.
 fn turn_away(stream: TcpStream) {
     if let Ok(mut stream) = stream.into_std() {
@@ -381,7 +390,7 @@ async fn idle(requests: &AtomicU64) {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{io::duplex, time::Instant};
+    use tokio::{io::duplex, time};
 
     use super::*;
     use crate::http::{Portion, ProxyHeaders};
@@ -402,7 +411,7 @@ mod tests {
         let clients = Clients::new(limits, Arc::new(Proxies::new(Vec::new(), ProxyHeaders::XForwarded)));
         let port = Port::new(Face::new(Router::new(), None, 0, clients));
         let (ours, _theirs) = duplex(1_024);
-        let began = Instant::now();
+        let began = time::Instant::now();
         let attended = port.attend(TokioIo::new(ours), None, [192, 0, 2, 1].into(), speaks);
         assert!(timeout(IDLE * 10, attended).await.is_ok());
         began.elapsed()

@@ -19,6 +19,7 @@ use super::{
     BadCertificate, Config, Context, auth,
     bounds::MaxBody,
     camera_events::News,
+    clip::Clips,
     events::Streams,
     metrics::Bounds,
     proxy::Proxies,
@@ -27,9 +28,11 @@ use super::{
     serve::{Clients, Face, Port},
     signalling::Door,
     site::{Entrance, enter},
+    snapshot::Snapshots,
     tls::{Keeper, Tls, to_https},
     whep::Registry,
 };
+use crate::panics::{Part, kept_up};
 
 /// For sockets to be closed in, when the program ends.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -143,7 +146,11 @@ impl Server {
         let lasting = Lasting::new(&config, &context, &stopping);
         tokio::spawn({
             let (news, looking) = (lasting.news.clone(), stopping.clone());
-            async move { looking.run_until_cancelled(news.run()).await }
+            let run = move || {
+                let news = news.clone();
+                async move { news.run().await }
+            };
+            async move { looking.run_until_cancelled(kept_up(Part::Http, run)).await }
         });
         let (tls, keeper) = tls.unzip();
         let face = lasting.face(&config, context, &gate, tls.clone(), address.port());
@@ -361,6 +368,8 @@ struct Lasting {
     news: Arc<News>,
     delays: Delays,
     registry: Registry,
+    snapshots: Snapshots,
+    clips: Clips,
 }
 
 impl Lasting {
@@ -374,6 +383,8 @@ impl Lasting {
             news: Arc::new(News::new(context.hub.clone())),
             delays: Delays::new(),
             registry: Registry::default(),
+            snapshots: Snapshots::new(),
+            clips: Clips::new(),
         }
     }
 
@@ -397,6 +408,8 @@ impl Lasting {
         };
         let router = router(context, self.limits.clone(), self.registry.clone())
             .layer(Extension(bounds))
+            .layer(Extension(self.snapshots.clone()))
+            .layer(Extension(self.clips.clone()))
             .layer(Extension(self.delays.clone()))
             .layer(Extension(self.news.clone()))
             .layer(Extension(self.door.clone()))

@@ -19,7 +19,7 @@ use tracing::{error, info};
 use super::{
     BaseUrl, Context, Share, ShareError, Wish,
     api::rfc3339,
-    auth::{Caller, Gate, is_from_near},
+    auth::{Action, Caller, Gate, is_from_near},
     body,
     problem::Problem,
     qr,
@@ -34,6 +34,9 @@ struct Asked {
     camera: String,
     seconds: u64,
     viewers: Option<u32>,
+    /// Whether it also lets somebody be the camera.
+    #[serde(default)]
+    publish: bool,
     #[serde(default)]
     note: String,
     /// What the link is to begin with, where the configuration does not say: where the page was loaded from.
@@ -49,6 +52,7 @@ struct ShareView {
     expires: String,
     viewers: Option<u32>,
     watching: u32,
+    publish: bool,
     note: String,
 }
 
@@ -101,14 +105,17 @@ async fn make(
     let host = host.map(|host| format!("{scheme}://{host}{}", site.base()));
     let text = body::read(request, "application/json").await?;
     let asked: Asked = serde_json::from_str(&text).map_err(|_| {
-        Problem::unreadable("The body is not a JSON object of camera, seconds, viewers, note and base.")
+        Problem::unreadable("The body is not a JSON object of camera, seconds, viewers, publish, note and base.")
     })?;
     let camera =
         caller.camera(&context.hub, &asked.camera).ok_or_else(|| Problem::unknown_camera(&caller, &asked.camera))?;
     let base = gate.public_url().cloned().map(Ok).or_else(|| Some(asked.base.or(host)?.parse::<BaseUrl>()));
     let base = base.and_then(Result::ok).ok_or_else(|| Problem::bad_share("base is no address of a web site"))?;
     let wish = Wish::new(camera.name().as_str(), Duration::from_secs(asked.seconds), asked.viewers, &asked.note);
-    let wish = wish.map_err(|why| Problem::bad_share(&why.to_string()))?;
+    let wish = wish.map_err(|why| Problem::bad_share(&why.to_string()))?.publishing(asked.publish);
+    if asked.publish && !caller.may(Action::Publish) {
+        return Err(Problem::not_your_action(Action::Publish.name()));
+    }
     let by = caller.maker().ok_or_else(Problem::only_one_camera)?;
     let (share, token) = {
         let gate = gate.clone();
@@ -175,6 +182,7 @@ impl ShareView {
             expires: rfc3339(share.expires()),
             viewers: share.viewers.map(Into::into),
             watching: gate.shares().watching(share.id),
+            publish: share.publish,
             note: share.note.clone(),
         }
     }

@@ -29,13 +29,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::message::{Form, Request};
 use super::{
     Context,
-    auth::Caller,
+    auth::{Action, Caller},
     bounds,
     join::join,
     problem::Problem,
     rate::{Client, Limits},
 };
 use crate::{
+    panics::{Part, Whose, caught_task},
     peer::{Answer, Phase, SessionId},
     places::{Place, Places},
 };
@@ -124,7 +125,12 @@ pub(super) async fn upgrade(
         early: Vec::new(),
         _place: place,
     };
-    Ok(socket.on_upgrade(move |socket| sockets.track_future(conversation(socket).hold())))
+    Ok(socket.on_upgrade(move |socket| {
+        sockets.track_future(async move {
+            // Told already; the socket has closed with it, and players try again.
+            let _ = caught_task(Part::Http, Whose::NOBODYS, conversation(socket).hold()).await;
+        })
+    }))
 }
 
 /// An offer that was answered, or why not, and which offer of its socket it was.
@@ -155,7 +161,7 @@ impl Conversation {
     async fn hold(mut self) {
         let mut pings = interval(PING_INTERVAL);
         let mut heard = Instant::now();
-        let (stop, over) = (self.stop.clone(), self.caller.clone().over(Some(self.camera.clone())));
+        let (stop, over) = (self.stop.clone(), self.caller.clone().over(Some((self.camera.clone(), Action::Watch))));
         pin!(over);
         loop {
             let done = tokio::select! {
@@ -200,7 +206,14 @@ impl Conversation {
                 }
                 let (number, context, caller) = (self.offers, self.context.clone(), self.caller.clone());
                 let (client, camera) = (self.client, self.camera.clone());
-                self.joining.spawn(async move { (number, form, join(&context, client, &caller, &camera, &sdp).await) });
+                self.joining.spawn(async move {
+                    let joining = join(&context, client, &caller, &camera, &sdp);
+                    let joined = match caught_task(Part::Request, Whose::camera(&camera), joining).await {
+                        Ok(joined) => joined,
+                        Err(panic) => Err(Problem::internal(panic)),
+                    };
+                    (number, form, joined)
+                });
                 Ok(())
             }
             Request::Candidate(candidate) => {

@@ -23,9 +23,11 @@ use tracing::warn;
 use super::{
     FrameAncestor,
     auth::is_local_name,
+    problem::Problem,
     proxy::{self, BasePath, Proxies},
     rate::Client,
 };
+use crate::panics::{Part, Whose, caught_task};
 
 /// Where no route leads: requests that are not below the base path.
 const NOWHERE: &str = "/-";
@@ -158,7 +160,8 @@ pub(super) async fn enter(State(entrance): State<Arc<Entrance>>, mut request: Re
     let hsts = connection.is_secure.then(|| hsts(entrance.hsts, request.headers())).flatten();
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(site);
-    let mut response = next.run(request).await;
+    let answered = caught_task(Part::Request, Whose::NOBODYS, next.run(request)).await;
+    let mut response = answered.unwrap_or_else(|panic| Problem::internal(panic).into_response());
     let fields = response.headers_mut();
     fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -14,7 +14,11 @@ use std::{
 };
 
 use rustls::{ServerConfig, crypto::ring};
-use tokio::{net::TcpStream, sync::watch, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::debug;
 
@@ -26,6 +30,7 @@ pub use self::{
 };
 use self::{acme::Ordering, files::Reloading};
 use crate::{
+    panics::{PAUSE, Panicked, Part, Whose, caught_task},
     places::{Place, Places},
     stats::Counter,
 };
@@ -73,7 +78,13 @@ pub(super) enum Keeper {
 
 impl Keeper {
     /// For as long as it is polled.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
+        while let Err(Panicked) = caught_task(Part::Http, Whose::NOBODYS, self.keep()).await {
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn keep(&mut self) {
         match self {
             Self::Files(reloading) => reloading.run().await,
             Self::Acme(ordering) => ordering.run().await,

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -11,7 +11,8 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use super::{
-    Attachment, CameraState, Formats, GopLimits, Mailbox, Status, Unit, age::Age, gop::GopCache, mailbox::Slot,
+    Attachment, CameraState, Clip, ClipLimits, Footage, Formats, GopLimits, Intake, Mailbox, Status, Unit, age::Age,
+    footage::Ring, gop::GopCache, mailbox::Slot,
 };
 use crate::{
     media::{CameraName, Kind},
@@ -25,6 +26,9 @@ const RATE_WINDOW: Duration = Duration::from_secs(5);
 const REACTION: Duration = Duration::from_millis(500);
 /// How long a live picture waits for the format of sound that was announced. A microphone starts after the camera.
 const SOUND_PATIENCE: Duration = Duration::from_secs(1);
+/// So long a viewer who has nothing to begin with waits for the camera's own keyframe, from the last one on. Longer than the
+/// interval of all but cameras that never send another; an answer costs everybody else part of a second.
+const KEYFRAME_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Measured properties of a camera at one moment.
 #[derive(Clone, Debug)]
@@ -71,10 +75,12 @@ pub struct Camera {
     viewers: watch::Sender<usize>,
     /// Viewers that take sound.
     listeners: AtomicUsize,
+    keeps_clips: AtomicBool,
     keyframe_wanted: Notify,
     /// Sources that listen for such wishes now.
     keyframe_makers: AtomicUsize,
     closed: watch::Sender<bool>,
+    intake: Intake,
     next_slot: AtomicU64,
 }
 
@@ -83,10 +89,13 @@ pub struct Camera {
 pub(super) struct Tracks {
     pub(super) next: u64,
     pub(super) gop: GopCache,
+    pub(super) footage: Ring,
     pub(super) slots: Vec<Arc<Slot>>,
     pub(super) frames: RateMeter,
     pub(super) bits: RateMeter,
     pub(super) last_keyframe: Option<Instant>,
+    /// Somebody waits for a keyframe, and there is none in the cache.
+    pub(super) keyframe_awaited: bool,
     pub(super) gop_length: Option<Duration>,
     pub(super) newest_picture: Option<Instant>,
     pub(super) newest_sound: Option<Instant>,
@@ -105,10 +114,12 @@ impl Camera {
             tracks: Mutex::new(Tracks {
                 next: 0,
                 gop: GopCache::new(limits),
+                footage: Ring::default(),
                 slots: Vec::new(),
                 frames: RateMeter::new(RATE_WINDOW),
                 bits: RateMeter::new(RATE_WINDOW),
                 last_keyframe: None,
+                keyframe_awaited: false,
                 gop_length: None,
                 newest_picture: None,
                 newest_sound: None,
@@ -119,9 +130,11 @@ impl Camera {
             status: watch::Sender::new(idle),
             viewers: watch::Sender::new(0),
             listeners: AtomicUsize::new(0),
+            keeps_clips: AtomicBool::new(false),
             keyframe_wanted: Notify::new(),
             keyframe_makers: AtomicUsize::new(0),
             closed: watch::Sender::new(false),
+            intake: Intake::default(),
             next_slot: AtomicU64::new(0),
         })
     }
@@ -134,6 +147,11 @@ impl Camera {
     /// Its name.
     pub fn name(&self) -> &CameraName {
         &self.name
+    }
+
+    /// Where somebody publishes to it.
+    pub fn intake(&self) -> &Intake {
+        &self.intake
     }
 
     /// State and since when.
@@ -182,9 +200,10 @@ impl Camera {
         self.viewers.subscribe()
     }
 
-    /// How many viewers take sound. Sound that must be transcoded is, only while there is one.
-    pub fn listeners(&self) -> usize {
-        self.listeners.load(Ordering::Relaxed)
+    /// Whether anybody takes sound: a viewer, or the clips that are kept. Sound that must be transcoded is, only while
+    /// somebody does.
+    pub fn is_listened_to(&self) -> bool {
+        self.listeners.load(Ordering::Relaxed) > 0 || self.keeps_clips.load(Ordering::Relaxed)
     }
 
     /// Counts a viewer that takes sound until the guard is dropped.
@@ -202,7 +221,17 @@ impl Camera {
     /// A viewer cannot decode and wants a keyframe. Coalesced. Returns whether there is a source that can make one.
     pub fn request_keyframe(&self) -> bool {
         self.keyframe_wanted.notify_one();
+        let mut tracks = self.lock();
+        tracks.keyframe_awaited |= tracks.gop.units().is_empty();
+        drop(tracks);
         self.makes_keyframes()
+    }
+
+    /// Whether somebody has waited for a keyframe in vain, the last one being more than a minute old.
+    pub fn is_keyframe_overdue(&self, now: Instant) -> bool {
+        let tracks = self.lock();
+        let is_old = |last| now.saturating_duration_since(last) >= KEYFRAME_PATIENCE;
+        tracks.keyframe_awaited && tracks.last_keyframe.is_some_and(is_old)
     }
 
     /// Whether there is a source that makes one when it is asked.
@@ -223,7 +252,8 @@ impl Camera {
     /// its way.
     ///
     /// # Errors
-    /// The status at `deadline` when it did not come to that, or at once when the next attempt is later than that.
+    /// The status at `deadline` when it did not come to that, or at once when the next attempt is later than that, or when it
+    /// is due already: then nobody is where the camera should be, for nobody knows how long.
     pub async fn wait_ready(&self, deadline: Duration) -> Result<Formats, Status> {
         let asked_at = Instant::now();
         let (given_up_at, reacted_at) = (asked_at + deadline, asked_at + REACTION.min(deadline));
@@ -244,7 +274,7 @@ impl Camera {
                     look_again = until;
                 }
                 let hopeless = match status.borrow().state {
-                    CameraState::BackingOff { retry_at, .. } => retry_at > given_up_at,
+                    CameraState::BackingOff { retry_at, .. } => retry_at > given_up_at || retry_at <= now,
                     CameraState::Stopped => true,
                     CameraState::Idle | CameraState::Connecting | CameraState::Live => false,
                 };
@@ -304,11 +334,29 @@ impl Camera {
         tracks.gop.clear();
         // The time until its next keyframe will be that of an outage.
         tracks.last_keyframe = None;
+        tracks.keyframe_awaited = false;
     }
 
     /// Other bounds of the cache, from the next picture on.
     pub fn set_gop_limits(&self, limits: GopLimits) {
         self.lock().gop.set_limits(limits);
+    }
+
+    /// How much of the past is kept for clips from now on; `None` keeps and has nothing.
+    pub fn set_clip_limits(&self, limits: Option<ClipLimits>) {
+        self.keeps_clips.store(limits.is_some(), Ordering::Relaxed);
+        self.lock().footage.set_limits(limits);
+    }
+
+    /// What is kept for clips; `None` for a camera that keeps none.
+    pub fn footage(&self) -> Option<Footage> {
+        self.lock().footage.measure()
+    }
+
+    /// The last `length` of what is kept, from a keyframe on, or all of it: shared handles, as many as there are units. `None`
+    /// when there is no keyframe yet.
+    pub fn clip(&self, length: Option<Duration>) -> Option<Clip> {
+        self.lock().footage.clip(length)
     }
 
     /// The camera was removed: its sessions end.
@@ -347,12 +395,16 @@ impl Camera {
         if unit.kind == Kind::Video {
             tracks.frames.note(unit.captured, 0);
             if unit.keyframe {
+                tracks.keyframe_awaited = false;
                 let last = tracks.last_keyframe.replace(unit.captured);
                 tracks.gop_length = last.map(|last| unit.captured.saturating_duration_since(last));
             }
             if !tracks.gop.push(&unit) {
                 self.counters.cache_overflows.add(1);
             }
+        }
+        if tracks.footage.is_on() && !tracks.footage.push(&unit, self.formats.borrow().audio) {
+            self.counters.footage_overflows.add(1);
         }
         let refused = tracks.slots.iter().filter(|slot| !slot.offer(self.id, &unit)).count();
         self.counters.dropped.add(refused as u64);

@@ -17,7 +17,7 @@ pub enum CameraState {
     BackingOff {
         /// What went wrong.
         reason: Reason,
-        /// When it is tried again.
+        /// When it is tried again. In the past: as soon as somebody is there.
         retry_at: Instant,
     },
     /// Removed, or the program is ending.

@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::media::Kind;
+use crate::{
+    media::{Kind, VideoFormat, h264},
+    rtp::{NalUnit, nal_units},
+};
 
 /// One access unit as RTP payloads, shared by every viewer of its camera.
 #[derive(Debug)]
@@ -23,4 +26,26 @@ pub struct Unit {
     pub payloads: Vec<Bytes>,
     /// Sum of the payloads' lengths.
     pub bytes: usize,
+}
+
+impl Unit {
+    /// The NAL units of a picture, parameter sets first in a keyframe: slices of the payloads.
+    pub fn nal_units(&self) -> Vec<NalUnit> {
+        nal_units(&self.payloads)
+    }
+
+    /// How a keyframe is coded, by its own parameter sets; `None` for what has none.
+    pub fn parameter_sets(&self) -> Option<VideoFormat> {
+        if !self.keyframe || self.kind != Kind::Video {
+            return None;
+        }
+        let nals = self.nal_units();
+        let find = |kind| nals.iter().find(|nal| nal.kind() == kind).map(NalUnit::to_bytes);
+        VideoFormat::from_parameter_sets(find(h264::NAL_SPS)?, find(h264::NAL_PPS)?).ok()
+    }
+
+    /// Memory that it takes, payloads and what holds them, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes + size_of::<Self>() + size_of_val(self.payloads.as_slice())
+    }
 }

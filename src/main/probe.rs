@@ -200,6 +200,13 @@ fn camera(arguments: &Probe, config: &Path) -> Result<source::Config, String> {
             "" => format!("{file} has no camera; give a URL: rtsp://host/path"),
             names => format!("{file} has no such camera, only {names}; or give a URL: rtsp://host/path"),
         })?;
+        if let Input::Whip { .. } = camera.input {
+            return Err(format!(
+                "camera {} is published to (source = \"whip\"), so that there is nothing to go and look at: camgate play shows \
+                 what its viewers get",
+                camera.name
+            ));
+        }
         if let Input::Rtsp { credentials, transport, .. } = &mut camera.input {
             *credentials = given.or_else(|| credentials.take());
             *transport = way.unwrap_or(*transport);
@@ -224,5 +231,6 @@ fn camera(arguments: &Probe, config: &Path) -> Result<source::Config, String> {
         start: Start::OnDemand,
         linger: Duration::ZERO,
         gop: GopLimits { max_bytes: 0, max_age: Duration::ZERO },
+        clip: None,
     })
 }

@@ -1,16 +1,18 @@
 //! The little of H.264 (ITU-T Rec. H.264) that a gateway must read: NAL unit types, parameter sets, slice types.
 
 mod b_frames;
+mod colours;
 mod profile;
 
 use bytes::Bytes;
 use h264_reader::{
     nal::{Nal, RefNal, sps::SeqParameterSet},
-    rbsp::BitReader,
+    rbsp::{BitRead, BitReader},
 };
 use thiserror::Error;
 
 pub use b_frames::BFrames;
+pub use colours::{Coding, Colours};
 pub use profile::Profile;
 
 /// Coded slice of a picture that others are needed for (table 7-1).
@@ -50,6 +52,13 @@ pub fn nals(data: &Bytes) -> impl Iterator<Item = Bytes> + '_ {
         Some(data.slice(start..end))
     })
     .filter(|nal| !nal.is_empty())
+}
+
+/// The macroblock that the first coded slice of an access unit begins with (clause 7.4.3): 0 for all but what is left when
+/// somebody takes slices of one picture for pictures. `None` when there is no slice.
+pub fn first_macroblock(data: &Bytes) -> Option<u32> {
+    let slice = nals(data).find(|nal| matches!(nal_type(nal), NAL_SLICE | NAL_IDR))?;
+    RefNal::new(&slice, &[], true).rbsp_bits().read_ue("first_mb_in_slice").ok()
 }
 
 /// Displayed width and height in pixels.
@@ -115,6 +124,19 @@ mod tests {
     fn a_length_past_the_end_ends_the_walk() {
         let data = Bytes::from_static(&[0, 0, 0, 1, 0x41, 0xff, 0xff, 0xff, 0xff, 0x65]);
         assert_eq!(nals(&data).count(), 1);
+    }
+
+    #[test]
+    fn the_first_slice_tells_where_it_begins() {
+        let first = |nals: &[&[u8]]| {
+            let framed = nals.iter().flat_map(|nal| [&(nal.len() as u32).to_be_bytes(), *nal].concat());
+            first_macroblock(&framed.collect::<Vec<_>>().into())
+        };
+        assert_eq!(first(&[&[0x06, 1], &[0x65, 0x88]]), Some(0));
+        // 000000001111001: macroblock 120.
+        assert_eq!(first(&[&[0x41, 0b0000_0011, 0b1100_1100], &[0x41, 0x88]]), Some(120));
+        assert_eq!(first(&[&[0x06, 1]]), None);
+        assert_eq!(first(&[]), None);
     }
 
     #[test]

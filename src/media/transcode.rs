@@ -21,6 +21,7 @@ mod aac;
 mod conceal;
 mod encode;
 mod error;
+mod g711;
 mod l16;
 mod line;
 mod pcm;
@@ -34,13 +35,16 @@ use std::{
 
 use bytes::Bytes;
 
-pub use self::error::{FrameError, TranscodeError};
 use self::{
     conceal::Conceal,
     encode::Encoder,
     line::{Line, Place},
     pcm::Pcm,
     resample::Resampler,
+};
+pub use self::{
+    error::{FrameError, TranscodeError},
+    g711::G711,
 };
 use super::{AudioCodec, AudioFormat, ClockRate, MediaTime};
 

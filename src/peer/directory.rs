@@ -108,17 +108,21 @@ impl Directory {
         let mut tables = self.lock();
         tables.check_room(limits, &status.visitor, status.camera.as_str())?;
         tables.by_ufrag.insert(ufrag.clone(), route.session);
-        tables.totals.note_opened(&status);
+        if status.is_viewer() {
+            tables.totals.note_opened(&status);
+        }
         let entry = Entry { route, ufrags: vec![ufrag], addresses: VecDeque::new(), last_new: None, status };
         tables.sessions.insert(route.session, entry);
         Ok(())
     }
 
-    /// Forgets a session that is over and all that leads to it.
-    pub(super) fn forget(&self, session: SessionId, end: End) {
+    /// Forgets a session that is over and all that leads to it; `ended` is what is to be known of it from then on.
+    pub(super) fn forget(&self, session: SessionId, end: End, ended: Option<Ended>) {
         let mut tables = self.lock();
         let Some(entry) = tables.sessions.remove(&session) else { return };
-        tables.totals.note_ended(&entry.status, end);
+        if entry.status.is_viewer() {
+            tables.totals.note_ended(&entry.status, end);
+        }
         for ufrag in &entry.ufrags {
             tables.by_ufrag.remove(ufrag);
         }
@@ -127,11 +131,8 @@ impl Directory {
                 tables.by_address.remove(&address);
             }
         }
-    }
-
-    /// Keeps what is to be known of a session that is over.
-    pub(super) fn remember_end(&self, session: SessionId, ended: Ended) {
-        let mut tables = self.lock();
+        // Under the same lock: whoever asks meanwhile finds either the session or its end.
+        let Some(ended) = ended else { return };
         if tables.ended.len() >= MAX_ENDED {
             tables.ended.pop_front();
         }
@@ -207,13 +208,13 @@ impl Directory {
         self.lock().sessions.get(&session).map(|entry| (entry.route, entry.status.clone()))
     }
 
-    /// All sessions, oldest first.
+    /// All viewers' sessions, oldest first.
     pub(super) fn all(&self) -> Vec<Arc<SessionStatus>> {
         let all = self.lock().statuses();
         by_age(all)
     }
 
-    /// All sessions, oldest first, and what the viewers of each camera have come to.
+    /// All viewers' sessions, oldest first, and what the viewers of each camera have come to.
     pub(super) fn census(&self) -> (Vec<Arc<SessionStatus>>, BTreeMap<CameraName, ViewerTotals>) {
         let tables = self.lock();
         let all = tables.statuses();
@@ -225,6 +226,17 @@ impl Directory {
     /// Offers that there was no room for, by the key of the limit.
     pub(super) fn refused(&self) -> BTreeMap<&'static str, u64> {
         self.lock().refused.clone()
+    }
+
+    /// How many entries lead to sessions, by what they are found by.
+    pub(super) fn routes(&self) -> [(&'static str, usize); 4] {
+        let tables = self.lock();
+        [
+            ("session", tables.sessions.len()),
+            ("ufrag", tables.by_ufrag.len()),
+            ("address", tables.by_address.len()),
+            ("transaction", tables.by_transaction.len()),
+        ]
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
@@ -240,7 +252,8 @@ fn by_age(mut sessions: Vec<Arc<SessionStatus>>) -> Vec<Arc<SessionStatus>> {
 
 impl Tables {
     fn statuses(&self) -> Vec<Arc<SessionStatus>> {
-        self.sessions.values().map(|entry| entry.status.clone()).collect()
+        let statuses = self.sessions.values().map(|entry| &entry.status);
+        statuses.filter(|status| status.is_viewer()).cloned().collect()
     }
 
     fn check_room(&mut self, limits: &Limits, visitor: &Visitor, camera: &str) -> Result<(), NoRoom> {
@@ -399,7 +412,7 @@ mod tests {
         assert_eq!(directory.route(addr(2), &request("ufrag0:theirs"), now), Some(routes[0]));
         directory.retire_ufrag(routes[0].session, "ufrag0");
         assert_eq!(directory.route(addr(2), &request("ufrag0:theirs"), now), None);
-        directory.forget(routes[0].session, End::ViewerLeft);
+        directory.forget(routes[0].session, End::ViewerLeft, None);
         assert_eq!(directory.route(addr(1), &request("again:theirs"), now), None);
         directory.add_ufrag(routes[0].session, "late".to_owned());
         assert_eq!(directory.route(addr(1), &request("late:theirs"), now), None);
@@ -425,9 +438,9 @@ mod tests {
         let now = Instant::now();
         directory.route(addr(1), &request("ufrag0:theirs"), now);
         directory.route(addr(1), &request("ufrag1:theirs"), now);
-        directory.forget(routes[0].session, End::ViewerLeft);
+        directory.forget(routes[0].session, End::ViewerLeft, None);
         assert_eq!(directory.route(addr(1), &[22], now), Some(routes[1]));
-        directory.forget(routes[1].session, End::ViewerLeft);
+        directory.forget(routes[1].session, End::ViewerLeft, None);
         assert_eq!(directory.route(addr(1), &[22], now), None);
         assert_eq!(directory.route(addr(1), &request("ufrag1:theirs"), now), None);
         assert!(directory.all().is_empty());

@@ -32,7 +32,7 @@ use rtc::{
 };
 
 use super::{
-    Candidate, IceMode, Origin, Playout,
+    Candidate, IceMode, Origin, Playout, Role,
     negotiation::{Choice, Codec, Frame, TRANSPORT_CC_FEEDBACK},
     session::Terms,
     transport::Transport,
@@ -79,6 +79,8 @@ impl Engine {
 pub(super) struct Blueprint {
     /// Without the viewer's candidates.
     pub(super) offer: String,
+    /// Of the other side.
+    pub(super) role: Role,
     pub(super) choice: Choice,
     pub(super) frame: Frame,
     pub(super) ice: IceMode,
@@ -107,7 +109,7 @@ pub(super) fn build(
     let (choice, ours) = (&blueprint.choice, &blueprint.terms.ours);
     let mut media = MediaEngine::default();
     if let Some(video) = &choice.video {
-        media.register_codec(video_parameters(choice, video), RtpCodecKind::Video)?;
+        media.register_codec(video_parameters(blueprint, video), RtpCodecKind::Video)?;
         if let Some(payload_type) = choice.rtx {
             media.register_codec(rtx(payload_type, video.payload_type), RtpCodecKind::Video)?;
         }
@@ -139,12 +141,14 @@ pub(super) fn build(
         .with_setting_engine(settings)
         .with_media_engine(media)
         .build(now)?;
-    if let Some(video) = &choice.video {
+    // To a publisher nothing is sent.
+    let is_sent = blueprint.role == Role::Viewer;
+    if let Some(video) = choice.video.as_ref().filter(|_| is_sent) {
         let rtx = choice.rtx.map(|_| RTCRtpRtxParameters { ssrc: blueprint.rtx_ssrc });
-        let codec = video_parameters(choice, video).rtp_codec;
+        let codec = video_parameters(blueprint, video).rtp_codec;
         connection.add_track(track(blueprint, RtpCodecKind::Video, blueprint.video_ssrc, rtx, codec))?;
     }
-    if let Some((audio, codec)) = &choice.audio {
+    if let Some((audio, codec)) = choice.audio.as_ref().filter(|_| is_sent) {
         let codec = audio_parameters(choice, audio, *codec).rtp_codec;
         connection.add_track(track(blueprint, RtpCodecKind::Audio, blueprint.audio_ssrc, None, codec))?;
     }
@@ -216,10 +220,13 @@ fn track(
     MediaStreamTrack::new(blueprint.stream_id.clone(), id.clone(), id, kind, vec![encoding])
 }
 
-fn video_parameters(choice: &Choice, codec: &Codec) -> RTCRtpCodecParameters {
+fn video_parameters(blueprint: &Blueprint, codec: &Codec) -> RTCRtpCodecParameters {
     // The last is for receiver reference time reports (RFC 3611 section 5): see `feedback::reference_seen`.
-    let repair = [("nack", ""), ("nack", "pli"), ("ccm", "fir"), ("rrtr", "")];
-    parameters(codec, MIME_TYPE_H264.to_owned(), &repair, choice.video_extensions.transport_cc.is_some())
+    let repair: &[_] = match blueprint.role {
+        Role::Viewer => &[("nack", ""), ("nack", "pli"), ("ccm", "fir"), ("rrtr", "")],
+        Role::Publisher => &[("nack", ""), ("nack", "pli")],
+    };
+    parameters(codec, MIME_TYPE_H264.to_owned(), repair, blueprint.choice.video_extensions.transport_cc.is_some())
 }
 
 fn audio_parameters(choice: &Choice, codec: &Codec, audio: AudioCodec) -> RTCRtpCodecParameters {

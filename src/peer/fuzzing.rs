@@ -18,7 +18,7 @@ use rtc::{
 use tokio_util::codec::Decoder;
 
 use super::{
-    Candidate, Expected, IceCredentials, IceFragment, IceMode, Origin, Playout, SessionId, SessionStatus,
+    Candidate, Expected, IceCredentials, IceFragment, IceMode, Origin, Playout, Role, SessionId, SessionStatus,
     batch::Batch,
     directory::{Directory, Route, is_request},
     dtls::{HelloReader, Position},
@@ -26,7 +26,7 @@ use super::{
     ice_update::Change,
     limits::{Limits, Visitor},
     negotiation::{self, Negotiated},
-    session::{Session, Terms},
+    session::{Purpose, Session, Terms},
     socket::{MAX_DATAGRAM, Received},
     tcp::frames,
     transport::{Remote, Transport},
@@ -44,7 +44,7 @@ const GATEWAY: ([u8; 4], u16) = ([192, 0, 2, 7], 8_189);
 
 /// From an offer to a session that has answered it.
 pub fn offer(text: &str) {
-    let _ = negotiation::check(text);
+    let _ = (negotiation::check(text), negotiation::check_publication(text));
     if let Some(mut session) = session(text) {
         drain(&mut session, &Directory::new(50));
     }
@@ -152,6 +152,7 @@ fn session(offer: &str) -> Option<Session> {
     let ours = IceCredentials { ufrag: OURS.0.to_owned(), pwd: OURS.1.to_owned() };
     let blueprint = Blueprint {
         offer,
+        role: Role::Viewer,
         choice,
         frame,
         ice: IceMode::Full,
@@ -164,7 +165,8 @@ fn session(offer: &str) -> Option<Session> {
     };
     let camera = Camera::new("front".parse().ok()?, GopLimits { max_bytes: 0, max_age: Duration::ZERO });
     let status = Arc::new(SessionStatus::new(SessionId::random(), camera.name().clone(), Visitor::here()));
-    let session = Session::new(engine(), blueprint, Vec::new(), camera.view(), status, Instant::now());
+    let purpose = Purpose::View(camera.view());
+    let session = Session::new(engine(), blueprint, Vec::new(), purpose, status, Instant::now());
     session.ok().map(|(session, answer)| {
         assert!(answer.starts_with("v=0\r\n"), "{answer}");
         session

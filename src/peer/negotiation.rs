@@ -5,6 +5,7 @@ mod answer;
 mod codec;
 mod extensions;
 mod offer;
+mod publication;
 
 use thiserror::Error;
 
@@ -12,6 +13,7 @@ pub(super) use self::{
     answer::Frame,
     codec::Codec,
     extensions::{Extensions, TRANSPORT_CC_FEEDBACK},
+    publication::{check_publication, negotiate_publication},
 };
 use self::{
     answer::reduced,
@@ -21,6 +23,7 @@ use self::{
 use crate::{
     hub::Formats,
     media::{AudioCodec, h264},
+    peer::Role,
 };
 
 /// Why an offer is not answered.
@@ -32,6 +35,18 @@ pub enum Refusal {
     /// Neither a video nor an audio section that wants to receive (WHEP section 4.2: recvonly or sendrecv).
     #[error("the offer asks for nothing to receive: {0}")]
     NothingWanted(&'static str),
+    /// Neither a video nor an audio section that sends (RFC 9725 section 4.2: sendonly or sendrecv).
+    #[error("the offer has nothing to publish: {0}")]
+    NothingSent(&'static str),
+    /// None of the codecs that a camera may have.
+    #[error(
+        "the gateway takes H.264 pictures and Opus sound, and the offer has no matching codec (it offers {offered}): choose H.264 \
+         where you publish from"
+    )]
+    NotPublishable {
+        /// The encoding names in the offer.
+        offered: String,
+    },
     /// The camera's codecs and the viewer's do not meet.
     #[error("the camera sends {camera}, and the offer has no matching codec (it offers {offered})")]
     NoCommonCodec {
@@ -45,7 +60,7 @@ pub enum Refusal {
 impl Refusal {
     /// Whether the offer itself is at fault, whichever camera it was for.
     pub fn is_malformed(&self) -> bool {
-        !matches!(self, Self::NoCommonCodec { .. })
+        !matches!(self, Self::NoCommonCodec { .. } | Self::NotPublishable { .. })
     }
 }
 
@@ -56,6 +71,8 @@ pub(super) struct Choice {
     /// Payload type of retransmissions (RFC 4588), when the viewer takes them.
     pub(super) rtx: Option<u8>,
     pub(super) audio: Option<(Codec, AudioCodec)>,
+    /// Whether a publisher sends again what it is asked for.
+    pub(super) repairs: bool,
     pub(super) video_extensions: Extensions,
     pub(super) audio_extensions: Extensions,
 }
@@ -91,9 +108,13 @@ pub(super) fn check(offer: &str) -> Result<(), Refusal> {
     let Some(first) = offer.wanted("video").chain(offer.wanted("audio")).next() else {
         return Err(Refusal::NothingWanted(offer.why_nothing()));
     };
-    // RFC 5763 section 5: an offer says actpass; WHEP section 4.2 allows active.
-    if offer.transport("setup", first) == Some("passive") {
-        let reason = "it says a=setup:passive, but the gateway is the passive side; a viewer offers actpass";
+    check_setup(&offer, first)
+}
+
+/// RFC 5763 section 5: an offer says actpass; WHEP section 4.2 allows active.
+fn check_setup(offer: &Offer, section: usize) -> Result<(), Refusal> {
+    if offer.transport("setup", section) == Some("passive") {
+        let reason = "it says a=setup:passive, but the gateway is the passive side; a client offers actpass (FFmpeg: -whip_flags dtls_active)";
         return Err(Refusal::Malformed(reason.to_owned()));
     }
     Ok(())
@@ -144,9 +165,9 @@ pub(super) fn negotiate(offer: &str, formats: &Formats) -> Result<Negotiated, Re
     choice.audio = audio.map(|(_, audio)| audio);
     Ok(Negotiated {
         choice,
-        offer: reduced(&offer, &sent),
+        offer: reduced(&offer, &sent, Role::Viewer),
         candidates: sent.first().map(|index| offer.candidates(*index)).unwrap_or_default(),
-        frame: Frame::new(&offer, &used),
+        frame: Frame::new(&offer, &used, Role::Viewer),
         note: (apart && deaf).then_some(
             "without sound: the offer wants it on a transport of its own (it has no a=group:BUNDLE), and there is one only",
         ),

@@ -4,32 +4,30 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, RwLock, RwLockReadGuard},
-    time::{Instant, SystemTime},
+    sync::{Arc, RwLock},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rand::distr::{Alphanumeric, SampleString};
 use thiserror::Error;
-use tokio::{sync::oneshot, task::JoinHandle};
-use tracing::{error, info};
+use tokio::{sync::oneshot, time::sleep};
+use tracing::info;
 
 use super::{
     BindError, Config, Ended, IceServer, NoRoom, SessionId, SessionStatus, ViewerTotals, Visitor,
-    addresses::Addresses,
     directory::{Directory, Route},
     engine::{Blueprint, Engine},
     ice_description::{IceCredentials, IceFragment, is_candidate_length},
     ice_update::{Change, Expected, IceUpdate, IceUpdateError},
+    line::{Line, read},
     negotiation::{self, Negotiated, Refusal},
     port::{Opened, Port},
-    reader::Reader,
-    session::{End, Session, Terms},
-    socket::Received,
+    session::{End, Purpose, Session, Terms},
     transport::Transport,
-    worker::{self, Command, Handle},
+    worker::Command,
 };
 use crate::{
-    hub::{Camera, Formats},
+    hub::{Camera, Formats, NotTaken, Tracks},
     media::CameraName,
 };
 
@@ -59,13 +57,16 @@ pub enum OpenError {
     /// There are too many already.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
+    /// Nobody may publish to the camera, or somebody does.
+    #[error(transparent)]
+    NotTaken(#[from] NotTaken),
     /// Draining.
     #[error("the gateway is shutting down")]
     ShuttingDown,
 }
 
 /// What was dropped instead of waited for, since the process started.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Drops {
     /// Datagrams to viewers that the kernel had no room for.
     pub unsent_datagrams: u64,
@@ -81,39 +82,40 @@ pub struct Drops {
     pub withheld_checks: u64,
 }
 
+/// Between two looks whether an old port has still viewers. The first is later than any session that was being opened on it.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// All sessions, their workers and their port.
 pub struct Peers {
     /// For new sessions.
     settings: RwLock<Arc<Config>>,
     engine: Engine,
-    port: Arc<Port>,
     directory: Arc<Directory>,
-    workers: Arc<[Handle]>,
-    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
-    reader: Mutex<Option<Reader>>,
-    addresses: Arc<RwLock<Known>>,
+    lines: Arc<RwLock<Lines>>,
+    /// Threads of each line.
+    workers: usize,
+    /// Its owner keeps its port open, whatever is configured.
+    is_activated: bool,
 }
 
-/// What viewers are told, and the task that keeps it true.
-struct Known {
-    addresses: Arc<Addresses>,
-    keeping: JoinHandle<()>,
+/// The ports that are open.
+struct Lines {
+    /// Where new sessions are.
+    current: Arc<Line>,
+    /// Those that were configured before, for as long as they have viewers.
+    old: Vec<Arc<Line>>,
+    /// What was dropped by those that are closed.
+    past: Drops,
 }
 
-impl Known {
-    fn new(config: &Config, port: &Arc<Port>) -> Self {
-        let addresses = Arc::new(Addresses::new(config.clone(), port.local_address()));
-        let keeping = tokio::spawn(addresses.clone().keep(port.clone()));
-        Self { addresses, keeping }
+impl Lines {
+    fn all(&self) -> impl Iterator<Item = &Arc<Line>> {
+        std::iter::once(&self.current).chain(&self.old)
     }
 }
 
-impl Drop for Known {
-    fn drop(&mut self) {
-        self.keeping.abort();
-    }
-}
+/// A port that is open, and that nobody is told of yet.
+pub struct Prepared(Option<Line>);
 
 impl Peers {
     /// Opens what of the port is not `opened`, and starts `workers` threads, and one that reads. To be called on the runtime that will serve TCP.
@@ -121,75 +123,77 @@ impl Peers {
     /// # Errors
     /// [`BindError`] when the port cannot be opened.
     pub fn bind(config: Config, workers: usize, opened: Opened) -> Result<Arc<Self>, BindError> {
-        let port = Arc::new(Port::complete(config.listen, config.max_tcp_connections, opened)?);
+        let (workers, is_activated) = (workers.max(1), opened.udp.is_some() || opened.tcp.is_some());
+        let port = Port::complete(config.listen, config.max_tcp_connections, opened)?;
         let directory = Arc::new(Directory::new(config.checks_per_second));
-        let listen = config.listen;
-        let fault = |source| BindError::new(listen, Transport::Udp, source);
+        let fault = |source| BindError::new(config.listen, Transport::Udp, source);
         let engine = Engine::new().map_err(|e| fault(std::io::Error::other(e.to_string())))?;
-        let mut handles = Vec::new();
-        let mut threads = Vec::new();
-        for index in 0..workers.max(1) {
-            let (handle, thread) = worker::start(index, port.clone(), directory.clone()).map_err(fault)?;
-            handles.push(handle);
-            threads.push(thread);
-        }
-        let addresses = Arc::new(RwLock::new(Known::new(&config, &port)));
-        let peers = Arc::new(Self {
-            addresses,
-            settings: RwLock::new(Arc::new(config)),
-            engine,
-            port,
-            directory,
-            workers: handles.into(),
-            threads: Mutex::new(threads),
-            tasks: Mutex::new(Vec::new()),
-            reader: Mutex::new(None),
-        });
-        let (directory, workers) = (peers.directory.clone(), peers.workers.clone());
-        let (routes, drivers, addresses) = (directory.clone(), workers.clone(), peers.addresses.clone());
-        let reader = Reader::start(peers.port.udp.clone(), move |datagram| {
-            if !read(&addresses).addresses.take(&datagram) {
-                deliver(&routes, &drivers, datagram);
-            }
-        });
-        *peers.reader.lock().unwrap_or_else(|e| e.into_inner()) = Some(reader.map_err(fault)?);
-        let sessions = directory.clone();
-        let lives = move |session| sessions.find(session).is_some();
-        let tasks =
-            vec![tokio::spawn(peers.port.tcp.clone().serve(move |frame| deliver(&directory, &workers, frame), lives))];
-        *peers.tasks.lock().unwrap_or_else(|e| e.into_inner()) = tasks;
-        Ok(peers)
+        let current = Arc::new(Line::start(port, &config, 0, workers, &directory)?);
+        let lines = Lines { current, old: Vec::new(), past: Drops::default() };
+        let (settings, lines) = (RwLock::new(Arc::new(config)), Arc::new(RwLock::new(lines)));
+        Ok(Arc::new(Self { settings, engine, directory, lines, workers, is_activated }))
     }
 
-    /// Takes up other settings: for new sessions, and bounds for all. `listen` stays as it was; tells whether
-    /// that is what was asked for.
-    pub fn change(&self, config: Config) -> bool {
+    /// Opens the port of other settings, if it is another one, for [`change`](Self::change).
+    ///
+    /// # Errors
+    /// [`BindError`] when it cannot be opened; nothing has changed then.
+    pub fn prepare(&self, config: &Config) -> Result<Prepared, BindError> {
+        let (before, current) = (self.settings().listen, self.line().local_address());
+        // The number that is in use cannot be opened a second time.
+        if config.listen == before || config.listen.port() == current.port() || self.is_activated {
+            return Ok(Prepared(None));
+        }
+        let port = Port::complete(config.listen, config.max_tcp_connections, Opened::default())?;
+        let first = read(&self.lines).all().map(|line| line.end()).max().unwrap_or_default();
+        Ok(Prepared(Some(Line::start(port, config, first, self.workers, &self.directory)?)))
+    }
+
+    /// Takes up other settings: for new sessions, and bounds for all. Sessions that there are stay on their port, which is
+    /// closed when the last has left. Tells whether it listens where that was asked for: not where the number stays and the
+    /// address does not, nor where somebody else has opened the port.
+    pub fn change(&self, config: Config, prepared: Prepared) -> bool {
         let before = self.settings();
-        let stays = config.listen == before.listen;
-        let config = Config { listen: before.listen, ..config };
-        self.port.tcp.allow(config.max_tcp_connections);
+        let listens = config.listen == before.listen || prepared.0.is_some();
+        let config = Config { listen: if listens { config.listen } else { before.listen }, ..config };
         self.directory.checks.set(config.checks_per_second);
         let told = |config: &Config| {
             (config.advertise.clone(), config.interfaces.clone(), config.ice, config.ice_servers.clone())
         };
-        if told(&config) != told(&before) {
-            *self.addresses.write().unwrap_or_else(|e| e.into_inner()) = Known::new(&config, &self.port);
+        let lines = &mut *self.lines.write().unwrap_or_else(|e| e.into_inner());
+        match prepared.0 {
+            Some(line) => {
+                info!("webrtc listening on udp {} and on tcp, same port", line.local_address());
+                let old = std::mem::replace(&mut lines.current, Arc::new(line));
+                lines.old.push(old.clone());
+                tokio::spawn(leave(self.lines.clone(), old));
+            }
+            None => lines.current.change(&config, told(&config) != told(&before)),
+        }
+        for line in &lines.old {
+            line.change(&config, false);
         }
         *self.settings.write().unwrap_or_else(|e| e.into_inner()) = Arc::new(config);
-        stays
+        listens
+    }
+
+    /// Where new sessions are.
+    fn line(&self) -> Arc<Line> {
+        read(&self.lines).current.clone()
+    }
+
+    /// Where the worker of that number is.
+    fn line_of(&self, worker: usize) -> Option<Arc<Line>> {
+        read(&self.lines).all().find(|line| line.worker(worker).is_some()).cloned()
     }
 
     fn settings(&self) -> Arc<Config> {
         read(&self.settings).clone()
     }
 
-    fn addresses(&self) -> Arc<Addresses> {
-        read(&self.addresses).addresses.clone()
-    }
-
     /// Where it listens, with the real port.
     pub fn local_address(&self) -> SocketAddr {
-        self.port.local_address()
+        self.line().local_address()
     }
 
     /// STUN and TURN servers, as a viewer that comes `now` is told of them.
@@ -217,7 +221,7 @@ impl Peers {
     /// Waits until the addresses that somebody outside has to tell have been asked for once: at most for a second after the
     /// start of the program, and never later.
     pub async fn addresses_settled(&self) {
-        self.addresses().settled().await;
+        self.line().addresses().settled().await;
     }
 
     /// Answers an offer of `visitor` for `camera`, which sends `formats`.
@@ -231,16 +235,45 @@ impl Peers {
         offer: &str,
         visitor: Visitor,
     ) -> Result<Answer, OpenError> {
-        let Negotiated { choice, offer, candidates, frame, note } = negotiation::negotiate(offer, formats)?;
+        let negotiated = negotiation::negotiate(offer, formats)?;
+        self.begin(Purpose::View(camera.view()), negotiated, visitor)
+    }
+
+    /// What can be said about an offer to publish, before there is a place for it.
+    ///
+    /// # Errors
+    /// A [`Refusal`].
+    pub fn check_publication(&self, offer: &str) -> Result<(), Refusal> {
+        negotiation::check_publication(offer)
+    }
+
+    /// Answers an offer of `visitor` to be `camera`.
+    ///
+    /// # Errors
+    /// [`OpenError`]; whoever publishes goes on then.
+    pub fn publish(&self, camera: &Arc<Camera>, offer: &str, visitor: Visitor) -> Result<Answer, OpenError> {
+        let negotiated = negotiation::negotiate_publication(offer)?;
+        self.check_room(camera, &visitor)?;
+        let choice = &negotiated.choice;
+        let tracks = Tracks { video: choice.video.is_some(), audio: choice.audio.is_some() };
+        let publication = camera.intake().publish(tracks, Instant::now())?;
+        self.begin(Purpose::Publish(camera.clone(), publication), negotiated, visitor)
+    }
+
+    fn begin(&self, purpose: Purpose, negotiated: Negotiated, visitor: Visitor) -> Result<Answer, OpenError> {
+        let Negotiated { choice, offer, candidates, frame, note } = negotiated;
+        let (camera, role) = (purpose.camera().clone(), purpose.role());
         let id = SessionId::random();
         let (client, user) = (visitor.address.to_canonical(), visitor.user.clone());
-        let status = Arc::new(SessionStatus::new(id, camera.name().clone(), visitor));
-        let (settings, (offered, own)) = (self.settings(), self.addresses().gather());
+        let status = Arc::new(SessionStatus::new(id, camera.name().clone(), visitor).with_role(role));
+        let (settings, line) = (self.settings(), self.line());
+        let (offered, own) = line.addresses().gather();
         let theirs = IceCredentials::of(&offer)
             .ok_or_else(|| Refusal::Malformed("it has no a=ice-ufrag with an a=ice-pwd".to_owned()))?;
         let [video_ssrc, rtx_ssrc, audio_ssrc] = ssrcs();
         let blueprint = Blueprint {
             offer,
+            role,
             choice,
             frame,
             ice: settings.ice,
@@ -252,18 +285,16 @@ impl Peers {
             audio_ssrc,
         };
         let ufrag = blueprint.terms.ours.ufrag.clone();
-        let viewing = camera.view();
-        let (session, sdp) = Session::new(self.engine.clone(), blueprint, own, viewing, status.clone(), Instant::now())
+        let (session, sdp) = Session::new(self.engine.clone(), blueprint, own, purpose, status.clone(), Instant::now())
             .map_err(|e| Refusal::Malformed(e.to_string()))?;
-        let (index, worker) =
-            self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.load()).ok_or(OpenError::ShuttingDown)?;
+        let worker = line.idlest().ok_or(OpenError::ShuttingDown)?;
         let generation = ufrag.clone();
-        self.directory.enter(Route { worker: index, session: id }, ufrag, status, &settings.limits)?;
-        if !worker.adopt(session) {
-            self.directory.forget(id, End::Shutdown);
+        self.directory.enter(Route { worker, session: id }, ufrag, status, &settings.limits)?;
+        if !line.adopt(worker, session) {
+            self.directory.forget(id, End::Shutdown, None);
             return Err(OpenError::ShuttingDown);
         }
-        info!(camera = %camera.name(), session = ?id, %client, user, note, "viewer answered");
+        info!(camera = %camera.name(), session = ?id, %client, user, note, "{} answered", role.name());
         Ok(Answer { id, sdp, generation })
     }
 
@@ -283,7 +314,9 @@ impl Peers {
             return false;
         }
         let (done, wait) = oneshot::channel();
-        if self.workers[route.worker].commands.send(Command::Close(id, end, done)).is_err() {
+        let line = self.line_of(route.worker);
+        let worker = line.as_ref().and_then(|line| line.worker(route.worker));
+        if worker.is_none_or(|worker| worker.commands.send(Command::Close(id, end, done)).is_err()) {
             return false;
         }
         wait.await.is_ok()
@@ -312,10 +345,12 @@ impl Peers {
     ) -> Result<IceUpdate, IceUpdateError> {
         let route = self.directory.find(id).filter(|(_, status)| status.camera.as_str() == camera);
         let (route, _) = route.ok_or(IceUpdateError::NoSuchSession)?;
-        let update = Change { expected, fragment, ours: credentials(), offered: self.addresses().gather().0 };
+        let line = self.line_of(route.worker).ok_or(IceUpdateError::NoSuchSession)?;
+        let worker = line.worker(route.worker).ok_or(IceUpdateError::NoSuchSession)?;
+        let update = Change { expected, fragment, ours: credentials(), offered: line.addresses().gather().0 };
         let (done, wait) = oneshot::channel();
         let command = Command::UpdateIce(id, Box::new(update), done);
-        self.workers[route.worker].commands.send(command).map_err(|_| IceUpdateError::NoSuchSession)?;
+        worker.commands.send(command).map_err(|_| IceUpdateError::NoSuchSession)?;
         wait.await.unwrap_or(Err(IceUpdateError::NoSuchSession))
     }
 
@@ -330,7 +365,7 @@ impl Peers {
         self.update_ice(camera, id, Expected::Any, fragment).await.map(drop)
     }
 
-    /// All sessions, oldest first.
+    /// All viewers' sessions, oldest first.
     pub fn sessions(&self) -> Vec<Arc<SessionStatus>> {
         self.directory.all()
     }
@@ -345,66 +380,60 @@ impl Peers {
         self.directory.refused()
     }
 
-    /// How many sessions each worker drives.
-    pub fn loads(&self) -> Vec<usize> {
-        self.workers.iter().map(Handle::load).collect()
+    /// How many entries lead datagrams to sessions, by what they are found by.
+    pub fn routes(&self) -> [(&'static str, usize); 4] {
+        self.directory.routes()
+    }
+
+    /// How many sessions each worker drives, by its number.
+    pub fn loads(&self) -> Vec<(usize, usize)> {
+        read(&self.lines).all().flat_map(|line| line.loads()).collect()
     }
 
     /// What was dropped so far.
     pub fn drops(&self) -> Drops {
-        Drops {
-            unsent_datagrams: self.port.udp.refused.total(),
-            unsent_frames: self.port.tcp.dropped.total(),
-            unread_datagrams: self.workers.iter().map(|worker| worker.dropped.total()).sum(),
-            refused_connections: self.port.tcp.refused.total(),
-            unknown_datagrams: self.directory.unknown.total(),
-            withheld_checks: self.directory.checks.withheld.total(),
-        }
+        let lines = read(&self.lines);
+        let mut drops = lines.past.clone();
+        lines.all().for_each(|line| line.count(&mut drops));
+        drops.unknown_datagrams = self.directory.unknown.total();
+        drops.withheld_checks = self.directory.checks.withheld.total();
+        drops
     }
 
     /// The threads that serve viewers, for a person, each with a count that grows at least once a second while it is well.
     pub fn rounds(&self) -> Vec<(String, u64)> {
-        let workers = self.workers.iter().enumerate();
-        let workers = workers.map(|(index, worker)| (format!("worker {index} of viewers"), worker.rounds.total()));
-        let reader = self.reader.lock().unwrap_or_else(|e| e.into_inner());
-        let reader = reader.as_ref().map(|reader| ("the reader of the WebRTC port".to_owned(), reader.rounds.total()));
-        workers.chain(reader).collect()
+        read(&self.lines).all().flat_map(|line| line.rounds()).collect()
     }
 
     /// Connections that viewers have on TCP now.
     pub fn tcp_connections(&self) -> usize {
-        self.port.tcp.connections()
+        read(&self.lines).all().map(|line| line.tcp_connections()).sum()
     }
 
     /// Says goodbye to every viewer and ends all threads and tasks.
     pub async fn shutdown(&self) {
-        for worker in self.workers.iter() {
-            let (done, wait) = oneshot::channel();
-            if worker.commands.send(Command::Drain(done)).is_ok() {
-                // A worker that is gone has no viewers.
-                let _ = wait.await;
-            }
-        }
-        self.port.tcp.shutdown().await;
-        read(&self.addresses).keeping.abort();
-        for task in self.tasks.lock().unwrap_or_else(|e| e.into_inner()).drain(..) {
-            task.abort();
-        }
-        let reader = self.reader.lock().unwrap_or_else(|e| e.into_inner()).take();
-        let threads: Vec<_> = self.threads.lock().unwrap_or_else(|e| e.into_inner()).drain(..).collect();
-        // They end right after they answered.
-        let joined = tokio::task::spawn_blocking(move || {
-            drop(reader);
-            threads.into_iter().try_for_each(|thread| thread.join())
-        });
-        if !matches!(joined.await, Ok(Ok(()))) {
-            error!("a viewer worker ended with a panic");
+        let lines: Vec<_> = read(&self.lines).all().cloned().collect();
+        for line in lines {
+            line.close().await;
         }
     }
 }
 
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(|e| e.into_inner())
+/// Closes a port once its last viewer has left.
+async fn leave(lines: Arc<RwLock<Lines>>, old: Arc<Line>) {
+    loop {
+        sleep(LEAVING).await;
+        if old.loads().all(|(_, sessions)| sessions == 0) {
+            break;
+        }
+    }
+    {
+        let lines = &mut *lines.write().unwrap_or_else(|e| e.into_inner());
+        lines.old.retain(|line| !Arc::ptr_eq(line, &old));
+        old.count(&mut lines.past);
+    }
+    old.close().await;
+    info!(port = %old.local_address(), "closed the WebRTC port of before: its last viewer has left");
 }
 
 /// New ones of ours.
@@ -421,9 +450,77 @@ fn ssrcs<const N: usize>() -> [u32; N] {
     std::array::from_fn(|index| start.wrapping_add(step.wrapping_mul(index as u32)))
 }
 
-/// Hands a datagram to the worker of the session it is for, which is returned.
-fn deliver(directory: &Directory, workers: &[Handle], datagram: Received) -> Option<SessionId> {
-    let route = directory.route(datagram.remote, &datagram.data, datagram.at)?;
-    workers[route.worker].deliver(route.session, datagram);
-    Some(route.session)
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::{
+        hub::GopLimits,
+        media::VideoFormat,
+        panics,
+        peer::{Ending, IceMode, Interfaces, Limits, Playout},
+    };
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    async fn until(met: impl Fn() -> bool) {
+        let met = async {
+            while !met() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LIMIT, met).await.expect("in time");
+    }
+
+    /// A door with one worker.
+    fn door() -> Arc<Peers> {
+        let config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            advertise: Vec::new(),
+            interfaces: Interfaces::default(),
+            ice: IceMode::Full,
+            playout: Playout::Adaptive,
+            ice_servers: Vec::new(),
+            limits: Limits::all(100),
+            max_tcp_connections: 10,
+            checks_per_second: 50,
+        };
+        Peers::bind(config, 1, Opened::default()).expect("a port")
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_panics_says_goodbye_to_its_viewers_and_goes_on() {
+        let peers = door();
+        let camera = Camera::new("front".parse().expect("a name"), GopLimits { max_bytes: 0, max_age: Duration::ZERO });
+        let (sps, pps) = (vec![0x67, 0x42, 0xc0, 0x1e].into(), vec![0x68].into());
+        let video = Some(VideoFormat { sps, pps, width: 16, height: 16 });
+        let formats = Formats { video, ..Formats::default() };
+        let offer = include_str!("../../tests/offers/webrtc-rs.sdp");
+        let join = || peers.open(&camera, &formats, offer, Visitor::here()).expect("there is room").id;
+        let total = || panics::totals().find(|(part, _)| *part == "worker").expect("it is counted").1;
+        for round in 1..=2 {
+            let joined = [join(), join()];
+            let [one, other] = joined.map(|id| peers.session(id).expect("it lives").ended());
+            assert_eq!(peers.loads(), [(0, 2)]);
+            let line = peers.line();
+            let worker = line.worker(0).expect("it has one");
+            assert!(worker.commands.send(Command::Panic).is_ok(), "the worker is there");
+            for mut ended in [one, other] {
+                let ending = timeout(LIMIT, ended.wait_for(Option::is_some)).await.expect("in time");
+                assert_eq!(*ending.expect("it is told"), Some(Ending::Reconnect));
+            }
+            assert_eq!(total(), round);
+            for id in joined {
+                until(|| peers.end_of("front", id).is_some_and(|ended| ended.reason.code == "internal-error")).await;
+            }
+            assert!(peers.sessions().is_empty());
+            assert_eq!(peers.loads(), [(0, 0)]);
+        }
+        let id = join();
+        assert!(timeout(LIMIT, peers.close("front", id)).await.expect("in time"), "the worker serves new ones");
+        peers.shutdown().await;
+    }
 }

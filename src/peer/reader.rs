@@ -4,7 +4,6 @@
 
 use std::{
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -21,7 +20,10 @@ use super::{
     read_pace::ReadPace,
     socket::{Buffers, Read, Received, Socket},
 };
-use crate::stats::Counter;
+use crate::{
+    panics::{PAUSE, Part, Whose, caught},
+    stats::Counter,
+};
 
 /// Longest wait for a datagram, after which it shows that it is alive.
 const ROUND: Duration = Duration::from_secs(1);
@@ -48,9 +50,14 @@ impl Reader {
         let rounds = Arc::<Counter>::default();
         let waits = rounds.clone();
         let thread = std::thread::Builder::new().name("peer-reader".to_owned()).spawn(move || {
-            let (mut buffers, mut pace) = (socket.buffers(), ReadPace::new(Instant::now()));
-            while let Ok(true) = wait(&socket, &stopped, &waits) {
-                rest(&stopped, read(&socket, &mut buffers, &mut pace, &mut take));
+            let mut run = || {
+                let (mut buffers, mut pace) = (socket.buffers(), ReadPace::new(Instant::now()));
+                while wait(&socket, &stopped, &waits) {
+                    rest(&stopped, read(&socket, &mut buffers, &mut pace, &mut take));
+                }
+            };
+            while caught(Part::Reader, Whose::NOBODYS, &mut run).is_err() {
+                rest(&stopped, PAUSE);
             }
         })?;
         Ok(Self { stop, thread: Some(thread), rounds })
@@ -68,18 +75,21 @@ impl Drop for Reader {
 }
 
 /// Waits for a datagram, or for the end: then it is `false`.
-fn wait(socket: &Socket, stop: &OwnedFd, rounds: &Counter) -> Result<bool, Errno> {
-    let round = ROUND.try_into().ok();
+fn wait(socket: &Socket, stop: &OwnedFd, rounds: &Counter) -> bool {
+    let (round, mut is_told) = (ROUND.try_into().ok(), false);
     loop {
         rounds.add(1);
         let mut events = [PollFd::new(socket, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
         match poll(&mut events, round.as_ref()) {
             Ok(0) => {}
-            Ok(_) => return Ok(events[1].revents().is_empty()),
+            Ok(_) => return events[1].revents().is_empty(),
             Err(Errno::INTR) => {}
             Err(error) => {
-                error!(%error, "cannot wait for viewers' datagrams");
-                return Err(error);
+                // Out of memory for a moment, say: nobody else would hear viewers any more.
+                if !std::mem::replace(&mut is_told, true) {
+                    error!(%error, "cannot wait for viewers' datagrams; trying again");
+                }
+                rest(stop, SOCKET_PAUSE);
             }
         }
     }
@@ -88,8 +98,10 @@ fn wait(socket: &Socket, stop: &OwnedFd, rounds: &Counter) -> Result<bool, Errno
 /// Lets some time pass, or less when the end comes.
 fn rest(stop: &OwnedFd, pause: Duration) {
     if let (false, Ok(pause)) = (pause.is_zero(), pause.try_into()) {
-        // When it fails, the next wait tells why.
-        let _ = poll(&mut [PollFd::new(stop, PollFlags::IN)], Some(&pause));
+        // When it fails, the next wait tells why; and a wait it is to be.
+        if poll(&mut [PollFd::new(stop, PollFlags::IN)], Some(&pause)).is_err_and(|error| error != Errno::INTR) {
+            std::thread::park_timeout(SOCKET_PAUSE);
+        }
     }
 }
 
@@ -97,9 +109,8 @@ fn rest(stop: &OwnedFd, pause: Duration) {
 fn read(socket: &Socket, buffers: &mut Buffers, pace: &mut ReadPace, take: &mut impl FnMut(Received)) -> Duration {
     loop {
         let contained = |datagram| {
-            if catch_unwind(AssertUnwindSafe(|| take(datagram))).is_err() {
-                error!("a datagram made the thread panic that reads the WebRTC port; going on");
-            }
+            // Told already.
+            let _ = caught(Part::Reader, Whose::NOBODYS, || take(datagram));
         };
         match socket.receive(buffers, contained) {
             // A flood is read as fast as it comes: what a viewer says stands behind it.

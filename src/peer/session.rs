@@ -1,6 +1,7 @@
-//! One viewer's session, sans-I/O: datagrams, units and the passing of time go in, datagrams come out.
+//! One viewer's session, or one publisher's, sans-I/O: datagrams, units and the passing of time go in, datagrams come out.
 
 mod binding;
+mod clock;
 mod datagram;
 mod end;
 mod feedback;
@@ -9,6 +10,7 @@ mod flight;
 mod fuzzing;
 mod handshake;
 mod ice;
+mod media;
 mod playback;
 mod trickle;
 mod tunnel;
@@ -28,17 +30,20 @@ use rtc::{
 };
 use tracing::error;
 
-pub(super) use self::{
-    datagram::{Outgoing, Transaction, transaction},
-    end::End,
-    ice::Terms,
-};
 use self::{
+    clock::SteadyClock,
     datagram::{is_dtls, is_rtcp, is_stun},
     flight::LastFlight,
     handshake::{Connection, Hello},
     ice::Ice,
+    media::Media,
     playback::Playback,
+};
+pub(super) use self::{
+    datagram::{Outgoing, Transaction, transaction},
+    end::End,
+    ice::Terms,
+    media::Purpose,
 };
 use super::{
     Candidate, Phase, SessionStatus,
@@ -58,7 +63,7 @@ use crate::{
 /// A viewer that has not connected by then never will: ICE checks of every browser have ended (Chromium after 15 s).
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 
-/// One viewer.
+/// One viewer, or one publisher.
 pub(super) struct Session {
     pub(super) status: Arc<SessionStatus>,
     engine: Engine,
@@ -66,10 +71,12 @@ pub(super) struct Session {
     ice: Ice,
     /// The answer, for what a restart says again of it.
     answer: String,
-    playback: Playback,
+    media: Media,
     /// What opens the viewer's RTCP, after the handshake.
     control: Option<ControlReader>,
-    viewing: Viewing,
+    camera: Arc<Camera>,
+    /// Held by a viewer's.
+    _viewing: Option<Viewing>,
     /// The codec of its sound.
     audio: Option<AudioCodec>,
     /// Held by a session that was promised sound.
@@ -78,6 +85,7 @@ pub(super) struct Session {
     /// Where datagrams for it arrive.
     offered: Vec<Candidate>,
     opened: Instant,
+    clock: SteadyClock,
     hello: Hello,
     /// Whether the viewer began its DTLS handshake.
     handshake: bool,
@@ -105,29 +113,36 @@ impl Session {
         engine: Engine,
         blueprint: Blueprint,
         own: Vec<IpAddr>,
-        viewing: Viewing,
+        purpose: Purpose,
         status: Arc<SessionStatus>,
         now: Instant,
     ) -> Result<(Self, String), Error> {
         let (connection, answer) = Connection::open(&engine, &blueprint, Protection::Gcm, now)?;
         let offered = blueprint.terms.offered.clone();
         let ice = Ice::new(engine.provider(), blueprint.ice, blueprint.terms.clone(), now)?;
-        let playback = Playback::new(&blueprint, status.clone(), now);
         let audio = blueprint.choice.audio.as_ref().map(|(_, codec)| *codec);
-        let listening = audio.map(|_| viewing.camera().listen());
+        let camera = purpose.camera().clone();
+        let (media, viewing) = Media::new(purpose, &blueprint, status.clone(), now);
+        let (audio, listening) = match &viewing {
+            Some(_) => (audio, audio.map(|_| camera.listen())),
+            // A publisher's sound is what it is.
+            None => (None, None),
+        };
         let session = Self {
             status,
             engine,
             connection,
             ice,
             answer: answer.clone(),
-            playback,
-            viewing,
+            media,
+            camera,
+            _viewing: viewing,
             audio,
             _listening: listening,
             own,
             offered,
             opened: now,
+            clock: SteadyClock::default(),
             hello: Hello::new(blueprint),
             handshake: false,
             last_flight: LastFlight::default(),
@@ -149,12 +164,14 @@ impl Session {
 
     /// Whether the way to the viewer is full, so that pictures have to wait.
     pub(super) fn set_congested(&mut self, congested: bool) {
-        self.playback.set_congested(congested);
+        if let Some(playback) = self.media.playback() {
+            playback.set_congested(congested);
+        }
     }
 
-    /// The camera it shows.
+    /// The camera it shows, or is.
     pub(super) fn camera(&self) -> &Arc<Camera> {
-        self.viewing.camera()
+        &self.camera
     }
 
     /// Why it is over, once it is.
@@ -190,10 +207,11 @@ impl Session {
             self.handshake = true;
             self.on_handshake(datagram.data, now);
         } else if is_rtcp(&datagram.data) {
+            let wall = self.clock.time(now, wall);
             return self.on_rtcp(&datagram.data, now, wall, out);
         } else {
-            // Media of the viewer's, which nobody wants.
-            return;
+            // Media of a viewer's nobody wants.
+            return self.on_media(&datagram.data, now);
         }
         self.stirred = true;
         self.after_input(now);
@@ -201,7 +219,12 @@ impl Session {
 
     fn on_rtcp(&mut self, datagram: &[u8], now: Instant, wall: SystemTime, out: &mut Batch) {
         let Some(control) = &mut self.control else { return };
-        for feedback in told(&control.read(datagram)) {
+        let packets = control.read(datagram);
+        if let Media::In(reception) = &mut self.media {
+            reception.on_rtcp(&packets, now);
+            return self.say(now);
+        }
+        for feedback in told(&packets) {
             self.on_feedback(feedback, now, wall, out);
         }
     }
@@ -209,8 +232,12 @@ impl Session {
     /// A unit of its camera, of which `out` gets what the viewer is sent now.
     pub(super) fn on_unit(&mut self, now: Instant, unit: &Arc<Unit>, out: &mut Batch) {
         let mute = unit.kind == Kind::Audio && self.audio_changed();
-        if self.status.phase() == Phase::Connected && self.end.is_none() && !mute {
-            let played = self.playback.on_unit(now, unit, self.viewing.camera(), out);
+        if self.status.phase() == Phase::Connected
+            && self.end.is_none()
+            && !mute
+            && let Some(playback) = self.media.playback()
+        {
+            let played = playback.on_unit(now, unit, &self.camera, out);
             self.check(played);
         }
     }
@@ -225,7 +252,7 @@ impl Session {
 
     /// When a unit that was sent calls for more: the rest of a burst, a report.
     pub(super) fn next_playback(&self) -> Option<Instant> {
-        self.playback.poll_timeout()
+        self.media.poll_timeout()
     }
 
     /// Where the media goes that was written for it, and from which address of ours.
@@ -253,14 +280,18 @@ impl Session {
     /// Something that [`poll_timeout`](Self::poll_timeout) named is due.
     pub(super) fn on_timeout(&mut self, now: Instant, wall: SystemTime, out: &mut Batch) {
         self.stirred = true;
+        let wall = self.clock.time(now, wall);
         // A failing timer of one handler is logged by rtc; the connection's state tells whether it matters.
         let _ = self.connection.rtc.handle_timeout(now);
         self.ice.on_timeout(now);
         self.last_flight.on_timeout(now);
         if self.status.phase() == Phase::Connected {
-            let played = self.playback.on_timeout(now, wall, self.viewing.camera(), out);
-            self.check(played);
+            if let Some(playback) = self.media.playback() {
+                let played = playback.on_timeout(now, wall, &self.camera, out);
+                self.check(played);
+            }
             self.report(now, wall);
+            self.receive_on_time(now);
         } else if now >= self.opened + CONNECT_DEADLINE && self.end.is_none() {
             self.close(End::NeverConnected);
         }
@@ -278,7 +309,7 @@ impl Session {
         let own = match self.status.phase() {
             // The connection has nothing left to do by the clock but ICE, and nobody to do it with; it is told the time with
             // each sender report.
-            Phase::Connected => self.playback.poll_timeout(),
+            Phase::Connected => self.media.poll_timeout(),
             Phase::New | Phase::Connecting => {
                 [Some(self.opened + CONNECT_DEADLINE), self.connection.rtc.poll_timeout()].into_iter().flatten().min()
             }
@@ -337,7 +368,8 @@ impl Session {
 
     /// Sender reports, when they are due.
     fn report(&mut self, now: Instant, wall: SystemTime) {
-        let reports = self.playback.reports(now, wall).into_iter();
+        let Some(playback) = self.media.playback() else { return };
+        let reports = playback.reports(now, wall).into_iter();
         let packets: Vec<Box<dyn rtc::rtcp::Packet>> = reports.map(|report| Box::new(report) as _).collect();
         if !packets.is_empty() {
             self.connection.send_rtcp(now, packets);
@@ -345,6 +377,7 @@ impl Session {
     }
 
     fn after_input(&mut self, now: Instant) {
+        self.heed_intake();
         self.release_handshake(now);
         while let Some(event) = self.connection.rtc.poll_event() {
             if let RTCPeerConnectionEvent::OnConnectionStateChangeEvent(state) = event {

@@ -3,7 +3,8 @@
 //! A connection of `rtc` copies a packet four times on its way through eight handlers; what a gateway spends, it spends
 //! there. So media does not go through it, and neither does what viewers report of it. DTLS stays with the connection,
 //! and so does the RTCP that we send, with its index; the [`KeyTap`] reads the master keys off the connection's crypto
-//! provider, a [`Protector`] does with ours what RFC 3711 says, and a [`ControlReader`] opens RTCP with the viewer's.
+//! provider, a [`Protector`] does with ours what RFC 3711 says, a [`ControlReader`] opens RTCP with the viewer's, and a
+//! [`MediaReader`] what a publisher sends.
 //!
 //! What must hold, because a nonce that is used for two messages gives away AES-GCM's authentication key (RFC 7714
 //! section 8.4):
@@ -18,6 +19,7 @@
 mod control;
 mod derivation;
 mod key_tap;
+mod media;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -28,7 +30,8 @@ use rtc::crypto::{
 use self::derivation::{AUTHENTICATION, ENCRYPTION, SALT, derive};
 pub(super) use self::{
     control::ControlReader,
-    key_tap::{KeyTap, MasterKey},
+    key_tap::{KeyTap, MasterKey, MasterKeys},
+    media::MediaReader,
 };
 use super::engine::Protection;
 

@@ -116,6 +116,25 @@ impl PathState {
     }
 }
 
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// To be sent what a camera sends.
+    Viewer,
+    /// To be a camera.
+    Publisher,
+}
+
+impl Role {
+    /// Its name, in logs too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Publisher => "publisher",
+        }
+    }
+}
+
 /// One session's state and counters.
 #[derive(Debug)]
 pub struct SessionStatus {
@@ -123,6 +142,8 @@ pub struct SessionStatus {
     pub id: SessionId,
     /// The camera it shows.
     pub camera: CameraName,
+    /// What it is for.
+    pub role: Role,
     /// Who it was opened for.
     pub(super) visitor: Visitor,
     /// When the offer was answered.
@@ -155,9 +176,11 @@ pub struct SessionStatus {
 }
 
 impl SessionStatus {
+    /// A viewer's.
     pub(super) fn new(id: SessionId, camera: CameraName, visitor: Visitor) -> Self {
         Self {
             id,
+            role: Role::Viewer,
             camera,
             visitor,
             since: SystemTime::now(),
@@ -177,6 +200,16 @@ impl SessionStatus {
             screen_delay: Mutex::default(),
             ended: watch::Sender::new(None),
         }
+    }
+
+    /// The same, for something else.
+    pub(super) fn with_role(self, role: Role) -> Self {
+        Self { role, ..self }
+    }
+
+    /// Whether it is a viewer's.
+    pub(super) fn is_viewer(&self) -> bool {
+        self.role == Role::Viewer
     }
 
     /// Counts RTP packets that are sent now, and their bytes.

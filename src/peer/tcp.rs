@@ -14,7 +14,7 @@ use std::{
         Arc, RwLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -25,7 +25,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use self::connection::Connection;
 #[cfg(feature = "fuzzing")]
@@ -36,7 +36,8 @@ use super::{
     socket::Received,
 };
 use crate::{
-    places::{Place, Places},
+    panics::{Part, Whose, caught_task},
+    places::{Place, Places, Shortage},
     stats::Counter,
 };
 
@@ -137,6 +138,7 @@ impl Tcp {
         T: Fn(Received) -> Option<SessionId> + Clone + Send + Sync + 'static,
         L: Fn(SessionId) -> bool + Clone + Send + Sync + 'static,
     {
+        let mut shortage = Shortage::default();
         loop {
             let accepted = tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -144,12 +146,21 @@ impl Tcp {
             };
             match accepted {
                 Ok((stream, remote)) => {
+                    if shortage.taken(Instant::now()) {
+                        info!("WebRTC connections on TCP are taken again");
+                    }
                     let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
                     let (tcp, take, lives) = (self.clone(), take.clone(), lives.clone());
-                    self.tasks.spawn(async move { tcp.attend(stream, remote, take, lives).await });
+                    self.tasks.spawn(async move {
+                        let attended = tcp.attend(stream, remote, take, lives);
+                        // Told already; the connection has ended with it.
+                        let _ = caught_task(Part::Tcp, Whose::NOBODYS, attended).await;
+                    });
                 }
                 Err(error) => {
-                    warn!(%error, "cannot take a WebRTC connection on TCP");
+                    if let Some(advice) = shortage.failed(&error, Instant::now()) {
+                        warn!(%error, "cannot take a WebRTC connection on TCP: {advice}");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -177,12 +188,12 @@ impl Tcp {
             first = connection.first() => first,
         };
         let Some(first) = first else { return self.refused.add(1) };
-        let Some((number, queue, stop)) = self.enter(remote) else { return self.refused.add(1) };
+        let Some((entered, queue, stop)) = self.enter(remote) else { return self.refused.add(1) };
         // Before the frame is handed over: its answer comes at once.
         let session = take(first);
         drop(half_open);
         // A session that ended before it was assigned one does not close it.
-        match session.filter(|session| self.assign(remote, number, *session) && lives(*session)) {
+        match session.filter(|session| self.assign(remote, entered.number, *session) && lives(*session)) {
             Some(_) => {
                 if let Err(error) = connection.run(queue, stop, take).await {
                     debug!(%remote, %error, "a WebRTC connection on TCP broke");
@@ -190,17 +201,16 @@ impl Tcp {
             }
             None => self.refused.add(1),
         }
-        self.leave(remote, number);
     }
 
-    fn enter(&self, remote: SocketAddr) -> Option<(u64, mpsc::Receiver<Bytes>, CancellationToken)> {
+    fn enter(&self, remote: SocketAddr) -> Option<(Entered<'_>, mpsc::Receiver<Bytes>, CancellationToken)> {
         let place = self.places.take(remote.ip()).ok()?;
         let mut connections = self.connections.write().unwrap_or_else(|e| e.into_inner());
         let (queue, frames) = mpsc::channel(QUEUE);
         let stop = self.stop.child_token();
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         connections.insert(remote, Entry { number, session: None, queue, stop: stop.clone(), _place: place });
-        Some((number, frames, stop))
+        Some((Entered { tcp: self, remote, number }, frames, stop))
     }
 
     /// False when the session has too many.
@@ -267,6 +277,19 @@ impl Tcp {
         if timeout(DRAIN, self.tasks.wait()).await.is_err() {
             debug!("viewers on TCP did not take their goodbye in time");
         }
+    }
+}
+
+/// A connection that is in the table, for as long as its task knows it: however that ends.
+struct Entered<'a> {
+    tcp: &'a Tcp,
+    remote: SocketAddr,
+    number: u64,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.tcp.leave(self.remote, self.number);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -26,6 +25,7 @@ use super::{
 };
 use crate::{
     hub::{Attachment, Delivery, Mailbox, mailbox},
+    panics::{PAUSE, Panicked, Part, Whose, catch, caught, caught_task},
     stats::Counter,
 };
 
@@ -51,6 +51,9 @@ pub(super) enum Command {
     UpdateIce(SessionId, Box<Change>, oneshot::Sender<Result<IceUpdate, IceUpdateError>>),
     /// Say goodbye to everyone and end; answered when done.
     Drain(oneshot::Sender<()>),
+    /// Panic, as no session makes it.
+    #[cfg(test)]
+    Panic,
 }
 
 /// A worker as the others see it.
@@ -115,7 +118,7 @@ pub(super) fn start(
     let rounds = worker.rounds.clone();
     let thread = std::thread::Builder::new()
         .name(format!("peer-{index}"))
-        .spawn(move || runtime.block_on(worker.run(command_queue, datagrams, units)))?;
+        .spawn(move || runtime.block_on(worker.keep_running(Queues { commands: command_queue, datagrams, units })))?;
     Ok((Handle { commands, inbox, load, dropped: Counter::default(), rounds }, thread))
 }
 
@@ -147,13 +150,31 @@ struct Timed {
     deadline: Option<Instant>,
 }
 
+/// What a worker waits for.
+struct Queues {
+    commands: mpsc::UnboundedReceiver<Command>,
+    datagrams: mpsc::Receiver<(SessionId, Received)>,
+    units: mpsc::Receiver<Delivery>,
+}
+
 impl Worker {
-    async fn run(
-        mut self,
-        mut commands: mpsc::UnboundedReceiver<Command>,
-        mut datagrams: mpsc::Receiver<(SessionId, Received)>,
-        mut units: mpsc::Receiver<Delivery>,
-    ) {
+    /// Runs to the end, and on after a panic that is no session's: without those that there were, because nobody knows which of
+    /// them it was about.
+    async fn keep_running(mut self, mut queues: Queues) {
+        while let Err(Panicked) = caught_task(Part::Worker, Whose::NOBODYS, self.run(&mut queues)).await {
+            let ids: Vec<_> = self.sessions.keys().copied().collect();
+            for id in ids {
+                // One that cannot be taken leave of must not keep the others.
+                let _ = caught(Part::Worker, Whose::NOBODYS, || self.remove(id, End::Broken));
+            }
+            (self.sessions, self.feeds) = (HashMap::new(), HashMap::new());
+            self.batch.clear();
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn run(&mut self, queues: &mut Queues) {
+        let Queues { commands, datagrams, units } = queues;
         let mut unit_batch = Vec::with_capacity(BATCH);
         let mut datagram_batch = Vec::with_capacity(BATCH);
         loop {
@@ -175,6 +196,8 @@ impl Worker {
                         let _ = done.send(());
                         return;
                     }
+                    #[cfg(test)]
+                    Some(Command::Panic) => panic!("as the test wishes"),
                     None => return self.drain(),
                 },
                 _ = units.recv_many(&mut unit_batch, BATCH) => {
@@ -197,17 +220,23 @@ impl Worker {
         self.soonest.clamp(now + MIN_SLEEP, now + MAX_SLEEP)
     }
 
-    fn adopt(&mut self, mut session: Box<Session>) {
+    fn adopt(&mut self, session: Box<Session>) {
         let id = session.status.id;
         let camera = session.camera().clone();
-        let feed = self
-            .feeds
-            .entry(camera.id())
-            .or_insert_with(|| Feed { _attachment: camera.attach(&self.mailbox), sessions: Vec::new() });
-        feed.sessions.push(id);
-        let deadline = session.poll_timeout();
+        // First, so that it is taken leave of whatever goes wrong.
+        let timed = self.sessions.entry(id).insert_entry(Timed { session, deadline: None }).into_mut();
+        if timed.session.status.is_viewer() {
+            let feed = self
+                .feeds
+                .entry(camera.id())
+                .or_insert_with(|| Feed { _attachment: camera.attach(&self.mailbox), sessions: Vec::new() });
+            feed.sessions.push(id);
+        }
+        let Some(deadline) = contained(&mut timed.session, Session::poll_timeout) else {
+            return self.remove(id, End::Broken);
+        };
+        timed.deadline = deadline;
         self.soonest = earlier(self.soonest, deadline);
-        self.sessions.insert(id, Timed { session, deadline });
     }
 
     fn on_unit(&mut self, delivery: &Delivery) {
@@ -217,7 +246,7 @@ impl Worker {
         for id in &feed.sessions {
             let Some(timed) = self.sessions.get_mut(id) else { continue };
             let session = &mut timed.session;
-            let happened = contained(|| {
+            let happened = contained(session, |session| {
                 heed_congestion(session, &self.port);
                 session.on_unit(now, &delivery.unit, &mut self.batch);
                 transmit(session, self.index, now, &mut self.batch, &self.port, &self.directory);
@@ -258,9 +287,13 @@ impl Worker {
         let Some(timed) = self.sessions.get_mut(&id) else { return };
         let session = &mut timed.session;
         let before = session.status.phase();
-        let happened = contained(|| {
+        let happened = contained(session, |session| {
             heed_congestion(session, &self.port);
             happen(session, &mut self.batch);
+            if let Some(end) = session.end() {
+                // Before its viewer hears of it, and asks why.
+                self.directory.forget(id, end, session.ended(end, Instant::now(), has_route));
+            }
             transmit(session, self.index, Instant::now(), &mut self.batch, &self.port, &self.directory);
             session.poll_timeout()
         });
@@ -273,7 +306,7 @@ impl Worker {
         if before != Phase::Connected && timed.session.status.phase() == Phase::Connected {
             let status = &timed.session.status;
             let remote = status.remote().map(|remote| remote.to_string());
-            info!(camera = %status.camera, session = ?id, remote = remote.as_deref(), "viewer connected");
+            info!(camera = %status.camera, session = ?id, remote = remote.as_deref(), "{} connected", status.role.name());
         }
         if let Some(end) = timed.session.end() {
             self.remove(id, end);
@@ -287,7 +320,7 @@ impl Worker {
             result = session.update_ice(change, Instant::now());
             if let Ok(IceUpdate::Restarted { generation, .. }) = &result {
                 directory.add_ufrag(id, generation.clone());
-                info!(camera = %session.status.camera, session = ?id, "viewer restarts ICE");
+                info!(camera = %session.status.camera, session = ?id, "{} restarts ICE", session.status.role.name());
             }
         });
         result
@@ -298,30 +331,34 @@ impl Worker {
     }
 
     fn remove(&mut self, id: SessionId, end: End) {
-        self.directory.forget(id, end);
+        let now = Instant::now();
+        let gone = self.sessions.remove(&id);
+        let ended = gone.as_ref().and_then(|timed| timed.session.ended(end, now, has_route));
+        if gone.is_some() {
+            self.load.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.directory.forget(id, end, ended.clone());
         self.port.tcp.forget(id);
-        let Some(timed) = self.sessions.remove(&id) else { return };
+        let Some(timed) = gone else { return };
         timed.session.status.set_ended(end.ending());
-        self.load.fetch_sub(1, Ordering::Relaxed);
         // A session that broke may have left half of what it had to say.
         self.batch.clear();
         let camera = timed.session.camera().clone();
-        let now = Instant::now();
-        match timed.session.ended(end, now, has_route) {
+        let role = timed.session.status.role.name();
+        match ended {
             Some(ended) => {
                 let (ours, theirs) = (ended.gateway_candidates.join(", "), ended.viewer_candidates.join(", "));
                 let (name, reason, code) = (camera.name(), &ended.reason, ended.reason.code);
                 let left = matches!(end, End::Deleted | End::Barred | End::ViewerLeft | End::Shutdown);
                 if ended.connected || (left && !timed.session.has_tried(now)) {
-                    info!(camera = %name, session = ?id, code, %reason, "viewer gone");
+                    info!(camera = %name, session = ?id, code, %reason, "{role} gone");
                 } else {
-                    warn!(camera = %name, session = ?id, code, %reason, gateway = ours, viewer = theirs, "viewer never connected");
+                    warn!(camera = %name, session = ?id, code, %reason, gateway = ours, viewer = theirs, "{role} never connected");
                 }
-                self.directory.remember_end(id, ended);
             }
             None => {
-                let reason = end.reason();
-                info!(camera = %camera.name(), session = ?id, code = reason.code, %reason, "viewer gone");
+                let reason = end.reason(timed.session.status.role);
+                info!(camera = %camera.name(), session = ?id, code = reason.code, %reason, "{role} gone");
             }
         }
         if let Some(feed) = self.feeds.get_mut(&camera.id()) {
@@ -347,8 +384,10 @@ fn earlier(soonest: Instant, deadline: Option<Instant>) -> Instant {
 
 /// Keeps a fault that one viewer provoked to that viewer: `None` when it made the code panic. What the session was in the
 /// middle of is thrown away with it, so that nothing half done is seen.
-fn contained<T>(happen: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(happen)).ok()
+fn contained<T>(session: &mut Session, happen: impl FnOnce(&mut Session) -> T) -> Option<T> {
+    let happened = catch(|| happen(session));
+    let status = &session.status;
+    happened.map_err(|caught| caught.tell(Part::Session, Whose::session(&status.camera, &status.id))).ok()
 }
 
 /// Lets a session on TCP know whether its viewer keeps up. On UDP a viewer tells by its reports.

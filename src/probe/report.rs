@@ -190,7 +190,7 @@ impl Report {
 
     /// Fills in what was seen.
     pub(super) fn take(&mut self, watch: &Watch) {
-        if let Some((_, Greeting { status, server, authentication })) = &watch.greeting {
+        if let Some((_, Greeting { status, server, authentication, .. })) = &watch.greeting {
             self.status = Some(*status);
             self.server.clone_from(server);
             self.authentication = Some(authentication.clone());

@@ -11,6 +11,8 @@
 #[cfg_attr(not(feature = "gstreamer"), allow(dead_code))]
 mod certificate;
 #[cfg(feature = "gstreamer")]
+mod descriptors;
+#[cfg(feature = "gstreamer")]
 mod element;
 #[cfg_attr(not(feature = "gstreamer"), allow(dead_code))]
 mod encoder;

@@ -13,12 +13,16 @@
 //! reports on both tracks; what a single track's reports say changes nothing that anybody could see.
 //!
 //! Going from one way to the other, or following a drift, moves a track by at most [`SLEW`] of the time that passes.
+//!
+//! **Without the camera's time.** A track whose media time runs at a wrong rate ([`Pace`]) is given another by its arrivals,
+//! which [`Clock::time`] tells, until it runs as it should again.
 
+mod pace;
 mod window;
 
 use std::time::{Duration, Instant};
 
-use self::window::Window;
+use self::{pace::Pace, window::Window};
 use crate::media::{Kind, MediaTime, NtpTime};
 
 /// All times here are nanoseconds; instants count from the clock's epoch, the first arrival.
@@ -48,6 +52,9 @@ const STEPS: u32 = 3;
 /// A report is used for this long. Cameras send one every 1 to 30 s; without a newer one, sound and picture clocks
 /// drift apart by up to 6 ms a minute.
 const REPORT_LIFE: Nanos = 60 * SECOND;
+/// How far one unit moves `captured` towards its arrival once the track's rate is known to be wrong; it may be behind by
+/// the time that it took to find out. Less than what `rtp::Continuity` takes for a jump of the clock.
+const CATCH_UP: Nanos = SECOND / 2;
 
 /// Maps the media times of one connection's tracks.
 #[derive(Debug, Default)]
@@ -68,6 +75,9 @@ struct Track {
     /// What is added to media time now.
     offset: Option<Nanos>,
     last: Option<Unit>,
+    pace: Pace,
+    /// What makes the camera's media time continue where its rate was wrong; all media times but the camera's own have it.
+    shift: Nanos,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,14 +105,24 @@ impl Clock {
     pub(super) fn captured(&mut self, kind: Kind, media: MediaTime, arrival: Instant) -> Instant {
         let epoch = *self.epoch.get_or_insert(arrival);
         let arrival = self.since_epoch(arrival);
-        let media = media_nanos(media);
-        self.track(kind).take_unit(media, arrival);
+        let media = self.track(kind).take_unit(media_nanos(media), arrival);
         let wanted = self.wanted(kind, arrival);
         let captured = self.track(kind).place(media, arrival, wanted);
         let distance = Duration::from_nanos(captured.unsigned_abs());
         let captured = if captured < 0 { epoch.checked_sub(distance) } else { epoch.checked_add(distance) };
         // Only a machine that started less than the network's delay ago has no such instant.
         captured.unwrap_or(epoch)
+    }
+
+    /// The media time of the unit that [`captured`](Self::captured) was last asked about: the camera's, as long as its clock
+    /// keeps time, and else one that does.
+    pub(super) fn time(&self, kind: Kind, media: MediaTime) -> MediaTime {
+        let shift = match kind {
+            Kind::Video => self.video.shift,
+            Kind::Audio => self.audio.shift,
+        };
+        let ticks = i128::from(shift) * i128::from(media.rate.hz()) / i128::from(SECOND);
+        MediaTime { ticks: media.ticks.saturating_add(nanos(ticks)), ..media }
     }
 
     /// What should be added to the track's media time.
@@ -140,6 +160,7 @@ impl Clock {
 
 impl Track {
     fn take_report(&mut self, report: Report) {
+        let report = Report { media: report.media + self.shift, ..report };
         if let Some(old) = self.report {
             let predicted = old.camera + (report.media - old.media);
             if (report.camera - predicted).abs() > STEP {
@@ -150,17 +171,27 @@ impl Track {
         self.report = Some(report);
     }
 
-    fn take_unit(&mut self, media: Nanos, arrival: Nanos) {
+    /// Returns the media time that the unit goes by.
+    fn take_unit(&mut self, camera: Nanos, arrival: Nanos) -> Nanos {
+        self.pace.note(camera, arrival);
+        let mut media = camera + self.shift;
+        if let Some(last) = self.last.filter(|_| self.pace.is_wrong()) {
+            media = last.media + (arrival - last.arrival).max(0);
+            self.shift = nanos(i128::from(media) - i128::from(camera));
+            (self.by_arrival, self.by_report, self.report) = Default::default();
+        }
         let sample = arrival - media;
         let back = self.last.is_some_and(|last| last.media - media > JUMP);
         let early = self.by_arrival.min().is_some_and(|min| min - sample > JUMP);
         if back || early {
-            *self = Self { steps: self.steps, last: self.last, ..Self::default() };
+            let Self { steps, last, shift, .. } = *self;
+            *self = Self { steps, last, shift, pace: self.pace.jumped(), ..Self::default() };
         }
         self.by_arrival.note(arrival, sample);
         if let Some(report) = self.report {
             self.by_report.note(arrival, arrival - (report.camera + media - report.media));
         }
+        media
     }
 
     /// The smallest `arrival - camera time`, if this track's reports can be believed.
@@ -174,7 +205,7 @@ impl Track {
     fn place(&mut self, media: Nanos, arrival: Nanos, wanted: Nanos) -> Nanos {
         let mut offset = self.offset.map_or(wanted, |offset| {
             let passed = self.last.map_or(0, |last| arrival - last.arrival).max(0);
-            let most = passed / SLEW;
+            let most = if self.pace.is_wrong() { CATCH_UP } else { passed / SLEW };
             offset + (wanted - offset).clamp(-most, most)
         });
         // Nothing arrives before it was captured. That the last `captured` was not after its arrival either makes it

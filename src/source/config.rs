@@ -7,13 +7,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use url::Url;
 
-pub use crate::{hub::GopLimits, media::CameraName};
+pub use crate::{
+    hub::{ClipLimits, GopLimits, Takeover},
+    media::CameraName,
+};
 
 /// Everything about one camera.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +36,8 @@ pub struct Config {
     pub linger: Duration,
     /// The bounds of the cache that shows a new viewer a picture at once.
     pub gop: GopLimits,
+    /// How much of the past is kept for clips, if any.
+    pub clip: Option<ClipLimits>,
 }
 
 impl Config {
@@ -64,6 +70,11 @@ pub enum Input {
         /// Stands for what was in the file, which may be written anew while the gateway runs.
         content: u64,
     },
+    /// Somebody publishes to it.
+    Whip {
+        /// What becomes of a second publisher.
+        takeover: Takeover,
+    },
 }
 
 /// Without the path and query of the URL and without the values of `with`: cameras keep passwords there too.
@@ -82,6 +93,7 @@ impl fmt::Debug for Input {
                 .field("file", file)
                 .field("with", &with.keys().collect::<Vec<_>>())
                 .finish(),
+            Self::Whip { takeover } => f.debug_struct("Whip").field("takeover", takeover).finish(),
         }
     }
 }
@@ -163,17 +175,49 @@ impl fmt::Display for Secret {
 /// Everything but `rtsp://host[:port]/path` without credentials. The error shows the URL without its secrets.
 pub fn parse_url(text: &str) -> Result<Url, BadUrl> {
     let shown = || redact_url(text);
-    let url = Url::parse(text).map_err(|reason| BadUrl::Unparsable { shown: shown(), reason })?;
+    let (scheme, rest) = text.trim().split_once(':').unwrap_or_default();
+    if !rest.starts_with("//") && !scheme.eq_ignore_ascii_case("rtsp") {
+        return Err(BadUrl::NoScheme { shown: shown() });
+    }
+    if rest.strip_prefix("//").and_then(|rest| rest.strip_prefix(scheme)).is_some_and(|rest| rest.starts_with("://")) {
+        return Err(BadUrl::TwoSchemes { shown: shown() });
+    }
+    let authority = rest.trim_start_matches('/').split(['/', '?', '#']).next().unwrap_or_default();
+    let url = Url::parse(text).map_err(|reason| match reason {
+        // Of what stands before the last @, which may be anything, nothing can be told but that it is there.
+        _ if rest.contains('@') => BadUrl::Credentials { shown: shown() },
+        url::ParseError::InvalidPort | url::ParseError::EmptyHost if authority.matches(':').count() > 1 => {
+            BadUrl::Brackets { shown: shown() }
+        }
+        _ => BadUrl::Unparsable { shown: shown(), reason },
+    })?;
     if url.scheme() != "rtsp" {
         return Err(BadUrl::Scheme { shown: shown() });
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(BadUrl::Credentials { shown: shown() });
     }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(BadUrl::NoHost { shown: shown() });
+    // What stands before a / that nobody escaped looks like a host and a port: `rtsp://admin:12/34@192.168.1.20/`.
+    if rest.split('@').skip(1).any(begins_with_address) {
+        return Err(BadUrl::Credentials { shown: shown() });
     }
-    Ok(url)
+    match url.fragment() {
+        None => {}
+        Some(fragment) if fragment.contains('@') => return Err(BadUrl::Credentials { shown: shown() }),
+        Some(_) => return Err(BadUrl::Fragment { shown: shown() }),
+    }
+    match url.host_str() {
+        None | Some("") => Err(BadUrl::NoHost { shown: shown() }),
+        // Bytes that no name and no address has are escaped by the URL standard.
+        Some(host) if host.contains('%') => Err(BadUrl::NoHost { shown: shown() }),
+        Some(_) => Ok(url),
+    }
+}
+
+/// Whether an IPv4 address comes first, or an IPv6 address in brackets.
+fn begins_with_address(text: &str) -> bool {
+    let end = text.find(['/', '?', '#', ':']).unwrap_or(text.len());
+    text[..end].parse::<Ipv4Addr>().is_ok() || text.starts_with('[')
 }
 
 /// What is wrong with the URL of an RTSP camera. Each message says what was found and what is allowed.
@@ -187,6 +231,33 @@ pub enum BadUrl {
         /// What the URL standard says about it.
         reason: url::ParseError,
     },
+    /// A host, or a path, alone.
+    #[error("found {shown:?}, allowed: {ALLOWED_URL}; rtsp:// comes first")]
+    NoScheme {
+        /// The text without its secrets.
+        shown: String,
+    },
+    /// A URL that was pasted behind what stood there already.
+    #[error("found {shown:?}, where rtsp:// stands twice, allowed: {ALLOWED_URL}")]
+    TwoSchemes {
+        /// The text without its secrets.
+        shown: String,
+    },
+    /// An IPv6 address that runs into its port.
+    #[error("found {shown:?}, allowed: {ALLOWED_URL}, an IPv6 address in brackets: rtsp://[fd00::20]:554/path")]
+    Brackets {
+        /// The text without its secrets.
+        shown: String,
+    },
+    /// What stands behind a `#` is never sent.
+    #[error(
+        "found {shown:?} with a # in it, allowed: {ALLOWED_URL}; write %23 where a # belongs to the path, and leave out what \
+         other programs read behind one"
+    )]
+    Fragment {
+        /// The URL without its secrets.
+        shown: String,
+    },
     /// A scheme that the RTSP source does not speak.
     #[error(
         "found {shown:?}, allowed: {ALLOWED_URL}; what plain RTSP cannot do (rtsps, http, rtmp, srt) a pipeline can: \
@@ -197,7 +268,10 @@ pub enum BadUrl {
         shown: String,
     },
     /// A username or a password before the host, where every log and process list would show it.
-    #[error("found {shown:?}, allowed: {ALLOWED_URL}; they have their own keys, username and password")]
+    #[error(
+        "found {shown:?}, allowed: {ALLOWED_URL}; they have their own keys, username and password, where no character has to \
+         be escaped"
+    )]
     Credentials {
         /// The URL without its secrets.
         shown: String,
@@ -245,6 +319,9 @@ mod tests {
             "rtsp://[fe80::1]/",
             "rtsp://cam",
             "RTSP://cam/cam/realmonitor?channel=1&subtype=0",
+            "rtsp://cam:/stream1",
+            " rtsp://cam/stream 1 ",
+            "rtsp://cam/user=admin&password=p@ss&channel=1.sdp",
         ] {
             assert!(parse_url(url).is_ok(), "{url}");
         }
@@ -253,7 +330,17 @@ mod tests {
     #[test]
     fn refuses_what_the_rtsp_source_cannot_open() {
         assert!(matches!(parse_url("rtsps://cam/"), Err(BadUrl::Scheme { .. })));
-        assert!(matches!(parse_url("cam/stream1"), Err(BadUrl::Unparsable { .. })));
+        assert!(matches!(parse_url("cam/stream1"), Err(BadUrl::NoScheme { .. })));
+        assert!(matches!(parse_url("cam:554/stream1"), Err(BadUrl::NoScheme { .. })));
+        assert!(matches!(parse_url("rtsp://rtsp://cam/"), Err(BadUrl::TwoSchemes { .. })));
+        assert!(matches!(parse_url("rtsp://fd00::20/"), Err(BadUrl::Brackets { .. })));
+        assert!(matches!(parse_url("rtsp://fd00::20:554/"), Err(BadUrl::Brackets { .. })));
+        assert!(matches!(parse_url("rtsp://cam/stream1#backchannel=0"), Err(BadUrl::Fragment { .. })));
+        assert!(matches!(parse_url("rtsp://cam:rtsp/"), Err(BadUrl::Unparsable { .. })));
+        assert!(matches!(parse_url("rtsp://my cam/"), Err(BadUrl::Unparsable { .. })));
+        assert!(matches!(parse_url("rtsp://k\u{fc}che/"), Err(BadUrl::NoHost { .. })));
+        assert!(matches!(parse_url("rtsp://admin:12/34@192.168.1.20/"), Err(BadUrl::Credentials { .. })));
+        assert!(matches!(parse_url("rtsp://admin:1#2@cam/"), Err(BadUrl::Credentials { .. })));
         assert!(matches!(parse_url("rtsp:///stream1"), Err(BadUrl::NoHost { .. })));
         assert!(matches!(parse_url("rtsp:cam"), Err(BadUrl::NoHost { .. })));
     }

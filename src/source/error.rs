@@ -3,7 +3,7 @@
 //! Made by `rtsp` and `capture`, shown by the supervisor in the camera's state and in the log. No message holds a
 //! secret: texts that come from outside pass through [`redacted`].
 
-use std::{fmt, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use thiserror::Error;
 
@@ -37,6 +37,15 @@ pub enum Error {
         /// What the operating system said.
         reason: String,
     },
+    /// There is no file descriptor for a connection, which is nothing that the camera could help.
+    #[error(
+        "{peer} cannot be connected to, because no file descriptor is left for it: raise camgate's limit (LimitNOFILE= under \
+         systemd, ulimit -n), or lower [http] max_connections and [webrtc] max_tcp_connections"
+    )]
+    NoDescriptors {
+        /// Host and port.
+        peer: String,
+    },
     /// An answer did not come in time.
     #[error("no answer from {peer} to {step} within {} s{}", limit.as_secs(), step.advice())]
     Timeout {
@@ -60,6 +69,16 @@ pub enum Error {
     /// Frames came, but none to start decoding with.
     #[error("no keyframe came within {} s: set a shorter keyframe (I-frame) interval in the camera", limit.as_secs())]
     NoKeyframe {
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// Keyframes came, and nothing that says how to decode them.
+    #[error(
+        "the camera sends keyframes without parameter sets (SPS and PPS), and none came within {} s: restart the camera, or \
+         try another stream of it in url",
+        limit.as_secs()
+    )]
+    NoParameterSets {
         /// How long was waited.
         limit: Duration,
     },
@@ -107,6 +126,16 @@ pub enum Error {
         /// The one to try.
         instead: &'static str,
     },
+    /// The camera agreed to another way than it was asked for, or does not say which.
+    #[error("the camera does not say how it sends over {tried} ({reason}): set transport = \"{instead}\"")]
+    UnclearTransport {
+        /// The transport that was asked for.
+        tried: &'static str,
+        /// The one to try.
+        instead: &'static str,
+        /// What is wrong with its answer.
+        reason: String,
+    },
     /// There is video, but not H.264.
     #[error("the camera sends its video as {codec}, which is not supported: set the camera to H.264")]
     Codec {
@@ -135,6 +164,14 @@ pub enum Error {
     Status {
         /// What was answered.
         step: Step,
+        /// RTSP status code.
+        status: u16,
+    },
+    /// The camera sends its clients to another host.
+    #[error("the camera sends its clients to {to} ({status}): if that is where you want it from, set url to that")]
+    Moved {
+        /// Without what may be secret.
+        to: String,
         /// RTSP status code.
         status: u16,
     },
@@ -201,6 +238,46 @@ pub enum Error {
         /// Why each does not.
         reason: String,
     },
+    /// It is published to, and nobody does.
+    #[error(
+        "nobody publishes to this camera: open /publish/{camera} of the gateway in a browser, or point OBS at /whip/{camera}"
+    )]
+    NotPublished {
+        /// The camera's name.
+        camera: String,
+    },
+    /// Somebody did.
+    #[error(
+        "whoever published to this camera has gone: open /publish/{camera} of the gateway again, or start OBS again"
+    )]
+    PublisherGone {
+        /// The camera's name.
+        camera: String,
+    },
+    /// Nothing comes from it.
+    #[error(
+        "nothing has come from the publisher for {} s: check its network and that its camera is on, or open /publish/{camera} of \
+         the gateway again",
+        limit.as_secs()
+    )]
+    PublisherSilent {
+        /// The camera's name.
+        camera: String,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// Pictures come from it, and none to start decoding with.
+    #[error(
+        "the publisher has sent no keyframe for {} s, although it was asked for one: set a keyframe interval in it (2 s), or open \
+         /publish/{camera} of the gateway instead",
+        limit.as_secs()
+    )]
+    NoKeyframeFor {
+        /// The camera's name.
+        camera: String,
+        /// How long was waited.
+        limit: Duration,
+    },
     /// The pipeline came to its end.
     #[error("pipeline {pipeline} has ended: a camera's pipeline must have a live source")]
     EndOfStream {
@@ -263,6 +340,8 @@ impl fmt::Display for Step {
 pub enum FailureKind {
     /// May be gone in a moment.
     Passing,
+    /// Nobody is there: whether that has changed, a TCP connection to the camera's port tells at next to no cost.
+    Absent,
     /// The camera said no to who we are: trying often locks the account.
     Credentials,
     /// Stays until somebody changes the configuration or the camera.
@@ -276,6 +355,8 @@ impl Error {
             Self::BadCredentials { .. } | Self::NoCredentials { .. } => FailureKind::Credentials,
             Self::NotFound
             | Self::Transport { .. }
+            | Self::UnclearTransport { .. }
+            | Self::Moved { .. }
             | Self::Codec { .. }
             | Self::NoVideo { .. }
             | Self::Launch(_)
@@ -286,9 +367,16 @@ impl Error {
             Self::Dns { .. }
             | Self::Refused { .. }
             | Self::Unreachable { .. }
-            | Self::Timeout { .. }
+            | Self::Timeout { step: Step::Connect, .. }
+            | Self::NotPublished { .. }
+            | Self::PublisherGone { .. }
+            | Self::PublisherSilent { .. } => FailureKind::Absent,
+            Self::Timeout { .. }
+            | Self::NoDescriptors { .. }
             | Self::Silent { .. }
             | Self::NoKeyframe { .. }
+            | Self::NoKeyframeFor { .. }
+            | Self::NoParameterSets { .. }
             | Self::Stalled { .. }
             | Self::Status { .. }
             | Self::Protocol { .. }
@@ -300,10 +388,31 @@ impl Error {
         }
     }
 
+    /// Why there is no TCP connection to `peer`.
+    pub(super) fn unconnected(peer: &str, error: &io::Error) -> Self {
+        let peer = peer.to_owned();
+        match error.kind() {
+            _ if is_out_of_descriptors(error) => Self::NoDescriptors { peer },
+            io::ErrorKind::ConnectionRefused => Self::Refused { peer },
+            _ => {
+                let reason = redacted(&error.to_string()).unwrap_or_else(|| "no reason given".into());
+                Self::Unreachable { peer, reason }
+            }
+        }
+    }
+
     /// Whether the camera refused who we are.
     pub fn is_auth(&self) -> bool {
         self.kind() == FailureKind::Credentials
     }
+}
+
+/// "Too many open files", of the process and of the machine: Linux, all architectures.
+const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
+
+/// Whether it is this machine that has no file descriptor left.
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| OUT_OF_DESCRIPTORS.contains(&code))
 }
 
 /// The first line of a text from outside, without what a URL may hide in it and what would move a terminal's cursor. `None`
@@ -338,6 +447,19 @@ mod tests {
         assert!(codec.to_string().ends_with("set the camera to H.264"));
         let late = Error::Timeout { peer: "cam:554".into(), step: Step::Describe, limit: Duration::from_secs(10) };
         assert!(late.to_string().starts_with("no answer from cam:554 to DESCRIBE within 10 s: check"), "{late}");
+    }
+
+    #[test]
+    fn a_lack_of_descriptors_is_not_laid_at_the_cameras_door() {
+        for (code, kind, words) in [
+            (24, FailureKind::Passing, "LimitNOFILE"),
+            (23, FailureKind::Passing, "LimitNOFILE"),
+            (111, FailureKind::Absent, "refuses connections"),
+            (113, FailureKind::Absent, "check that the camera has power"),
+        ] {
+            let error = Error::unconnected("cam:554", &io::Error::from_raw_os_error(code));
+            assert!(error.kind() == kind && error.to_string().contains(words), "{code}: {error}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::slices::{Picture, Slices};
 use crate::{
     hub::Producer,
     media::{AccessUnit, AudioCodec, AudioFormat, Kind, MediaTime, Reason, VideoFormat},
@@ -28,6 +29,7 @@ pub(super) struct Feed<'a> {
     has_video: bool,
     format_known: bool,
     keyframe_seen: bool,
+    slices: Slices,
     /// Sound is not wanted; what comes is thrown away.
     mute: bool,
 }
@@ -35,7 +37,15 @@ pub(super) struct Feed<'a> {
 impl<'a> Feed<'a> {
     /// `live` is told when the first keyframe, or without video the first sound, was published.
     pub(super) fn new(producer: &'a mut Producer, live: oneshot::Sender<()>, mute: bool) -> Self {
-        Self { producer, live: Some(live), has_video: false, format_known: false, keyframe_seen: false, mute }
+        Self {
+            producer,
+            live: Some(live),
+            has_video: false,
+            format_known: false,
+            keyframe_seen: false,
+            slices: Slices::default(),
+            mute,
+        }
     }
 
     /// The tracks of this connection, before its first unit.
@@ -59,6 +69,9 @@ impl<'a> Feed<'a> {
 
     /// Parameter sets in force from the next picture on.
     pub(super) fn set_video(&mut self, format: VideoFormat) {
+        if let Some(before) = self.slices.take() {
+            self.picture(before);
+        }
         self.format_known = true;
         self.producer.set_video(format);
     }
@@ -76,7 +89,7 @@ impl<'a> Feed<'a> {
 
     /// Whether some viewer takes sound.
     pub(super) fn has_listeners(&self) -> bool {
-        self.producer.camera().listeners() > 0
+        self.producer.camera().is_listened_to()
     }
 
     /// Whether a keyframe was published.
@@ -84,8 +97,25 @@ impl<'a> Feed<'a> {
         self.live.is_none()
     }
 
-    /// Publishes a picture; `data` is framed by four-byte lengths. Pictures before the first keyframe are dropped.
+    /// Whether keyframes came, but never what says how they are coded.
+    pub(super) fn lacks_parameter_sets(&self) -> bool {
+        self.keyframe_seen && !self.format_known
+    }
+
+    /// Whether a viewer has waited for a keyframe for so long that the camera should be made to send one.
+    pub(super) fn is_keyframe_overdue(&self) -> bool {
+        self.producer.camera().is_keyframe_overdue(Instant::now())
+    }
+
+    /// Publishes a picture, or what the camera takes for one; `data` is framed by four-byte lengths. Pictures before the first
+    /// keyframe are dropped.
     pub(super) fn video(&mut self, time: MediaTime, captured: Instant, keyframe: bool, data: Bytes) {
+        if let Some(whole) = self.slices.join(Picture { time, captured, keyframe, data }) {
+            self.picture(whole);
+        }
+    }
+
+    fn picture(&mut self, Picture { time, captured, keyframe, data }: Picture) {
         self.keyframe_seen |= keyframe;
         if !self.keyframe_seen {
             return;
@@ -119,7 +149,6 @@ impl<'a> Feed<'a> {
     ///
     /// # Cancel safety
     /// A request that arrives while nobody waits is kept.
-    #[cfg(feature = "gstreamer")]
     pub(super) async fn keyframe_requested(&self) {
         self.producer.camera().keyframe_requested().await;
     }

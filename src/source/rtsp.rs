@@ -8,12 +8,14 @@
 //! camera says beside the media is of no use to us when the media itself is good.
 
 mod failure;
+mod faults;
 #[cfg(feature = "fuzzing")]
 pub(super) mod fuzzing;
 mod greeting;
-mod h264_rtp;
+pub(super) mod h264_rtp;
 mod media;
 mod receive;
+mod samples;
 mod tracks;
 pub mod visit;
 
@@ -24,25 +26,21 @@ use retina::client::{
     SessionIdPolicy, SessionOptions, SetupOptions, TcpTransportOptions, TeardownPolicy, UdpTransportOptions,
     UnassignedChannelDataPolicy, UnknownRtcpSsrcPolicy,
 };
-use tokio::{
-    net::{TcpStream, lookup_host},
-    time::timeout,
-};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use url::Url;
 
-use self::tracks::Tracks;
+use self::tracks::{Tracks, Unusable};
 use super::{
     Error, Step,
     config::{Audio, Credentials, Transport},
+    door::Door,
     feed::Feed,
     supervisor::Connector,
 };
 use crate::media::{CameraName, Reason};
 
-/// For the name server. Resolvers try again after 5 s; a second round is left to the next try.
-const RESOLVE_LIMIT: Duration = Duration::from_secs(6);
 /// For the TCP connection and DESCRIBE together, with its second round for digest authentication. Cameras that wake
 /// from standby take up to 8 s for it.
 const DESCRIBE_LIMIT: Duration = Duration::from_secs(10);
@@ -55,6 +53,9 @@ const PLAY_LIMIT: Duration = Duration::from_secs(8);
 /// For TEARDOWN, and before the next connection for one that is still under way: many cameras serve only two to four
 /// sessions and keep one that was not torn down for a minute. When hit, the camera finds out by itself.
 const TEARDOWN_LIMIT: Duration = Duration::from_secs(3);
+/// The same after a failure, when viewers wait for the picture: who answers at all does so within milliseconds, and a
+/// camera that has restarted does not know the session any more.
+const TEARDOWN_LIMIT_AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// RTSP's port (RFC 2326 section 3.2).
 const PORT: u16 = 554;
 
@@ -74,6 +75,7 @@ pub(super) struct Input {
     camera: CameraName,
     url: Url,
     peer: String,
+    door: Door,
     credentials: Option<Credentials>,
     transport: Transport,
     sound: Sound,
@@ -81,6 +83,11 @@ pub(super) struct Input {
     group: Arc<SessionGroup>,
     /// The camera broke off when it was asked for its sound, so it is not asked again.
     without_sound: bool,
+    /// The camera refused a login behind DESCRIBE, and was tried again at once. That is done once until it plays, because
+    /// cameras that want no login for DESCRIBE lock out who comes with a wrong one too often.
+    asked_again: bool,
+    /// retina does not understand its pictures.
+    is_odd: bool,
     /// What the log already has about the sound.
     told: Option<Reason>,
     /// What there is to say about the sound of this connection.
@@ -96,9 +103,25 @@ impl Input {
         transport: Transport,
         sound: Sound,
     ) -> Self {
-        let peer = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or(PORT));
+        let (host, port) = (url.host_str().unwrap_or_default(), url.port().unwrap_or(PORT));
+        let peer = format!("{host}:{port}");
+        let door = Door::new(host.trim_matches(['[', ']']), port, &peer);
         let group = Arc::new(SessionGroup::default().named(camera.to_string()));
-        Self { camera, url, peer, credentials, transport, sound, group, without_sound: false, told: None, note: None }
+        Self {
+            camera,
+            url,
+            peer,
+            door,
+            credentials,
+            transport,
+            sound,
+            group,
+            without_sound: false,
+            asked_again: false,
+            is_odd: false,
+            told: None,
+            note: None,
+        }
     }
 }
 
@@ -109,56 +132,68 @@ impl Connector for Input {
             () = leave.cancelled() => Ok(()),
             ended = self.watch(feed) => ended,
         };
-        // The session is dropped by now, which makes retina send TEARDOWN.
-        self.torn_down().await;
+        // The session is dropped by now, which makes retina send TEARDOWN. After a failure the next try waits for it.
+        if result.is_ok() {
+            self.torn_down(TEARDOWN_LIMIT).await;
+        }
         result
+    }
+
+    fn door(&self) -> Option<Door> {
+        Some(self.door.clone())
     }
 }
 
 impl Input {
-    /// One connection, from the name server to its failure.
+    /// From the name server to a failure.
     async fn watch(&mut self, feed: &mut Feed<'_>) -> Result<(), Error> {
-        self.resolve().await?;
-        self.torn_down().await;
-        let (session, tracks) = match self.play().await {
-            Err(Broken::Sound(error)) => {
-                let sentence = format!("no sound: the camera broke off when it was asked for it ({error})");
-                self.tell(Reason::new("sound-refused", sentence));
-                self.without_sound = true;
-                self.torn_down().await;
-                self.play().await?
-            }
-            played => played?,
-        };
-        receive::receive(self, session, &tracks, feed).await
+        self.door.addresses().await?;
+        self.torn_down(TEARDOWN_LIMIT_AFTER_FAILURE).await;
+        loop {
+            self.session(feed).await?;
+            self.torn_down(TEARDOWN_LIMIT).await;
+        }
     }
 
-    async fn resolve(&self) -> Result<(), Error> {
-        let Some(url::Host::Domain(host)) = self.url.host() else { return Ok(()) };
-        let dns = |reason: String| Error::Dns { host: host.to_owned(), reason };
-        match timeout(RESOLVE_LIMIT, lookup_host((host, PORT))).await {
-            Ok(Ok(mut addresses)) => addresses.next().map(drop).ok_or_else(|| dns("none is known".into())),
-            Ok(Err(error)) => Err(dns(error.to_string())),
-            Err(_) => Err(dns(format!("the name server did not answer within {} s", RESOLVE_LIMIT.as_secs()))),
+    /// One session, until it fails or should be another one.
+    async fn session(&mut self, feed: &mut Feed<'_>) -> Result<(), Error> {
+        let mut played = self.play().await;
+        if matches!(played, Err(Broken::Login(_))) && !std::mem::replace(&mut self.asked_again, true) {
+            debug!(camera = %self.camera, "the camera wants another login than for DESCRIBE: once more from the start");
+            self.torn_down(TEARDOWN_LIMIT).await;
+            played = self.play().await;
         }
+        if let Err(Broken::Sound(error)) = &played {
+            let sentence = format!("no sound: the camera broke off when it was asked for it ({error})");
+            self.tell(Reason::new("sound-refused", sentence));
+        }
+        if matches!(played, Err(Broken::Sound(_))) {
+            self.without_sound = true;
+            self.torn_down(TEARDOWN_LIMIT).await;
+            played = self.play().await;
+        }
+        let (session, tracks) = played?;
+        self.asked_again = false;
+        receive::receive(self, session, &tracks, feed).await
     }
 
     /// DESCRIBE, SETUP of what can be used, PLAY.
     async fn play(&mut self) -> Result<(Session<Playing>, Tracks), Broken> {
         let mut session = self.describe().await?;
         let mut tracks = Tracks::choose(session.streams(), self.sound.policy)?;
-        if let Some(codec) = tracks.unusable_sound.take() {
-            self.tell(unusable(&codec, self.sound.policy));
+        if let Some(sound) = tracks.unusable_sound.take() {
+            self.tell(unusable(&sound, self.sound.policy));
         }
         if self.without_sound && tracks.video.is_some() {
             tracks.audio = None;
         }
         if let Some(index) = tracks.video {
-            self.setup(&mut session, index).await??;
+            self.setup(&mut session, index).await?.map_err(Broken::behind_describe)?;
         }
         if let Some((index, _)) = tracks.audio {
             match self.setup(&mut session, index).await {
                 Ok(Ok(())) => {}
+                Ok(Err(error @ Error::BadCredentials { status: 401, .. })) => return Err(Broken::Login(error)),
                 answered @ Ok(Err(_)) if tracks.video.is_none() => answered?.map_err(Broken::from)?,
                 Ok(Err(error)) => {
                     let sentence = format!("no sound: the camera does not give it ({error})");
@@ -169,15 +204,27 @@ impl Input {
                 Err(error) => return Err(Broken::Sound(error)),
             }
         }
-        Ok((self.start(session).await?, tracks))
+        Ok((self.start(session).await.map_err(Broken::behind_describe)?, tracks))
     }
 
     async fn describe(&self) -> Result<Session<Described>, Error> {
-        let described = timeout(DESCRIBE_LIMIT, Session::describe(self.url.clone(), self.session_options())).await;
+        match self.describe_at(&self.url).await {
+            Err(Error::Status { status: status @ (301 | 302 | 307), .. }) => {
+                let place = self.moved(status).await?;
+                debug!(camera = %self.camera, status, "the camera sends its clients to another place of its own");
+                self.describe_at(&place).await
+            }
+            described => described,
+        }
+    }
+
+    async fn describe_at(&self, url: &Url) -> Result<Session<Described>, Error> {
+        let described = timeout(DESCRIBE_LIMIT, Session::describe(url.clone(), self.session_options())).await;
         match described {
             Ok(described) => described.map_err(|error| self.failure(&error, Step::Describe)),
             Err(_) => {
-                let step = if self.listens().await { Step::Describe } else { Step::Connect };
+                let listens = self.door.knock_within(PROBE_LIMIT).await.is_ok();
+                let step = if listens { Step::Describe } else { Step::Connect };
                 Err(self.late(step, DESCRIBE_LIMIT))
             }
         }
@@ -225,16 +272,9 @@ impl Input {
         Error::Timeout { peer: self.peer.clone(), step, limit }
     }
 
-    /// Whether the camera takes TCP connections.
-    async fn listens(&self) -> bool {
-        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let connecting = TcpStream::connect((host, self.url.port().unwrap_or(PORT)));
-        matches!(timeout(PROBE_LIMIT, connecting).await, Ok(Ok(_)))
-    }
-
     /// Waits until what was torn down is gone, within bounds.
-    async fn torn_down(&self) {
-        match timeout(TEARDOWN_LIMIT, self.group.await_teardown()).await {
+    async fn torn_down(&self, limit: Duration) {
+        match timeout(limit, self.group.await_teardown()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!(camera = %self.camera, %error, "TEARDOWN failed"),
             Err(_) => debug!(camera = %self.camera, "TEARDOWN was not answered"),
@@ -259,8 +299,20 @@ impl Input {
 enum Broken {
     /// The camera did not survive SETUP of the sound; it may do without.
     Sound(Error),
+    /// The camera refused a login that it had taken for DESCRIBE: it may want the answer to another challenge by now.
+    Login(Error),
     /// Anything else.
     Other(Error),
+}
+
+impl Broken {
+    /// A failure of SETUP or PLAY.
+    fn behind_describe(error: Error) -> Self {
+        match error {
+            Error::BadCredentials { status: 401, .. } => Self::Login(error),
+            other => Self::Other(other),
+        }
+    }
 }
 
 impl From<Error> for Broken {
@@ -271,19 +323,23 @@ impl From<Error> for Broken {
 
 impl From<Broken> for Error {
     fn from(broken: Broken) -> Self {
-        let (Broken::Sound(error) | Broken::Other(error)) = broken;
+        let (Broken::Sound(error) | Broken::Login(error) | Broken::Other(error)) = broken;
         error
     }
 }
 
-/// Sound of a codec that is neither passed on nor transcoded.
-fn unusable(codec: &str, policy: Audio) -> Reason {
-    let sentence = match policy {
-        Audio::Passthrough => format!(
+/// Sound that is neither passed on nor transcoded.
+fn unusable(sound: &Unusable, policy: Audio) -> Reason {
+    let sentence = match (sound, policy) {
+        (Unusable::Undescribed(codec), _) => format!(
+            "no sound: the camera does not say, or says wrongly, how its {codec} is coded: set its sound to G.711 or Opus, or to \
+             AAC of another sample rate"
+        ),
+        (Unusable::Codec(codec), Audio::Passthrough) => format!(
             "no sound: browsers do not play {codec}, and audio = \"passthrough\" keeps it from being transcoded: \
              set audio = \"auto\", or G.711 or Opus in the camera"
         ),
-        Audio::Auto | Audio::Off => format!(
+        (Unusable::Codec(codec), Audio::Auto | Audio::Off) => format!(
             "no sound: browsers do not play {codec}, and it cannot be transcoded: set the camera's sound to AAC-LC, G.711 or Opus"
         ),
     };

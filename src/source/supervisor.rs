@@ -5,6 +5,7 @@
 //! timelines go on. How to connect is a [`Connector`]'s business.
 
 mod state;
+mod vigil;
 
 use std::{
     pin::pin,
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::state::{Action, Event, Rules, State};
-use super::{Config, Error, config::Audio, feed::Feed};
+use super::{Config, Error, FailureKind, config::Audio, door::Door, feed::Feed};
 use crate::{
     hub::{Camera, CameraState, Producer},
     media::Reason,
@@ -29,6 +30,10 @@ use crate::{
 /// How long a connection may take to end after it was asked to. Longer than what a connector allows itself (RTSP
 /// TEARDOWN 3 s, stopping a pipeline 5 s); when hit, the connection is dropped as it is.
 const LEAVE_LIMIT: Duration = Duration::from_secs(6);
+
+/// From one knock at a camera that is away to the next because a viewer has come: they are answered with what it tells, and a
+/// page that asks again and again makes ten a second of it at most.
+const KNOCK_FOR_VIEWER: Duration = Duration::from_millis(100);
 
 /// One way to reach a camera.
 pub(super) trait Connector {
@@ -39,6 +44,21 @@ pub(super) trait Connector {
         feed: &mut Feed<'_>,
         leave: &CancellationToken,
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Where to knock while nobody is there; `None` for what has no door.
+    fn door(&self) -> Option<Door> {
+        None
+    }
+
+    /// Whether [`arrival`](Self::arrival) tells when somebody is there, so that nobody needs to knock.
+    fn is_announced(&self) -> bool {
+        false
+    }
+
+    /// Completes when somebody is there, of whom nobody was.
+    fn arrival(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 }
 
 /// Why a camera is not kept connected any more.
@@ -69,7 +89,9 @@ pub(super) async fn drive(
         has_moved: false,
         shutdown: shutdown.clone(),
     };
-    Supervisor { outside, producer, connector, report: Report { camera, told: None, away: None }, tries: 0, mute }
+    let report = Report { camera, told: None, away: None };
+    let door = connector.door();
+    Supervisor { outside, producer, connector, door, knocked: tokio::time::Instant::now(), report, tries: 0, mute }
         .run()
         .await
 }
@@ -82,6 +104,9 @@ struct Supervisor<'a, C> {
     outside: Outside<'a>,
     producer: &'a mut Producer,
     connector: C,
+    door: Option<Door>,
+    /// When the camera was knocked at, or tried, last.
+    knocked: tokio::time::Instant,
     report: Report,
     tries: u64,
     /// The camera's sound is not wanted.
@@ -99,13 +124,14 @@ impl<C: Connector> Supervisor<'_, C> {
                     let event = self.outside.next(state.deadline()).await;
                     state.on(event, now(), &self.outside.rules).0
                 }
+                State::Knocking { .. } => self.knocking(state).await,
                 // Left inside `connection`, before it returns.
                 State::Live { .. } | State::Stopped => break,
             };
             match state {
                 State::Idle { .. } => self.report.publish(CameraState::Idle),
                 State::BackingOff { retry_at, .. } => self.report.waiting(retry_at),
-                State::Connecting { .. } | State::Live { .. } | State::Stopped => {}
+                State::Knocking { .. } | State::Connecting { .. } | State::Live { .. } | State::Stopped => {}
             }
         }
         if self.outside.has_moved {
@@ -116,6 +142,31 @@ impl<C: Connector> Supervisor<'_, C> {
         Ended::Stopped
     }
 
+    /// The state after somebody was there again, or after what happened meanwhile.
+    async fn knocking(&mut self, state: State) -> State {
+        let watched = self.outside.watched;
+        let every = state.knock_every(watched);
+        let (report, knocked) = (&mut self.report, &mut self.knocked);
+        let answered = async {
+            match (&self.door, every) {
+                (Some(door), Some(every)) => {
+                    // Whoever has just come waits for no more than that, and who comes and goes all the time delays no knock.
+                    let gap = if watched { KNOCK_FOR_VIEWER } else { every };
+                    let first = (*knocked + gap).max(tokio::time::Instant::now());
+                    let noted = || *knocked = tokio::time::Instant::now();
+                    door.answered(first, every, noted, |error| report.unheard(&error)).await;
+                }
+                _ => self.connector.arrival().await,
+            }
+        };
+        let event = tokio::select! {
+            biased;
+            event = self.outside.next(state.deadline()) => event,
+            () = answered => Event::Heard { chance: rand::random() },
+        };
+        state.on(event, now(), &self.outside.rules).0
+    }
+
     /// One connection, from the first packet to the last. Returns the state after it.
     async fn connection(&mut self, state: State) -> State {
         self.tries += 1;
@@ -124,9 +175,11 @@ impl<C: Connector> Supervisor<'_, C> {
         }
         self.report.publish(CameraState::Connecting);
         let (state, failure) = self.session(state).await;
+        self.knocked = tokio::time::Instant::now();
         self.report.camera.forget_gop();
         match (failure, state) {
             (Some(error), State::BackingOff { retry_at, .. }) => self.report.failed(&error, retry_at),
+            (Some(error), State::Knocking { .. }) => self.report.failed(&error, now()),
             (_, State::Idle { .. }) => self.report.left(),
             _ => {}
         }
@@ -138,7 +191,15 @@ impl<C: Connector> Supervisor<'_, C> {
         let leave = CancellationToken::new();
         let (live, mut went_live) = oneshot::channel();
         let mut feed = Feed::new(self.producer, live, self.mute);
+        let returns = self.door.is_some() || self.connector.is_announced();
         let mut session = pin!(self.connector.open(&mut feed, &leave));
+        let (camera, door) = (self.report.camera.clone(), self.door.clone());
+        let mut absence = pin!(async {
+            match &door {
+                Some(door) => vigil::absence(&camera, door).await,
+                None => std::future::pending().await,
+            }
+        });
         loop {
             let live = matches!(state, State::Live { .. });
             let (event, failure) = tokio::select! {
@@ -147,8 +208,9 @@ impl<C: Connector> Supervisor<'_, C> {
                 Ok(()) = &mut went_live, if !live => (Event::FirstMedia, None),
                 ended = &mut session => {
                     let error = ended.err().unwrap_or(Error::HungUp);
-                    (Event::Failed { kind: error.kind(), chance: rand::random() }, Some(error))
+                    (failed(&error, returns), Some(error))
                 }
+                error = &mut absence, if live => (failed(&error, true), Some(error)),
             };
             let action;
             (state, action) = state.on(event, now(), &self.outside.rules);
@@ -169,6 +231,15 @@ impl<C: Connector> Supervisor<'_, C> {
             }
         }
     }
+}
+
+/// Where nobody can knock and nobody is announced, only another try tells.
+fn failed(error: &Error, returns: bool) -> Event {
+    let kind = match error.kind() {
+        FailureKind::Absent if !returns => FailureKind::Passing,
+        kind => kind,
+    };
+    Event::Failed { kind, chance: rand::random() }
 }
 
 /// What a connection is interrupted by.
@@ -280,6 +351,15 @@ impl Report {
             self.told = Some(reason.clone());
         }
         self.publish(CameraState::BackingOff { reason, retry_at });
+    }
+
+    /// A knock was not answered. That is news when the reason is another one than before; the words of one reason differ.
+    fn unheard(&mut self, error: &Error) {
+        if self.told.as_ref().is_none_or(|told| told.code != error.code()) {
+            self.failed(error, now());
+        } else {
+            debug!(camera = %self.camera.name(), code = error.code(), reason = %error, "still not available");
+        }
     }
 
     /// A viewer may have made the next try earlier.

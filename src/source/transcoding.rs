@@ -2,7 +2,7 @@
 //! waits for it.
 //!
 //! In: the camera's frames, through a bounded queue. Out: Opus frames with media and capture time, which the reader
-//! publishes. Ends when it is dropped.
+//! publishes. Ends when it is dropped. A frame that makes it panic is lost, and the next is decoded from the beginning.
 
 use std::{
     sync::mpsc::{Receiver, SyncSender, sync_channel},
@@ -17,8 +17,9 @@ use tracing::warn;
 use crate::{
     media::{
         AudioFormat, CameraName, MediaTime,
-        transcode::{Options, OpusFrame, Source, TranscodeError, Transcoder},
+        transcode::{FrameError, Options, OpusFrame, Source, TranscodeError, Transcoder},
     },
+    panics::{Panicked, Part, Whose, caught},
     stats::Counter,
 };
 
@@ -27,6 +28,10 @@ use crate::{
 const QUEUE: usize = 64;
 /// Between two log lines about frames that cannot be decoded.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Between two decoders that panicked, on the camera's clock: one that panics at once must not take a core. What comes meanwhile is
+/// lost.
+const REST: Duration = Duration::from_secs(1);
 
 /// One frame as the camera sent it.
 #[derive(Debug)]
@@ -60,9 +65,13 @@ impl Transcoding {
         let reduction = transcoder.reduction().map(|reduction| reduction.to_string());
         let (frames, queue) = sync_channel(QUEUE);
         let (sender, opus) = mpsc::channel(QUEUE);
-        let worker = Worker { camera: camera.clone(), transcoder, sender, complained: None };
+        let anew = {
+            let source = source.clone();
+            move || Transcoder::new(&source, options).ok()
+        };
+        let worker = Worker { camera: camera.clone(), anew, sender, broke: None, complained: None };
         let name: String = format!("sound-{camera}").chars().take(15).collect();
-        if let Err(error) = thread::Builder::new().name(name).spawn(move || worker.run(&queue)) {
+        if let Err(error) = thread::Builder::new().name(name).spawn(move || worker.run(transcoder, &queue)) {
             warn!(camera = %camera, %error, "no thread for the sound: playing without");
         }
         Ok(Self { format, reduction, frames, opus, skipped: 0 })
@@ -101,28 +110,108 @@ impl Transcoding {
     }
 }
 
-struct Worker {
+/// What makes sound into Opus, and may panic.
+trait Decode {
+    fn push(&mut self, frame: &Coded) -> Result<(), FrameError>;
+    fn pull(&mut self) -> Option<OpusFrame>;
+}
+
+impl Decode for Transcoder {
+    fn push(&mut self, frame: &Coded) -> Result<(), FrameError> {
+        self.push(&frame.data, frame.time, frame.captured, frame.lost)
+    }
+
+    fn pull(&mut self) -> Option<OpusFrame> {
+        self.pull()
+    }
+}
+
+struct Worker<A> {
     camera: CameraName,
-    transcoder: Transcoder,
+    /// Makes another decoder.
+    anew: A,
     sender: mpsc::Sender<OpusFrame>,
+    /// When the last frame was captured that made the decoder panic.
+    broke: Option<Instant>,
     complained: Option<Instant>,
 }
 
-impl Worker {
-    fn run(mut self, frames: &Receiver<Coded>) {
+impl<D: Decode, A: Fn() -> Option<D>> Worker<A> {
+    fn run(mut self, decoder: D, frames: &Receiver<Coded>) {
+        let mut decoder = Some(decoder);
         while let Ok(frame) = frames.recv() {
-            if let Err(error) = self.transcoder.push(&frame.data, frame.time, frame.captured, frame.lost)
-                && self.complained.is_none_or(|at| frame.captured.saturating_duration_since(at) > COMPLAINT_INTERVAL)
-            {
-                self.complained = Some(frame.captured);
-                warn!(camera = %self.camera, %error, "a frame of sound is lost");
-            }
-            while let Some(opus) = self.transcoder.pull() {
-                // Blocks while the reader is busy; it never waits for us, and is gone when the channel is closed.
-                if self.sender.blocking_send(opus).is_err() {
-                    return;
+            let is_due = self.broke.is_none_or(|broke| frame.captured.saturating_duration_since(broke) >= REST);
+            let camera = self.camera.clone();
+            let done = caught(Part::Sound, Whose::camera(&camera), || {
+                if decoder.is_none() && is_due {
+                    decoder = (self.anew)();
                 }
+                decoder.as_mut().is_none_or(|decoder| self.transcode(decoder, &frame))
+            });
+            match done {
+                Ok(true) => {}
+                Ok(false) => return,
+                // What it was in the middle of is not to be trusted.
+                Err(Panicked) => (decoder, self.broke) = (None, Some(frame.captured)),
             }
         }
+    }
+
+    /// Whether anybody takes what comes out.
+    fn transcode(&mut self, decoder: &mut D, frame: &Coded) -> bool {
+        if let Err(error) = decoder.push(frame)
+            && self.complained.is_none_or(|at| frame.captured.saturating_duration_since(at) > COMPLAINT_INTERVAL)
+        {
+            self.complained = Some(frame.captured);
+            warn!(camera = %self.camera, %error, "a frame of sound is lost");
+        }
+        while let Some(opus) = decoder.pull() {
+            // Blocks while the reader is busy; it never waits for us, and is gone when the channel is closed.
+            if self.sender.blocking_send(opus).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::ClockRate;
+
+    /// One Opus frame for each frame, but for a frame that says otherwise.
+    struct Touchy(Option<OpusFrame>);
+
+    impl Decode for Touchy {
+        fn push(&mut self, frame: &Coded) -> Result<(), FrameError> {
+            assert_ne!(&frame.data[..], b"panic", "as the test wishes");
+            self.0 = Some(OpusFrame { time: frame.time, captured: frame.captured, data: frame.data.clone() });
+            Ok(())
+        }
+
+        fn pull(&mut self) -> Option<OpusFrame> {
+            self.0.take()
+        }
+    }
+
+    #[test]
+    fn a_frame_that_makes_the_decoder_panic_ends_no_sound() {
+        let ((frames, queue), (sender, mut opus)) = (sync_channel(QUEUE), mpsc::channel(QUEUE));
+        let camera: CameraName = "front".parse().expect("a name");
+        let anew = || Some(Touchy(None));
+        let worker = Worker { camera, anew, sender, broke: None, complained: None };
+        let start = Instant::now();
+        for (data, after) in
+            [("one", 0), ("panic", 20), ("lost", 40), ("two", 1_020), ("panic", 1_040), ("three", 9_000)]
+        {
+            let time = MediaTime { ticks: 0, rate: ClockRate::OPUS };
+            let captured = start + Duration::from_millis(after);
+            frames.send(Coded { data: Bytes::from_static(data.as_bytes()), time, captured, lost: 0 }).expect("room");
+        }
+        drop(frames);
+        worker.run(Touchy(None), &queue);
+        let heard: Vec<_> = std::iter::from_fn(|| opus.try_recv().ok()).map(|frame| frame.data).collect();
+        assert_eq!(heard, ["one", "two", "three"]);
     }
 }

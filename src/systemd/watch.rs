@@ -20,6 +20,7 @@ use super::{
     judge::{Judge, Sign},
     tell,
 };
+use crate::panics::{Part, Whose, caught};
 
 /// Between two looks: shorter where systemd waits for less than three of them.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -63,8 +64,13 @@ fn watch(ended: &mpsc::Receiver<()>, mut pulse: Pulse, mut look: impl FnMut() ->
     let mut judge = Judge::default();
     let mut news = News::default();
     while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(pause) {
-        let Look { mut signs, status } = look();
-        signs.push(pulse.take());
+        // A look that panics has seen nothing: systemd is not told that all is well. If all looks do, it starts the program again.
+        let looked = caught(Part::Watch, Whose::NOBODYS, || {
+            let mut looked = look();
+            looked.signs.push(pulse.take());
+            looked
+        });
+        let Ok(Look { signs, status }) = looked else { continue };
         let stuck = judge.stuck(&signs, pause, Instant::now());
         if limit.is_some() && stuck.is_empty() {
             tell(&[NotifyState::Watchdog]);

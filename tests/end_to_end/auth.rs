@@ -78,7 +78,9 @@ async fn seen(response: Response, asked_for: &str) -> (u16, Vec<(String, String)
     (status, headers, response.text().await.expect("a body").replace(asked_for, "..."))
 }
 
-pub(crate) const PATHS: [&str; 16] = [
+pub(crate) const PATHS: [&str; 18] = [
+    "/api/v1/cameras/front/snapshot.jpg",
+    "/api/v1/cameras/front/clip.mp4",
     "/",
     "/watch/front",
     "/watch/attic",
@@ -353,6 +355,16 @@ async fn a_program_plays_with_its_token() {
 }
 
 #[tokio::test]
+async fn where_nobody_has_a_password_the_login_page_says_so() {
+    let camera = Camera::builder().start();
+    let gateway = gateway_with(&camera, &[program("robot", "").await.0]).await;
+    let login = request(&gateway, Method::GET, "/").header("accept", "text/html").send().await.expect("an answer");
+    assert_eq!((login.url().path(), login.status().as_u16()), ("/login", 404));
+    let page = login.text().await.expect("a page");
+    assert!(page.contains("No passwords here") && !page.contains("<form"), "{page}");
+}
+
+#[tokio::test]
 async fn who_guesses_is_told_to_wait_and_named_in_the_log() {
     let camera = Camera::builder().start();
     let gateway =
@@ -453,7 +465,10 @@ async fn without_users_everybody_near_may_have_everything() {
         assert_eq!(near.get(path).await.expect("an answer").status(), 200, "{path}");
     }
     let user: Value = near.get_json("/api/v1/user").await;
-    assert_eq!(user, json!({ "name": null, "by_cookie": false, "actions": ["watch", "api", "metrics", "share"] }));
+    assert_eq!(
+        user,
+        json!({ "name": null, "by_cookie": false, "actions": ["watch", "publish", "api", "metrics", "share"] })
+    );
     let open = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).http("allow_anonymous = true").spawn().await;
     open.wait_log("[http] allow_anonymous: everybody who reaches", Duration::from_secs(5)).await;
 }

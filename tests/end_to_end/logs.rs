@@ -14,29 +14,24 @@ use crate::{
     },
 };
 
-/// Times that a camera is tried again which is off: after 1, 2 and 4 seconds or so.
-const TRIES: u64 = 3;
-
-/// Waits until a camera has been tried again so often.
-async fn wait_tries(gateway: &Gateway, count: u64) {
-    let tried = || async { (gateway.camera("front").await["reconnects"].as_u64()? >= count).then_some(()) };
-    until("the camera was tried again", Duration::from_secs(60), tried).await;
-}
+/// Times that is knocked at a camera which is off.
+const KNOCKS: usize = 3;
+/// What each of them says, to whoever wants to know.
+const STILL: &str = " DEBUG still not available camera=front";
 
 #[tokio::test]
 async fn a_camera_that_is_off_has_one_line_and_one_when_it_is_back() {
     let mut camera = Camera::builder().start();
-    let gateway = gateway(&camera, "start = \"always\"").await;
+    let gateway = gateway(&camera, "start = \"always\"\n[log]\nlevel = \"debug\"").await;
     gateway.wait_log(" live camera=front", LIMIT).await;
     camera.stop();
     gateway.wait_log("not available camera=front", LIMIT).await;
-    let before = gateway.camera("front").await["reconnects"].as_u64().expect("a number");
-    wait_tries(&gateway, before + TRIES).await;
-    // It hangs up first, and refuses connections then.
-    let lines = gateway.count_log("not available camera=front");
+    let knocked = || async { (gateway.count_log(STILL) >= KNOCKS).then_some(()) };
+    until("it was knocked at the camera", Duration::from_secs(60), knocked).await;
+    // It hangs up first, and refuses connections then. Whoever wants to know of each knock asks for `debug`.
+    let lines = gateway.count_log(" WARN not available camera=front");
     assert!((1..=2).contains(&lines), "{}", gateway.log());
-    wait_tries(&gateway, before + TRIES + 1).await;
-    assert_eq!(gateway.count_log("not available"), lines, "{}", gateway.log());
+    assert_eq!(gateway.count_log(" WARN "), lines, "{}", gateway.log());
     camera.start_again();
     let line = gateway.wait_log("live again camera=front", Duration::from_secs(60)).await;
     let away = line.split("away_s=").nth(1).and_then(|rest| rest.trim().parse::<u64>().ok());
@@ -60,7 +55,7 @@ async fn a_session_that_is_deleted_before_it_connects_is_no_warning() {
 }
 
 #[tokio::test]
-async fn json_has_one_object_in_each_line_and_the_level_changes_while_it_runs() {
+async fn json_has_one_object_in_each_line_and_level_and_format_change_while_it_runs() {
     let mut camera = Camera::builder().start();
     let gateway = gateway(&camera, "start = \"always\"\n[log]\nformat = \"json\"").await;
     let viewer = Viewer::join(gateway.whep("front")).await;
@@ -84,7 +79,15 @@ async fn json_has_one_object_in_each_line_and_the_level_changes_while_it_runs() 
     gateway.reload(&gateway.toml().replace("[log]", "[log]\nlevel = \"debug\"")).await;
     gateway.wait_log("still not available", Duration::from_secs(60)).await;
     gateway.reload(&gateway.toml().replace("json", "human")).await;
-    gateway.wait_log("another format begins with the next start", LIMIT).await;
+    let line = gateway.wait_log(" INFO the configuration is taken up", LIMIT).await;
+    assert!(!line.contains('{'), "{line}");
+    assert_eq!(gateway.get_json("/api/v1/configuration").await["is_current"], true);
+    gateway.reload(&gateway.toml().replace("human", "json")).await;
+    gateway.wait_log("\"message\":\"the configuration is taken up\",\"cameras\":1", LIMIT).await;
+    let log = gateway.log();
+    let (human, json): (Vec<_>, Vec<_>) = log.lines().partition(|line| serde_json::from_str::<Value>(line).is_err());
+    assert!(human.iter().all(|line| line.contains(" INFO ") || line.contains(" DEBUG ") || line.contains(" WARN ")));
+    assert!(json.last().is_some_and(|line| line.contains("taken up")), "it is JSON again: {log}");
 }
 
 #[tokio::test]

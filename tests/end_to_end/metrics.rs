@@ -88,7 +88,7 @@ fn values<'a>(document: &'a Value, key: &str, found: &mut Vec<&'a str>) {
 #[tokio::test]
 async fn every_metric_is_by_the_conventions_and_documented() {
     let camera = Camera::builder().audio(Audio::Opus).gop(15).start();
-    let entry = format!("{}\nstart = \"always\"\n{}", camera.toml("front"), camera.toml("back"));
+    let entry = format!("{}\nstart = \"always\"\nclip_seconds = 5\n{}", camera.toml("front"), camera.toml("back"));
     let builder = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).config(entry);
     let gateway = builder.webrtc("max_sessions_per_camera = 1").spawn().await;
     let viewer = Viewer::join(gateway.whep("front")).await;

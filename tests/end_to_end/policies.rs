@@ -35,14 +35,15 @@ fn files() -> Vec<String> {
 
 #[tokio::test]
 async fn every_answer_has_its_policies() {
-    let gateway = builder().config(user("anna", "actions = [\"watch\", \"api\", \"metrics\"]").await).spawn().await;
+    let gateway =
+        builder().config(user("anna", "actions = [\"watch\", \"api\", \"metrics\", \"publish\"]").await).spawn().await;
     let ask = async |path: &str| {
         let request = gateway.http().get(gateway.url(path)).basic_auth("anna", Some(crate::auth::PASSWORD));
         request.send().await.expect("an answer")
     };
     let files = files();
     let assets = files.iter().filter(|name| !name.ends_with(".html")).map(|name| format!("/assets/{name}"));
-    let pages = ["/", "/watch/none", "/share", "/login"].map(str::to_owned);
+    let pages = ["/", "/watch/none", "/publish/none", "/publish", "/share", "/login"].map(str::to_owned);
     let others = ["/healthz", "/readyz", "/metrics", "/api/v1/cameras", "/api/v1/user", "/whep/none", "/none"];
     for path in assets.chain(pages.clone()).chain(others.map(str::to_owned)) {
         let answer = ask(&path).await;
@@ -50,12 +51,14 @@ async fn every_answer_has_its_policies() {
         assert_eq!(field(&answer, "referrer-policy"), "no-referrer", "{path}");
         assert_eq!(field(&answer, "cross-origin-resource-policy"), "same-origin", "{path}");
         let policy = field(&answer, "content-security-policy");
-        let is_framed = matches!(path.as_str(), "/" | "/watch/none" | "/share") || path.starts_with("/assets/");
+        let is_framed = matches!(path.as_str(), "/" | "/watch/none" | "/publish/none" | "/publish" | "/share")
+            || path.starts_with("/assets/");
         let frames = if is_framed { "frame-ancestors 'self'" } else { "frame-ancestors 'none'" };
         assert!(policy.ends_with(frames) && !policy.contains("unsafe"), "{path}: {policy}");
         if pages.contains(&path) {
             assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{path}: {policy}");
-            assert!(field(&answer, "permissions-policy").contains("microphone=()"), "{path}");
+            let capture = if path.starts_with("/publish") { "microphone=(self)" } else { "microphone=()" };
+            assert!(field(&answer, "permissions-policy").contains(capture), "{path}");
         }
     }
     for name in files.iter().filter(|name| name.ends_with(".html")) {

@@ -54,7 +54,7 @@ async fn everything_works_below_a_path() {
     browser.open(&nginx.url("/cams/")).await;
     browser.wait_for("document.querySelector('#summary').textContent === '1 camera, 1 live'", LIMIT).await;
     let links = "[...document.querySelectorAll('a[href^=\"/\"]')].map((link) => link.getAttribute('href')).join()";
-    assert_eq!(browser.eval(links).await, "/cams/watch/front");
+    assert_eq!(browser.eval(links).await, "/cams/publish/front,/cams/watch/front");
     let socket = "return await new Promise((done) => { \
         const socket = new WebSocket(location.href.replace('http', 'ws') + 'api/ws?src=front'); \
         socket.onopen = () => done('open'); socket.onerror = () => done('refused'); });";

@@ -66,6 +66,9 @@ async fn a_link_shows_one_camera_and_opens_nothing_else() {
             let response = with_token(&gateway, method.clone(), path, &token).await;
             let expected = match (*path, method.as_str()) {
                 ("/whep/front", "GET") | ("/api/v1/user", "GET") => 200,
+                ("/api/v1/cameras/front/snapshot.jpg", "GET") => 200,
+                ("/api/v1/cameras/front/clip.mp4", "GET") => 409,
+                ("/api/v1/cameras/front/snapshot.jpg" | "/api/v1/cameras/front/clip.mp4", _) => 405,
                 ("/whep/front", "POST") => 415,
                 ("/whep/front" | "/api/v1/user", _) => 405,
                 (path, "GET" | "POST") if path.starts_with("/whep/") && path.ends_with("/events") => 404,

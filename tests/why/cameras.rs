@@ -158,3 +158,17 @@ async fn mjpeg_only() {
     MJPEG.is_told(&gateway).await;
     MJPEG.is_probed(&gateway, &[]).await;
 }
+
+pub(crate) const NOBODY_PUBLISHES: Cause = Cause {
+    name: "nobody publishes to a camera with source = \"whip\"",
+    code: "nobody-publishes",
+    sentence: "nobody publishes to this camera: open /publish/front of the gateway in a browser, or point OBS at /whip/front",
+    provoked: "source = \"whip\", and nobody does",
+    test: "nobody_publishes",
+};
+
+#[tokio::test]
+async fn nobody_publishes() {
+    let gateway = gateway("[[camera]]\nname = \"front\"\nsource = \"whip\"\n").spawn().await;
+    NOBODY_PUBLISHES.is_told(&gateway).await;
+}

@@ -75,7 +75,7 @@ async fn long_gop() {
     let noted = gateway.camera("front").await;
     assert_eq!(noted["video_code"], LONG_GOP.code, "{noted}");
     let sentence = LONG_GOP.checked(&noted["video_note"]);
-    assert!(has(&sentence, "has sent none for more than 30 s"), "{sentence}");
+    assert!(has(&sentence, "has sent none for more than "), "{sentence}");
     // The number grows while it is asked.
     let begin = "a new viewer's picture begins with the camera's next keyframe, and it has sent none for more than";
     page_says(&browser, begin).await;

@@ -35,6 +35,7 @@ const CAUSES: &[&Cause] = &[
     &NOT_ALLOWED,
     &CAMERA_REMOVED,
     &SOUND_CHANGED,
+    &NOBODY_PUBLISHES,
 ];
 
 const TESTS: &[&str] = &[
@@ -68,15 +69,18 @@ Not provoked by `tests/why`; many are by other tests.
 |---|---|
 | `name-not-found` | the host in the camera's url has no address |
 | `camera-does-not-answer` | a connection, and no answer to a request |
+| `no-descriptors` | camgate has no file descriptor left for a connection to the camera |
 | `camera-hung-up`, `camera-error`, `camera-not-understood` | the camera closed the connection, answered with another status, or said something that makes no sense |
-| `media-stopped`, `no-keyframe` | pictures came and stopped; pictures came, and none to begin with within 30 s |
+| `media-stopped`, `no-keyframe`, `no-parameter-sets` | pictures came and stopped; pictures came, and none to begin with within 30 s (10 s of who publishes); those to begin with came, and not how they are coded |
 | `wrong-transport` | the camera does not send over TCP, or over UDP |
+| `publisher-gone`, `publisher-silent` | whoever published to a camera with source = \"whip\" has left, or sends nothing any more |
 | `no-video` | no H.264, and no sound that browsers play |
 | `pipeline-unreadable`, `pipeline-unusable`, `pipeline-failed`, `pipeline-hangs`, `pipeline-ended`, `no-gstreamer` | a pipeline's file, its text, one of its elements, its start, its end; a build without GStreamer |
 | `sound-unsupported`, `sound-refused`, `sound-reduced` | sound that is left out, or not whole, while the picture plays |
 | `not-connected-yet`, `waiting-for-keyframe`, `network-too-slow` | of a session that is there, in `/api/v1/sessions` |
 | `no-address`, `viewer-in-container`, `foreign-packets`, `path-not-chosen`, `no-handshake`, `handshake-unfinished`, `never-connected` | a session that never connected |
 | `viewer-left`, `deleted`, `barred`, `viewer-silent`, `shutdown` | a session that is over; `barred`: the login or link by which it was opened is, or does not open the camera any more |
+| `publisher-left`, `taken-over`, `not-published`, `already-published` | of who publishes: they left; another took their place; the camera has a source of its own; another one is there |
 | `camera-viewers-full`, `user-full`, `address-full`, `address-connecting`, `too-many-connecting` | other limits of `[webrtc]` |
 | `internal-error` | a fault of camgate: please report it |
 
@@ -106,7 +110,7 @@ fn each_code_is_listed() {
         include_str!("../../src/peer/limits.rs"),
     ];
     let reasons = [
-        include_str!("../../src/app/cameras.rs"),
+        include_str!("../../src/source.rs"),
         include_str!("../../src/hub/formats.rs"),
         include_str!("../../src/http/waiting.rs"),
         include_str!("../../src/peer/diagnosis.rs"),

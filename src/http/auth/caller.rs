@@ -63,7 +63,7 @@ impl Caller {
     }
 
     /// Whether this is one of theirs.
-    pub(super) fn may(&self, action: Action) -> bool {
+    pub(in crate::http) fn may(&self, action: Action) -> bool {
         match self {
             Self::Anyone { .. } => true,
             Self::User { user, .. } => user.actions.contains(&action),
@@ -167,13 +167,14 @@ impl Caller {
         matches!(self, Self::Guest { .. })
     }
 
-    /// Completes when they are not taken for this user any more, or may not have any more what shows `camera`, or everything of
-    /// theirs: what they have opened is to end then.
-    pub(in crate::http) async fn over(self, camera: Option<String>) {
+    /// Completes when they are not taken for this user any more, or may not have any more what takes this `right` to a camera, or
+    /// everything of theirs: what they have opened is to end then.
+    pub(in crate::http) async fn over(self, right: Option<(String, Action)>) {
         let barred = async {
             match &self {
                 Self::Anyone { gate, .. } | Self::User { gate, .. } | Self::Guest { gate, .. } => {
-                    gate.bars(&self, camera.as_deref()).await;
+                    let right = right.as_ref().map(|(camera, action)| (&**camera, *action));
+                    gate.bars(&self, right).await;
                 }
                 Self::Nobody => std::future::pending().await,
             }

@@ -3,6 +3,8 @@
 //! A check takes 19 MiB that are aligned. An allocator that gets as much anew for each leaves holes that the next does not fit
 //! into: glibc 2.36 had 216 MB after a dozen checks on one thread, and as much again on each other thread that had some
 //! (measured), all of it for strangers who guess.
+//!
+//! A check that panics is of a wrong password: the thread and those who wait for it go on.
 
 use std::sync::mpsc;
 
@@ -11,6 +13,7 @@ use tokio::sync::oneshot;
 use tracing::error;
 
 use super::PasswordHash;
+use crate::panics::{Part, Whose, caught};
 
 /// Hands over passwords to check. The thread ends with this value.
 pub(super) struct Checker(mpsc::Sender<Check>);
@@ -28,8 +31,9 @@ impl Checker {
             let mut memory = Vec::new();
             for Check { hash, password, is_right } in queue {
                 let is_password = |hash: PasswordHash| is_password(&mut memory, &hash.0, password.as_bytes());
+                let found = caught(Part::Passwords, Whose::NOBODYS, || hash.and_then(is_password));
                 // Whoever asked may be gone.
-                let _ = is_right.send(hash.and_then(is_password).unwrap_or_default());
+                let _ = is_right.send(found.ok().flatten().unwrap_or_default());
             }
         };
         if let Err(error) = std::thread::Builder::new().name("passwords".to_owned()).spawn(work) {

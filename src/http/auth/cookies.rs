@@ -143,7 +143,8 @@ fn logouts(state: &StateDir, now: SystemTime) -> HashMap<u128, SystemTime> {
     let text = state.read(LOGOUTS).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
     let all = text.lines().filter_map(|line| {
         let (id, ends) = line.split_once(' ')?;
-        Some((u128::from_str_radix(id, 16).ok()?, UNIX_EPOCH + Duration::from_secs(ends.parse().ok()?)))
+        let ends = UNIX_EPOCH.checked_add(Duration::from_secs(ends.parse().ok()?))?;
+        Some((u128::from_str_radix(id, 16).ok()?, ends))
     });
     let left: HashMap<_, _> = all.filter(|(_, ends)| *ends > now).collect();
     if left.len() < text.lines().count() {
@@ -180,7 +181,7 @@ fn header_value(value: String, base: &str, secure: bool, lifetime: Duration) -> 
 fn parse(value: &str) -> Option<Login> {
     let mut parts = value.rsplitn(4, '.');
     let password = u64::from_str_radix(parts.next()?, 16).ok()?;
-    let ends = UNIX_EPOCH + Duration::from_secs(parts.next()?.parse().ok()?);
+    let ends = UNIX_EPOCH.checked_add(Duration::from_secs(parts.next()?.parse().ok()?))?;
     let id = u128::from_str_radix(parts.next()?, 16).ok()?;
     Some(Login { user: parts.next()?.to_owned(), id, ends, password })
 }

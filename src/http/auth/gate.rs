@@ -249,7 +249,7 @@ async fn refuse(
     headers: &HeaderMap,
     route: Option<&str>,
 ) -> Response {
-    let is_page = matches!(route, Some("/" | "/watch/{camera}")) && method == Method::GET;
+    let is_page = matches!(route, Some("/" | "/watch/{camera}" | "/publish/{camera}")) && method == Method::GET;
     let needs_login = problem.status() == StatusCode::UNAUTHORIZED.as_u16();
     let is_person = is_page && accepts_html(headers) && !headers.contains_key(header::AUTHORIZATION);
     if is_person && needs_login {
@@ -266,7 +266,7 @@ async fn refuse(
     }
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let path = uri.path();
-    let is_for_all_pages = path.starts_with("/whep/") || path.starts_with("/api/");
+    let is_for_all_pages = path.starts_with("/whep/") || path.starts_with("/whip/") || path.starts_with("/api/");
     if is_for_all_pages { cors::expose(response).await } else { response }
 }
 

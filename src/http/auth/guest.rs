@@ -11,14 +11,14 @@ use tracing::warn;
 use url::form_urlencoded;
 
 use super::{
-    Action, Caller, Gate, Maker, Share, ShareToken,
+    Action, Caller, Gate, Maker, Share, ShareToken, User,
     credentials::{Credentials, credentials},
-    rights::is_for_guests,
+    rights::{is_for_guests, takes_link},
     share::Recognised,
 };
 use crate::http::problem::Problem;
 
-/// The parameter of a WHEP URL that stands for a header, for players that cannot send one.
+/// The parameter of a URL that stands for a header, for players and publishers that cannot send one.
 pub(super) const PARAMETER: &str = "share";
 
 /// A text that is meant to be a link's token. Without `Debug`, so that nothing prints it.
@@ -48,7 +48,7 @@ impl From<NoEntry> for Problem {
     }
 }
 
-/// The token that a request has: as Bearer, or in the URL of WHEP. Who says otherwise who they are means that.
+/// The token that a request has: as Bearer, or in the URL of WHEP and of what a camera sees. Who says otherwise who they are means that.
 pub(super) fn presented(route: Option<&str>, uri: &Uri, headers: &HeaderMap) -> Option<Presented> {
     if headers.contains_key(header::AUTHORIZATION) {
         return match credentials(headers) {
@@ -56,7 +56,7 @@ pub(super) fn presented(route: Option<&str>, uri: &Uri, headers: &HeaderMap) -> 
             _ => None,
         };
     }
-    if !route?.starts_with("/whep/") {
+    if !takes_link(route) {
         return None;
     }
     let (_, text) = form_urlencoded::parse(uri.query()?.as_bytes()).find(|(name, _)| name == PARAMETER)?;
@@ -84,7 +84,7 @@ impl Gate {
                 return Err(NoEntry::Ended);
             }
         };
-        if !is_for_guests(route) {
+        if !is_for_guests(route, share.publish) {
             return Err(NoEntry::NotHere);
         }
         let in_url = link.in_url.then(|| self.shares().token(&share)).flatten();
@@ -96,17 +96,21 @@ impl Gate {
         match &share.by {
             Maker::Operator => true,
             Maker::Anyone => !self.has_users(),
-            Maker::User(name) => self
-                .user(name)
-                .is_some_and(|user| user.actions.contains(&Action::Share) && user.cameras.has(&share.camera)),
+            Maker::User(name) => self.user(name).is_some_and(|user| may_make(user, share)),
         }
     }
+}
+
+/// Nobody gives what they have not.
+fn may_make(user: &User, share: &Share) -> bool {
+    let may = |action| user.actions.contains(&action);
+    may(Action::Share) && (!share.publish || may(Action::Publish)) && user.cameras.has(&share.camera)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::auth::{Cameras, User, Wish, state_dir::StateDir};
+    use crate::http::auth::{Cameras, Wish, state_dir::StateDir};
 
     const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
 
@@ -141,6 +145,28 @@ mod tests {
         assert_eq!(statuses(&of(Cameras::Only(vec!["front".to_owned()]), &share)), [200, 410, 200]);
         assert_eq!(statuses(&of(Cameras::Only(vec!["back".to_owned()]), &share)), [200, 410, 410]);
         assert_eq!(statuses(&of(Cameras::All, &[Action::Watch])), [200, 410, 410]);
+    }
+
+    #[test]
+    fn a_link_to_publish_takes_a_maker_who_may() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = gate(&[], folder.path());
+        let wish = Wish::new("front", Duration::from_secs(3_600), None, "").expect("a wish");
+        let by = || Maker::User("anna".to_owned());
+        let make = |wish| open.shares().make_for(by(), wish, SystemTime::now()).expect("a share").1;
+        let links = [make(wish.clone()), make(wish.publishing(true))];
+        let statuses = |actions: &[Action], route: &'static str| {
+            let gate = gate(&[anna(Cameras::All, actions)], folder.path());
+            links.each_ref().map(|link| {
+                let link = Presented { text: link.expose().to_owned(), in_url: false };
+                gate.admit_guest(HOME, Some(route), link).map_or_else(|why| Problem::from(why).status(), |_| 200)
+            })
+        };
+        let all = [Action::Watch, Action::Share, Action::Publish];
+        assert_eq!(statuses(&all, "/whep/{camera}"), [200, 200]);
+        assert_eq!(statuses(&all, "/whip/{camera}"), [403, 200]);
+        assert_eq!(statuses(&[Action::Watch, Action::Share], "/whip/{camera}"), [403, 410]);
+        assert_eq!(statuses(&[Action::Watch, Action::Share], "/whep/{camera}"), [200, 410]);
     }
 
     #[test]

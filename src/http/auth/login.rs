@@ -17,7 +17,13 @@ use super::{
     origin::{Origin, origin},
     passwords::Refused,
 };
-use crate::http::{body, page::file, problem::Problem, rate::Client, site::Site};
+use crate::http::{
+    body,
+    page::{file, refusal},
+    problem::Problem,
+    rate::Client,
+    site::Site,
+};
 
 /// What the page sends. Without `Debug`, so that nothing prints it.
 #[derive(Deserialize)]
@@ -27,12 +33,14 @@ pub(in crate::http) struct Form {
     password: String,
 }
 
-/// `GET /login`.
+/// `GET /login`; where nobody has a password, words in place of the form.
 pub(in crate::http) async fn page(Extension(gate): Extension<Arc<Gate>>, Extension(site): Extension<Site>) -> Response {
-    if gate.has_users() {
+    if !gate.has_users() {
+        Redirect::to(&site.path("/")).into_response()
+    } else if gate.passwords().has_any() {
         file("login.html", StatusCode::OK, &site).await
     } else {
-        Redirect::to(&site.path("/")).into_response()
+        refusal(&Problem::no_passwords(), &site).await
     }
 }
 

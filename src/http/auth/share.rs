@@ -47,6 +47,9 @@ pub struct Share {
     expires: u64,
     /// How many may watch at one time; `None` for any number.
     pub viewers: Option<NonZeroU32>,
+    /// Whether whoever has the link may be the camera, where it is published to.
+    #[serde(default)]
+    pub publish: bool,
     /// What its maker remembers it by.
     pub note: String,
     pub(in crate::http) by: Maker,
@@ -70,6 +73,7 @@ pub struct Wish {
     pub(super) camera: String,
     pub(super) lasts: Duration,
     pub(super) viewers: Option<NonZeroU32>,
+    pub(super) publish: bool,
     pub(super) note: String,
 }
 
@@ -101,7 +105,12 @@ impl Wish {
         if note.chars().count() > MAX_NOTE || note.chars().any(char::is_control) {
             return Err(BadWish::Note);
         }
-        Ok(Self { camera: camera.to_owned(), lasts, viewers, note: note.trim().to_owned() })
+        Ok(Self { camera: camera.to_owned(), lasts, viewers, publish: false, note: note.trim().to_owned() })
+    }
+
+    /// The same, whose link also lets somebody be the camera.
+    pub fn publishing(self, publish: bool) -> Self {
+        Self { publish, ..self }
     }
 }
 

@@ -131,7 +131,12 @@ impl StateDir {
             file.sync_all()?;
             fs::rename(&new, folder.join(name))
         };
-        write().map_err(self.fault("write", name))
+        let written = write();
+        if written.is_err() {
+            // On a full disk it would be in the way of others.
+            let _ = fs::remove_file(&new);
+        }
+        written.map_err(self.fault("write", name))
     }
 
     /// Adds to the end of a file.
@@ -144,7 +149,9 @@ impl StateDir {
                 options.append(true).create(true).mode(PRIVATE).custom_flags(nowhere_else);
                 let mut file = options.open(folder.join(name))?;
                 give_to_owner(&file, folder)?;
-                file.write_all(bytes)
+                let before = file.metadata()?.len();
+                // Half of a line, on a full disk, would spoil the next one.
+                file.write_all(bytes).inspect_err(|_| drop(file.set_len(before)))
             };
             write().map_err(self.fault("write", name))
         })

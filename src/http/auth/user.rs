@@ -69,6 +69,8 @@ impl Cameras {
 pub enum Action {
     /// See the cameras and their states.
     Watch,
+    /// Be the camera of those that are published to.
+    Publish,
     /// Read what programs ask for: cameras, sessions, readiness.
     Api,
     /// Read the metrics.
@@ -146,12 +148,13 @@ impl FromStr for UserName {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Watch, Self::Api, Self::Metrics, Self::Share];
+    pub const ALL: [Self; 5] = [Self::Watch, Self::Publish, Self::Api, Self::Metrics, Self::Share];
 
     /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Watch => "watch",
+            Self::Publish => "publish",
             Self::Api => "api",
             Self::Metrics => "metrics",
             Self::Share => "share",

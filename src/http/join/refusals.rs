@@ -11,6 +11,7 @@ use tracing::info;
 use crate::{
     http::{auth::Caller, problem::Problem, rate::Client},
     media::CameraName,
+    peer::Role,
 };
 
 /// Between two lines about the same.
@@ -21,8 +22,8 @@ const MAX_KNOWN: usize = 1_024;
 /// When what was told last.
 static TOLD: Mutex<Option<HashMap<(String, String), Instant>>> = Mutex::new(None);
 
-/// Tells of a viewer that was refused.
-pub(super) fn tell(camera: &str, problem: &Problem, caller: &Caller, client: Client) {
+/// Tells of a viewer, or a publisher, that was refused.
+pub(super) fn tell(role: Role, camera: &str, problem: &Problem, caller: &Caller, client: Client) {
     // What is wrong with a camera its source has told. Another name may hold anything.
     if problem.is_about_source() || camera.parse::<CameraName>().is_err() || !is_news(camera, problem.code()) {
         return;
@@ -30,7 +31,7 @@ pub(super) fn tell(camera: &str, problem: &Problem, caller: &Caller, client: Cli
     // Parts of it may be the viewer's.
     let reason: String = problem.detail().chars().filter(|c| !c.is_control()).collect();
     let (who, address, code) = (caller.name(), client.0.to_canonical(), problem.code());
-    info!(%camera, code, %reason, %who, %address, "viewer refused");
+    info!(%camera, code, %reason, %who, %address, "{} refused", role.name());
 }
 
 fn is_news(camera: &str, code: &str) -> bool {

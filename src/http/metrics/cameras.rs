@@ -11,14 +11,26 @@ use crate::{
 
 type Read = fn(&CameraCounters) -> u64;
 
-const COUNTERS: [(&str, &str, Read); 7] = [
+const COUNTERS: [(&str, &str, Read); 15] = [
     ("camera_units_total", "Pictures and frames of sound received", |c| c.units.total()),
     ("camera_bytes_total", "Coded bytes received", |c| c.bytes.total()),
     ("camera_unusable_units_total", "Pictures and frames of sound that could not be packed", |c| c.unusable.total()),
     ("camera_dropped_units_total", "Pictures and frames of sound that found a queue full", |c| c.dropped.total()),
     ("camera_gop_cache_overflows_total", "Times a GOP outgrew the cache", |c| c.cache_overflows.total()),
+    ("camera_clip_overflows_total", "Times a GOP outgrew the memory for clips", |c| c.footage_overflows.total()),
+    ("camera_snapshots_total", "Pictures decoded for snapshots", |c| c.snapshots.total()),
+    ("camera_failed_snapshots_total", "Pictures that could not be decoded", |c| c.snapshot_failures.total()),
+    ("camera_refused_snapshots_total", "Snapshots that would have waited too long", |c| c.snapshots_refused.total()),
     ("camera_lost_packets_total", "RTP packets of the camera that did not arrive", |c| c.lost_packets.total()),
     ("camera_reconnects_total", "Connections made again", |c| c.reconnects.total()),
+    ("camera_publisher_nacks_total", "Packets that its publisher was asked for again", |c| c.published.nacks.total()),
+    ("camera_publisher_repaired_packets_total", "Packets that were missed and came after all", |c| {
+        c.published.repaired.total()
+    }),
+    ("camera_publisher_plis_total", "Keyframes that its publisher was asked for", |c| c.published.plis.total()),
+    ("camera_publisher_flooded_packets_total", "Packets of its publisher that were one too many", |c| {
+        c.published.flooded.total()
+    }),
 ];
 
 pub(super) fn tell(cameras: &[Arc<Camera>], page: &mut Page) {
@@ -37,6 +49,8 @@ pub(super) fn tell(cameras: &[Arc<Camera>], page: &mut Page) {
     let mut gop = Family::gauge("camera_gop_seconds", "Between the last two keyframes");
     let mut age = Family::gauge("camera_last_frame_age_seconds", "Since the newest picture or frame of sound");
     let mut lag = Family::gauge("camera_sound_lag_seconds", "By how much sound leaves later than its picture");
+    let mut clip_bytes = Family::gauge("camera_clip_bytes", "Memory of what is kept for clips");
+    let mut clip_length = Family::gauge("camera_clip_seconds", "How much is kept for clips");
     let mut b_frames = Family::gauge("camera_bframes", "Whether it sends B-frames, which browsers cannot show");
     let now = Instant::now();
     for camera in cameras {
@@ -59,6 +73,10 @@ pub(super) fn tell(cameras: &[Arc<Camera>], page: &mut Page) {
         if let Some(seconds) = snapshot.sound_lag {
             lag.add(&[label], seconds);
         }
+        if let Some(footage) = camera.footage() {
+            clip_bytes.add(&[label], footage.bytes as f64);
+            clip_length.add(&[label], footage.length.as_secs_f64());
+        }
         let formats = &snapshot.formats;
         b_frames.add(&[label], f64::from(u8::from(formats.b_frames)));
         if let Some(video) = &formats.video {
@@ -76,7 +94,7 @@ pub(super) fn tell(cameras: &[Arc<Camera>], page: &mut Page) {
             info.add(&labels, 1.0);
         }
     }
-    for family in [state, info, viewers, fps, bitrate, gop, age, lag, b_frames] {
+    for family in [state, info, viewers, fps, bitrate, gop, age, lag, clip_bytes, clip_length, b_frames] {
         page.family(family);
     }
 }

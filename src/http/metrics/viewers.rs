@@ -131,8 +131,13 @@ pub(super) fn tell_port(context: &Context, page: &mut Page) {
     page.counter("withheld_checks_total", help, withheld_checks);
     let help = "TCP connections to the WebRTC port that were one too many or did not begin as ICE does";
     page.counter("refused_tcp_connections_total", help, refused_connections);
+    let mut routes = Family::gauge("routes", "Entries that lead datagrams to sessions, by what they are found by");
+    for (by, entries) in context.peers.routes() {
+        routes.add(&[("by", by)], entries as f64);
+    }
+    page.family(routes);
     let mut load = Family::gauge("worker_sessions", "WebRTC sessions of each worker thread");
-    for (worker, sessions) in context.peers.loads().into_iter().enumerate() {
+    for (worker, sessions) in context.peers.loads() {
         load.add(&[("worker", &worker.to_string())], sessions as f64);
     }
     page.family(load);

@@ -31,6 +31,13 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "login-needed", "Login needed", detail)
     }
 
+    /// Nobody has a password, so that there is nothing to fill in.
+    pub(in crate::http) fn no_passwords() -> Self {
+        let detail = "This gateway knows its users by tokens or by another service, which has a login page of its own: begin there, or \
+                      ask whoever runs the gateway for a link.";
+        Self::new(StatusCode::NOT_FOUND, "no-passwords", "No passwords here", detail)
+    }
+
     /// Whoever knows the users does not answer.
     pub(in crate::http) fn provider_silent() -> Self {
         let detail = "The service that tells this gateway who may watch does not answer; the gateway's log says why.";

@@ -122,7 +122,7 @@ impl Ordering {
     }
 
     /// Orders and renews for as long as it is polled.
-    pub(in crate::http) async fn run(self) {
+    pub(in crate::http) async fn run(&self) {
         let Acme { domains, directory, .. } = &self.settings;
         let (names, authority) = (domains.join(", "), directory.host_str().unwrap_or_default());
         let mut pause = FIRST_PAUSE;

@@ -149,7 +149,7 @@ impl Reloading {
     }
 
     /// Looks at the files for as long as it is polled.
-    pub(in crate::http) async fn run(mut self) {
+    pub(in crate::http) async fn run(&mut self) {
         info!("certificate for {}, until {}", self.newest.names.join(", "), day(self.newest.expires));
         let mut seen = self.stamp;
         let mut reminded = None;
@@ -161,7 +161,7 @@ impl Reloading {
             sleep(LOOK).await;
             let files = self.files.clone();
             // A file system may be far away.
-            let Ok(stamp) = tokio::task::spawn_blocking(move || files.stamp()).await else { return };
+            let Ok(stamp) = tokio::task::spawn_blocking(move || files.stamp()).await else { continue };
             if stamp == seen && stamp != self.stamp {
                 self.stamp = stamp;
                 if self.reload() {

@@ -19,6 +19,7 @@ use crate::http::{
     rate::Client,
     site::Site,
 };
+use crate::peer::Answer;
 
 /// RFC 5789 section 3.1.
 pub(super) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
@@ -42,16 +43,21 @@ pub(super) async fn post(
     let session = site.path(&format!("/whep/{name}/{}", answer.id));
     let events = caller.address(format!("{session}/events"));
     let extension = AppendHeaders(events::link(&events).map(|link| (header::LINK, link)));
-    let location = caller.address(session);
+    Ok((extension, created(&context, &caller, session, answer)).into_response())
+}
+
+/// A session that was made, at `path`.
+pub(in crate::http) fn created(context: &Context, caller: &Caller, path: String, answer: Answer) -> Response {
+    let location = caller.address(path);
     let headers =
         [(header::CONTENT_TYPE, SDP.to_owned()), (header::LOCATION, location), (ACCEPT_PATCH, FRAGMENT.to_owned())];
     let tag = AppendHeaders(entity_tag(&answer.generation).map(|tag| (header::ETAG, tag)));
     let links = AppendHeaders(links::ice_servers(&context.peers.ice_servers(SystemTime::now())));
-    Ok((StatusCode::CREATED, headers, tag, links, extension, answer.sdp).into_response())
+    (StatusCode::CREATED, headers, tag, links, answer.sdp).into_response()
 }
 
-/// `GET` and `HEAD /whep/{camera}`: nothing, of the type that tells players what this address is (WHEP section 4.2).
-pub(super) async fn get(
+/// `GET` and `HEAD` of the endpoint: nothing, of the type that tells players what this address is (WHEP section 4.2).
+pub(in crate::http) async fn get(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
@@ -62,7 +68,10 @@ pub(super) async fn get(
 
 /// `OPTIONS`: what a preflight and a client that looks for ICE servers want to know. A preflight has no credentials, so that
 /// it is not told those of TURN servers where there are users.
-pub(super) async fn options(State(context): State<Context>, Extension(caller): Extension<Caller>) -> impl IntoResponse {
+pub(in crate::http) async fn options(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+) -> impl IntoResponse {
     let servers = if caller.is_known() { context.peers.ice_servers(SystemTime::now()) } else { Vec::new() };
     let links = AppendHeaders(links::ice_servers(&servers));
     (StatusCode::OK, cors::PREFLIGHT, [(ACCEPT_POST, SDP)], links)

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     http::{Context, auth::Caller, body, cors, events, problem::Problem, rate::Client, site::Site},
     hub::{CameraState, Status},
-    peer::{Ending, SessionId, SessionStatus},
+    peer::{Ending, Role, SessionId, SessionStatus},
     places::NoPlace,
 };
 
@@ -112,7 +112,8 @@ pub(super) async fn post(
     Path((name, session)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let status = known(&context, &caller, &name, &session).ok_or_else(|| absent(&context, &caller, &name, &session))?;
+    let status = known(&context, &caller, &name, &session, Role::Viewer)
+        .ok_or_else(|| absent(&context, &caller, &name, &session))?;
     let typed = request.headers().contains_key(header::CONTENT_TYPE);
     let text = if typed { body::read(request, JSON).await? } else { body::collect(request).await? };
     let wanted = wanted(&text).map_err(|reason| Problem::bad_events(&reason))?;
@@ -221,7 +222,7 @@ impl Listener {
         wanted: Vec<Kind>,
         told: Arc<Mutex<Option<bool>>>,
     ) -> Option<Self> {
-        let status: Arc<SessionStatus> = known(context, caller, camera, session)?;
+        let status: Arc<SessionStatus> = known(context, caller, camera, session, Role::Viewer)?;
         let camera = context.hub.get(camera)?;
         let (ended, viewers, camera) = (status.ended(), camera.viewers(), camera.status_changes());
         Some(Self { wanted, told, told_count: None, camera, viewers, ended, is_over: false })

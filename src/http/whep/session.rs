@@ -1,4 +1,4 @@
-//! One viewer's session: trickled candidates, ICE restarts, its end.
+//! One viewer's or publisher's session: trickled candidates, ICE restarts, its end.
 
 use std::sync::Arc;
 
@@ -16,17 +16,19 @@ use super::{
 };
 use crate::{
     http::{Context, auth::Caller, body, cors, problem::Problem},
-    peer::{IceFragment, IceUpdate, IceUpdateError, SessionId, SessionStatus},
+    peer::{IceFragment, IceUpdate, IceUpdateError, Role, SessionId, SessionStatus},
 };
 
-/// `PATCH /whep/{camera}/{session}`: 204 for candidates, 200 with our side of it for a restart.
+/// `PATCH`: 204 for candidates, 200 with our side of it for a restart.
 pub(super) async fn patch(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
+    Extension(role): Extension<Role>,
     Path((name, session)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let id = known(&context, &caller, &name, &session).ok_or_else(|| absent(&context, &caller, &name, &session))?.id;
+    let known = known(&context, &caller, &name, &session, role);
+    let id = known.ok_or_else(|| absent(&context, &caller, &name, &session))?.id;
     let expected = preconditions::expected(request.headers()).ok_or_else(Problem::precondition_required);
     let text = body::read(request, FRAGMENT).await?;
     let fragment: IceFragment = text.parse().map_err(|reason: String| Problem::bad_fragment(&reason))?;
@@ -45,14 +47,15 @@ pub(super) async fn patch(
     }
 }
 
-/// `DELETE /whep/{camera}/{session}`: 200, or why there is no such session. `If-Match` is not looked at.
+/// `DELETE`: 200, or why there is no such session. `If-Match` is not looked at.
 pub(super) async fn delete(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
+    Extension(role): Extension<Role>,
     Path((name, session)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let id = own(&caller, &name, &session).ok_or_else(Problem::unknown_session)?;
-    if context.peers.close(&name, id).await {
+    if known(&context, &caller, &name, &session, role).is_some() && context.peers.close(&name, id).await {
         Ok(StatusCode::OK)
     } else {
         Err(absent(&context, &caller, &name, &session))
@@ -63,9 +66,10 @@ pub(super) async fn delete(
 pub(super) async fn get(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
+    Extension(role): Extension<Role>,
     Path((name, session)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    known(&context, &caller, &name, &session)
+    known(&context, &caller, &name, &session, role)
         .map(|_| StatusCode::NO_CONTENT)
         .ok_or_else(|| absent(&context, &caller, &name, &session))
 }
@@ -80,15 +84,16 @@ fn own(caller: &Caller, camera: &str, session: &str) -> Option<SessionId> {
     session.parse().ok().filter(|id| caller.sees(camera) && caller.owns(*id))
 }
 
-/// A session of `camera` that is there, and the caller's.
+/// A session of `camera` that is there, of this role, and the caller's.
 pub(in crate::http) fn known(
     context: &Context,
     caller: &Caller,
     camera: &str,
     session: &str,
+    role: Role,
 ) -> Option<Arc<SessionStatus>> {
     let status = context.peers.session(own(caller, camera, session)?)?;
-    (status.camera.as_str() == camera).then_some(status)
+    (status.camera.as_str() == camera && status.role == role).then_some(status)
 }
 
 /// What is answered for a session that is not there, or somebody else's: 410 with the reason where that is known, else 404.

@@ -135,6 +135,11 @@ async fn waiting_for_a_camera_ends_when_it_is_live_or_will_not_be() {
     let before = tokio::time::Instant::now();
     assert!(camera.wait_ready(deadline).await.is_err_and(|status| status.reason.is_some()));
     assert_eq!(before.elapsed(), Duration::ZERO, "there is nothing to wait for");
+    let reason = Reason::new("unreachable", "no route");
+    camera.set_state(CameraState::BackingOff { reason, retry_at: Instant::now() });
+    let before = tokio::time::Instant::now();
+    assert!(camera.wait_ready(deadline).await.is_err_and(|status| status.reason.is_some()));
+    assert!(before.elapsed() < deadline, "nobody knows for how long a camera is away");
 }
 
 #[test]
@@ -181,4 +186,24 @@ fn new_parameter_sets_end_the_words_about_b_frames() {
     producer.set_video(format(2));
     producer.publish(&picture(start, 3, true));
     assert!(!told(&producer));
+}
+
+#[test]
+fn a_keyframe_is_overdue_when_somebody_has_waited_for_a_minute() {
+    let limits = GopLimits { max_bytes: 1_000_000, max_age: Duration::from_secs(1) };
+    let mut producer = Producer::new(Camera::new("front".parse().expect("a name"), limits));
+    producer.set_video(format(1));
+    let camera = producer.camera().clone();
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    producer.publish(&picture(start, 0, true));
+    camera.request_keyframe();
+    assert!(!camera.is_keyframe_overdue(at(70)), "the cache has one");
+    producer.publish(&picture(start, 40, false));
+    assert!(!camera.is_keyframe_overdue(at(70)), "nobody waits");
+    camera.request_keyframe();
+    assert!(!camera.is_keyframe_overdue(at(59)));
+    assert!(camera.is_keyframe_overdue(at(60)));
+    producer.publish(&picture(start, 70 * 25, true));
+    assert!(!camera.is_keyframe_overdue(at(200)), "it came");
 }

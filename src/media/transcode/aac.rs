@@ -58,17 +58,27 @@ impl Config {
     }
 }
 
+/// How an access unit of two channels that are coded together begins (`channel_pair_element`, ISO/IEC 14496-3 table 4.85).
+const CHANNEL_PAIR: u8 = 1;
+
 /// One track's decoder.
 pub(super) struct Decoder {
+    config: Config,
     decoder: AacDecoder,
+    /// Of what comes, whatever the configuration says.
+    channels: u8,
 }
 
 impl Decoder {
     pub(super) fn new(config: Config) -> Result<Self, TranscodeError> {
+        Ok(Self { config, decoder: Self::of(config)?, channels: config.channels })
+    }
+
+    fn of(config: Config) -> Result<AacDecoder, TranscodeError> {
         let mut parameters = AudioCodecParameters::new();
         parameters.for_codec(CODEC_ID_AAC).with_extra_data(config.core());
         let decoder = AacDecoder::try_new(&parameters, &AudioDecoderOptions::default());
-        Ok(Self { decoder: decoder.map_err(TranscodeError::Decoder)? })
+        decoder.map_err(TranscodeError::Decoder)
     }
 
     /// Appends an access unit's samples to `out`, which is empty and has the configuration's channels.
@@ -78,12 +88,27 @@ impl Decoder {
         }
         // Not a stream that symphonia keeps time of: every field but the data is unused by the decoder.
         let packet = PacketRef::new(0, Timestamp::from(0), Duration::ZERO, unit);
+        // Some cameras say one channel and send two. What is only damaged decodes neither way.
+        let channels = if unit[0] >> 5 == CHANNEL_PAIR { 2 } else { 1 };
+        if self.config.channels == 1
+            && self.channels != channels
+            && let Ok(mut other) = Self::of(Config { channels, ..self.config })
+            && other.decode_ref(&packet).is_ok()
+        {
+            other.reset();
+            (self.decoder, self.channels) = (other, channels);
+        }
         let decoded = self.decoder.decode_ref(&packet).map_err(FrameError::Damaged)?;
         let GenericAudioBufferRef::F32(decoded) = decoded else {
             unreachable!("symphonia decodes AAC to 32-bit floats")
         };
-        for (plane, samples) in out.planes_mut().iter_mut().zip(decoded.iter_planes()) {
-            plane.extend_from_slice(samples);
+        let mut planes = decoded.iter_planes();
+        match (out.planes_mut(), self.channels) {
+            ([mono], 2) => {
+                let (left, right) = (planes.next().unwrap_or_default(), planes.next().unwrap_or_default());
+                mono.extend(left.iter().zip(right).map(|(left, right)| (left + right) / 2.0));
+            }
+            (all, _) => all.iter_mut().zip(planes).for_each(|(plane, samples)| plane.extend_from_slice(samples)),
         }
         let peak = out.peak();
         if peak > LOUDEST {

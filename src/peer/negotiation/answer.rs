@@ -1,4 +1,4 @@
-//! The frame of an answer: webrtc-rs is shown only the sections that are sent in, in a form it understands, and what it
+//! The frame of an answer: webrtc-rs is shown only the sections that media flows in, in a form it understands, and what it
 //! answers is put back into the order of the offer, with every other section refused.
 //!
 //! webrtc-rs itself leaves out sections of a kind it does not know, loses its candidates when the first section is
@@ -19,6 +19,7 @@ use super::{
     extensions::Extensions,
     offer::{Offer, mid},
 };
+use crate::peer::Role;
 
 /// The discard port (RFC 8840 section 4.1): addresses are told by candidates.
 const DISCARD: isize = 9;
@@ -34,8 +35,8 @@ const END_OF_CANDIDATES: &str = "end-of-candidates";
 /// What becomes of an offered section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// Sent in, with these header extensions (values of `a=extmap`).
-    Sent(Vec<String>),
+    /// Media flows in it, with these header extensions (values of `a=extmap`).
+    Used(Vec<String>),
     /// Kept without media, because it describes the transport of the others: where they are `bundle-only` they have none
     /// of their own (RFC 8843 section 7.3.1), and Chromium with `max-bundle` refuses an answer without it.
     Kept,
@@ -52,14 +53,14 @@ pub(in crate::peer) struct Frame {
 }
 
 impl Frame {
-    /// `sent` are the sections that are sent in, at least one, all on one transport, and the header extensions that are
+    /// `used` are the sections that media flows in, at least one, all on one transport, and the header extensions that are
     /// used there; the first counts for the transport.
-    pub(super) fn new(offer: &Offer, sent: &[(usize, Extensions)]) -> Self {
-        let bundle = sent.first().and_then(|(index, _)| offer.bundle(*index));
+    pub(super) fn new(offer: &Offer, used: &[(usize, Extensions)], role: Role) -> Self {
+        let bundle = used.first().and_then(|(index, _)| offer.bundle(*index));
         let tagged = bundle.as_ref().and_then(|bundle| bundle.first()).copied();
         let verdict = |(index, media): (usize, &MediaDescription)| {
-            if let Some((_, extensions)) = sent.iter().find(|(sent, _)| *sent == index) {
-                Verdict::Sent(extensions.answer(media))
+            if let Some((_, extensions)) = used.iter().find(|(used, _)| *used == index) {
+                Verdict::Used(extensions.answer(media, role))
             } else if tagged == Some(index) && is_rtp(media) && media.media_name.port.value != 0 {
                 Verdict::Kept
             } else {
@@ -67,7 +68,7 @@ impl Frame {
             }
         };
         let verdicts = offer.sections().iter().enumerate().map(verdict);
-        let offered = sent.first().and_then(|(index, _)| offer.transport("ice-options", *index)).unwrap_or_default();
+        let offered = used.first().and_then(|(index, _)| offer.transport("ice-options", *index)).unwrap_or_default();
         let is_offered = |option: &&str| offered.split([' ', ',']).any(|offered| offered == *option);
         Self {
             sections: offer.sections().iter().map(refused).zip(verdicts).collect(),
@@ -93,7 +94,7 @@ impl Frame {
         candidates.push(Attribute::new(END_OF_CANDIDATES.to_owned(), None));
         for (refused, verdict) in &self.sections {
             let mut media = match verdict {
-                Verdict::Sent(extensions) => {
+                Verdict::Used(extensions) => {
                     let own = ours.iter().find(|media| mid(media) == mid(refused));
                     let own = own.ok_or_else(|| Error::Other(format!("no answer to section {:?}", mid(refused))))?;
                     let add = |media: MediaDescription, value: &String| {
@@ -159,14 +160,18 @@ fn silent(mut media: MediaDescription, other: Option<&MediaDescription>) -> Medi
     media.with_property_attribute("inactive".to_owned())
 }
 
-/// The offer as webrtc-rs gets it: the sections `sent`, on the transport of the first, each wanting to receive.
-pub(super) fn reduced(offer: &Offer, sent: &[usize]) -> String {
+/// The offer as webrtc-rs gets it: the sections `used`, on the transport of the first, each wanting to receive, or to send.
+pub(super) fn reduced(offer: &Offer, used: &[usize], role: Role) -> String {
+    let direction = match role {
+        Role::Viewer => "recvonly",
+        Role::Publisher => "sendonly",
+    };
     let mut session = SessionDescription { attributes: Vec::new(), ..offer.session().clone() };
     session.media_descriptions.clear();
-    let mids: Vec<_> = sent.iter().filter_map(|index| mid(&offer.sections()[*index])).collect();
+    let mids: Vec<_> = used.iter().filter_map(|index| mid(&offer.sections()[*index])).collect();
     session = session.with_value_attribute("group".to_owned(), format!("BUNDLE {}", mids.join(" ")));
-    let Some(first) = sent.first() else { return session.marshal() };
-    for index in sent {
+    let Some(first) = used.first() else { return session.marshal() };
+    for index in used {
         let offered = &offer.sections()[*index];
         let mut media = offered.clone();
         media.media_name.port.value = DISCARD;
@@ -176,7 +181,7 @@ pub(super) fn reduced(offer: &Offer, sent: &[usize]) -> String {
                 media = media.with_value_attribute(key.to_owned(), value.to_owned());
             }
         }
-        session = session.with_media(media.with_property_attribute("recvonly".to_owned()));
+        session = session.with_media(media.with_property_attribute(direction.to_owned()));
     }
     session.marshal()
 }

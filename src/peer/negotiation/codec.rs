@@ -84,6 +84,14 @@ pub(super) fn best_h264(codecs: &[Codec], stream: [u8; 3]) -> Option<Codec> {
     codecs.iter().rev().filter(|codec| is_h264(codec)).max_by_key(|codec| rank(codec)).cloned()
 }
 
+/// The H.264 that a publisher is to send: of those that may be fragmented, the one that it likes best. All of its profiles are
+/// shown by every browser; see [`best_h264`]. GStreamer leaves packetization-mode out and fragments all the same.
+pub(super) fn publishable_h264(codecs: &[Codec]) -> Option<Codec> {
+    let mode_1 = |codec: &&Codec| parameter(&codec.fmtp, "packetization-mode") == Some("1");
+    let mut all = codecs.iter().filter(|codec| is_h264(codec));
+    all.clone().find(mode_1).or_else(|| all.next()).cloned()
+}
+
 fn parse_profile(hex: &str) -> Option<[u8; 3]> {
     let value = u32::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 6)?;
     let [_, profile, constraints, level] = value.to_be_bytes();

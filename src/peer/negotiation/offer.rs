@@ -75,6 +75,12 @@ impl Offer {
         sections.filter(move |(_, media)| is_wanted(media, kind)).map(|(index, _)| index)
     }
 
+    /// The sections of a kind that the publisher wants to send in.
+    pub(super) fn sent(&self, kind: &str) -> impl Iterator<Item = usize> {
+        let sections = self.sections().iter().enumerate();
+        sections.filter(move |(_, media)| is_sent(media, kind)).map(|(index, _)| index)
+    }
+
     /// The sections that share the transport of section `index`, in the order of their BUNDLE group (RFC 8843); the first
     /// is the one that describes the transport. `None` without such a group.
     pub(super) fn bundle(&self, index: usize) -> Option<Vec<usize>> {
@@ -117,6 +123,16 @@ impl Offer {
         }
     }
 
+    /// Why no section sends.
+    pub(super) fn why_nothing_is_sent(&self) -> &'static str {
+        let has = |kind: &str| self.sections().iter().any(|media| media.media_name.media == kind);
+        if has("video") || has("audio") {
+            "its video and audio sections are recvonly, inactive or rejected; a publisher offers sendonly"
+        } else {
+            "it has neither a video nor an audio section"
+        }
+    }
+
     /// Everything that `a=<key>` says anywhere.
     fn values<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         let sections = self.sections().iter().filter_map(move |media| media.attribute(key).flatten());
@@ -129,9 +145,19 @@ pub(super) fn mid(media: &MediaDescription) -> Option<&str> {
     media.attribute("mid").flatten().filter(|mid| !mid.is_empty())
 }
 
-/// Whether the viewer wants to receive here. Port 0 is a rejected section unless it is `bundle-only`
-/// (RFC 8843 section 6).
+/// Whether the publisher wants to send here.
+fn is_sent(media: &MediaDescription, kind: &str) -> bool {
+    is_open(media, kind) && !media.has_attribute("recvonly") && !media.has_attribute("inactive")
+}
+
+/// Whether the viewer wants to receive here.
 fn is_wanted(media: &MediaDescription, kind: &str) -> bool {
+    is_open(media, kind) && !media.has_attribute("sendonly") && !media.has_attribute("inactive")
+}
+
+/// Whether it is a section of this kind that is not rejected. Port 0 is a rejected section unless it is `bundle-only`
+/// (RFC 8843 section 6).
+fn is_open(media: &MediaDescription, kind: &str) -> bool {
     let open = media.media_name.port.value != 0 || media.has_attribute("bundle-only");
-    media.media_name.media == kind && open && !media.has_attribute("sendonly") && !media.has_attribute("inactive")
+    media.media_name.media == kind && open
 }

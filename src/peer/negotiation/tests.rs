@@ -113,7 +113,7 @@ fn what_is_no_offer_of_a_viewer_is_refused_in_words() {
         (format!("{HEAD}{CHROMIUM_VIDEO}").replace("m=video 9", "m=video 0"), "rejected"),
         (format!("{HEAD}{CHROMIUM_VIDEO}").replace("a=fingerprint", "a=x"), "a=fingerprint"),
         (format!("{HEAD}{CHROMIUM_VIDEO}").replace("a=mid:0", "a=x"), "no a=mid"),
-        (format!("{HEAD}{CHROMIUM_VIDEO}").replace("setup:actpass", "setup:passive"), "a viewer offers actpass"),
+        (format!("{HEAD}{CHROMIUM_VIDEO}").replace("setup:actpass", "setup:passive"), "a client offers actpass"),
         (
             format!("{HEAD}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n"),
             "data channel only",
@@ -174,4 +174,58 @@ fn header_extensions_are_used_as_far_as_the_viewer_offers_them() {
         assert_eq!(used(&format!("a={line} {twcc}\r\n{answered}")), [None, None, None], "{line}");
     }
     assert_eq!(used(answered), [None, None, None]);
+}
+
+/// What Chromium 156 of Debian offers that has a camera and a microphone.
+const PUBLISHER: &str = include_str!("../../../tests/support/publisher/chromium.sdp");
+
+fn published(offer: &str) -> Result<Choice, Refusal> {
+    negotiate_publication(offer).map(|negotiated| negotiated.choice)
+}
+
+#[test]
+fn a_publisher_sends_h264_that_may_be_fragmented_and_opus() {
+    let choice = published(PUBLISHER).expect("a good offer");
+    let video = choice.video.expect("a picture");
+    assert_eq!((video.payload_type, choice.rtx), (102, Some(103)), "its first with packetization-mode 1");
+    assert_eq!(choice.audio.map(|(codec, _)| codec.payload_type), Some(111));
+    assert!(choice.repairs, "it sends again what is asked for");
+    let extensions = (choice.video_extensions.transport_cc, choice.audio_extensions.transport_cc);
+    assert_eq!(extensions, (Some(3), Some(3)));
+    assert_eq!(choice.video_extensions.abs_capture_time, None, "of no use here");
+    let reduced = negotiate_publication(PUBLISHER).expect("a good offer").offer;
+    assert!(reduced.contains("a=sendonly") && !reduced.contains("a=recvonly"), "{reduced}");
+}
+
+#[test]
+fn every_profile_of_a_publisher_is_taken_and_the_other_mode_where_there_is_none() {
+    let first =
+        |from: &str, to: &str| published(&PUBLISHER.replace(from, to)).map(|choice| choice.video.map(|it| it.fmtp));
+    for profile in ["42001f", "42e01f", "4d001f", "640c1f", "64001f", "64002a"] {
+        let fmtp = first("profile-level-id=42001f", &format!("profile-level-id={profile}")).expect("a good offer");
+        assert!(fmtp.is_some_and(|fmtp| fmtp.contains(profile)), "{profile}");
+    }
+    let fmtp = first("packetization-mode=1", "packetization-mode=0").expect("a good offer").expect("a picture");
+    assert!(fmtp.contains("packetization-mode=0"), "{fmtp}");
+}
+
+#[test]
+fn what_nobody_can_be_shown_is_refused_in_words() {
+    let vp8 = published(&PUBLISHER.replace("H264/90000", "H265/90000"));
+    let refusal = vp8.expect_err("no H.264");
+    assert!(matches!(&refusal, Refusal::NotPublishable { offered } if offered.contains("VP8")), "{refusal}");
+    assert!(
+        !refusal.is_malformed() && refusal.to_string().ends_with("choose H.264 where you publish from"),
+        "{refusal}"
+    );
+    for direction in ["recvonly", "inactive"] {
+        let refusal = published(&PUBLISHER.replace("a=sendonly", &format!("a={direction}"))).expect_err("nothing sent");
+        assert!(matches!(refusal, Refusal::NothingSent(_)) && refusal.is_malformed(), "{refusal}");
+    }
+    let passive = published(&PUBLISHER.replace("a=setup:actpass", "a=setup:passive"));
+    assert!(matches!(passive, Err(Refusal::Malformed(_))), "{passive:?}");
+    let choice = published(&PUBLISHER.replace("a=sendonly", "a=sendrecv")).expect("RFC 9725 section 4.2");
+    assert!(choice.video.is_some() && choice.audio.is_some());
+    let silent = published(&PUBLISHER.replace("opus/48000/2", "speex/48000/2")).expect("its picture is good");
+    assert!(silent.video.is_some() && silent.audio.is_none());
 }

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Session;
+use super::{Media, Session};
 use crate::{
     media::Reason,
-    peer::{Ended, Ending, diagnosis},
+    peer::{Ended, Ending, Role, diagnosis},
 };
 
 /// Why a session is over.
@@ -30,6 +30,10 @@ pub(in crate::peer) enum End {
     FormatChanged,
     /// A fault of ours that this viewer provoked.
     Broken,
+    /// Another publisher took its place.
+    TakenOver,
+    /// The camera is not published to any more.
+    NotPublished,
     /// The program ends.
     Shutdown,
 }
@@ -54,13 +58,20 @@ impl End {
             Self::CameraRemoved => "camera_removed",
             Self::FormatChanged => "format_changed",
             Self::Broken => "internal_error",
+            Self::TakenOver => "taken_over",
+            Self::NotPublished => "not_published",
             Self::Shutdown => "shutdown",
         }
     }
 
     /// For the log, and for a viewer who asks.
-    pub(in crate::peer) fn reason(self) -> Reason {
+    pub(in crate::peer) fn reason(self, role: Role) -> Reason {
         let (code, sentence) = match self {
+            Self::ViewerLeft | Self::Deleted if role == Role::Publisher => ("publisher-left", "the publisher left"),
+            Self::ConsentLost if role == Role::Publisher => (
+                "publisher-silent",
+                "the publisher is not heard any more: check its network, and that its browser may run in the background",
+            ),
             Self::ViewerLeft => ("viewer-left", "the viewer left"),
             Self::ConsentLost => (
                 "viewer-silent",
@@ -80,6 +91,13 @@ impl End {
             Self::Broken => {
                 ("internal-error", "an internal error of camgate ended the session: please report it with its log")
             }
+            Self::TakenOver => {
+                ("taken-over", "somebody else publishes to this camera now: stop that before you publish again")
+            }
+            Self::NotPublished => (
+                "not-published",
+                "the camera is not published to any more, as its configuration says: publish to another one",
+            ),
             Self::Shutdown => ("shutdown", "the gateway is shutting down: try again when it is back"),
         };
         Reason::new(code, sentence)
@@ -101,7 +119,8 @@ impl Session {
         // Set with the first media only.
         let connected = self.remote.is_some();
         // A moment after it was connected every viewer still waits.
-        let waited = connected && self.playback.awaits_first_keyframe();
+        let waits = matches!(&self.media, Media::Out(playback) if playback.awaits_first_keyframe());
+        let waited = connected && waits;
         let note = waited.then(|| self.camera().keyframe_note(now)).flatten();
         if connected && matches!(end, End::ViewerLeft | End::Deleted | End::Shutdown) && note.is_none() {
             return None;
@@ -111,7 +130,7 @@ impl Session {
         let reason = if let Some(note) = note.filter(|_| left) {
             note
         } else if connected || ours {
-            end.reason()
+            end.reason(self.status.role)
         } else {
             let seen = diagnosis::Seen { handshake: self.handshake, ..self.ice.seen() };
             diagnosis::why(&seen, &self.offered, self.ice.told(), reaches)

@@ -13,24 +13,25 @@ use crate::peer::{
 impl Session {
     pub(super) fn on_feedback(&mut self, feedback: Feedback, now: Instant, wall: SystemTime, out: &mut Batch) {
         self.heard = true;
+        let Some(playback) = self.media.playback() else { return };
         match feedback {
             Feedback::Lost { ssrc, sequence_numbers } => {
-                let played = self.playback.retransmit(now, ssrc, &sequence_numbers, out);
+                let played = playback.retransmit(now, ssrc, &sequence_numbers, out);
                 self.check(played);
             }
             Feedback::KeyframeWanted => {
                 self.status.plis.add(1);
-                self.playback.on_keyframe_request(now, self.viewing.camera());
+                playback.on_keyframe_request(now, &self.camera);
             }
             Feedback::Reference { reporter, time } => {
-                self.playback.on_reference();
-                if let Some(ssrc) = self.playback.ssrc() {
+                playback.on_reference();
+                if let Some(ssrc) = playback.ssrc() {
                     self.stirred = true;
                     self.connection.send_rtcp(now, vec![Box::new(reference_seen(ssrc, reporter, time))]);
                 }
             }
             Feedback::Arrivals(arrivals) => {
-                let played = self.playback.on_arrivals(now, &arrivals, out);
+                let played = playback.on_arrivals(now, &arrivals, out);
                 self.check(played);
                 self.tell_leaving_out(now);
             }
@@ -38,9 +39,9 @@ impl Session {
                 if let Some(rtt) = round_trip(wall, last_sender_report, delay) {
                     self.status.set_rtt(rtt);
                 }
-                if self.playback.is_video(ssrc) {
+                if playback.is_video(ssrc) {
                     self.status.set_loss(fraction_lost);
-                    self.playback.on_loss(now, fraction_lost.into());
+                    playback.on_loss(now, fraction_lost.into());
                 }
             }
         }

@@ -13,11 +13,11 @@ use rtc::{
     shared::error::Error,
 };
 
-use super::{End, Session, Terms, tunnel};
+use super::{End, Media, Session, Terms, tunnel};
 use crate::peer::{
     dtls::HelloReader,
     engine::{self, Blueprint, Engine, Protection},
-    srtp::{ControlReader, KeyTap, Protector},
+    srtp::{ControlReader, KeyTap, MasterKeys, MediaReader, Protector},
 };
 
 /// Datagrams of a handshake that wait for ICE and for the ClientHello to be whole. One has two with a post-quantum key
@@ -52,6 +52,13 @@ impl Hello {
     }
 }
 
+/// What protects the media that is sent, opens what is said of it, and opens media.
+struct Ciphers {
+    protector: Protector,
+    control: ControlReader,
+    media: MediaReader,
+}
+
 /// A connection and where its keys come from.
 pub(super) struct Connection {
     pub(super) rtc: RTCPeerConnection,
@@ -77,11 +84,14 @@ impl Connection {
         Ok((Self { rtc, protection, tap }, answer))
     }
 
-    /// What protects the media and opens what the viewer says of it, once, when the handshake is through.
-    fn ciphers(&self, engine: &Engine) -> Option<(Protector, ControlReader)> {
-        let (keys, provider) = (self.tap.take()?, engine.provider());
-        let protector = Protector::new(self.protection, &keys.ours, provider.crypto()).ok()?;
-        Some((protector, ControlReader::new(self.protection, &keys.theirs, provider.crypto()).ok()?))
+    /// What the handshake has made the keys of, once, when it is through.
+    fn ciphers(&self, engine: &Engine) -> Option<Ciphers> {
+        let (MasterKeys { ours, theirs }, provider) = (self.tap.take()?, engine.provider());
+        Some(Ciphers {
+            protector: Protector::new(self.protection, &ours, provider.crypto()).ok()?,
+            control: ControlReader::new(self.protection, &theirs, provider.crypto()).ok()?,
+            media: MediaReader::new(self.protection, &theirs, provider.crypto()).ok()?,
+        })
     }
 
     /// Sends a compound of RTCP packets.
@@ -93,10 +103,11 @@ impl Connection {
 
     /// Whether the viewer closed DTLS. `rtc` notes that on the transport only: the connection goes on as "connected".
     fn said_goodbye(&mut self) -> bool {
-        let Some(sender) = self.rtc.get_senders().next() else { return false };
-        let sender = self.rtc.rtp_sender(sender);
-        let state = sender.and_then(|sender| sender.transport().map(|transport| transport.state()));
-        state == Some(RTCDtlsTransportState::Closed)
+        let sender = self.rtc.get_senders().next();
+        let receiver = self.rtc.get_receivers().next();
+        let of_sender = sender.and_then(|id| Some(self.rtc.rtp_sender(id)?.transport()?.state()));
+        let of_receiver = receiver.and_then(|id| Some(self.rtc.rtp_receiver(id)?.transport()?.state()));
+        of_sender.or(of_receiver) == Some(RTCDtlsTransportState::Closed)
     }
 }
 
@@ -105,7 +116,12 @@ impl Session {
     pub(super) fn on_handshake(&mut self, datagram: BytesMut, now: Instant) {
         let repeated = self.last_flight.on_datagram(&datagram, now);
         // Our Finished was lost, and with it the way to read what has been sent since.
-        if repeated && !self.heard && self.restarts < MAX_RESTARTS && self.playback.restart(now) {
+        if repeated
+            && !self.heard
+            && self.restarts < MAX_RESTARTS
+            && let Some(playback) = self.media.playback()
+            && playback.restart(now)
+        {
             self.restarts += 1;
         }
         if let Hello::Awaited(awaited) = &mut self.hello {
@@ -141,12 +157,15 @@ impl Session {
     /// The handshake is through: media begins.
     pub(super) fn on_connected(&mut self, now: Instant) {
         match self.connection.ciphers(&self.engine) {
-            Some((protector, control)) => {
+            Some(Ciphers { protector, control, media }) => {
                 self.control = Some(control);
-                self.playback.start(now, protector);
+                match &mut self.media {
+                    Media::Out(playback) => playback.start(now, protector),
+                    Media::In(reception) => reception.start(media),
+                }
             }
             // Connected a second time; or there are no keys, without which nothing may be sent.
-            None if self.playback.is_started() => {}
+            None if self.media.is_started() => {}
             None => self.close(End::Broken),
         }
     }

@@ -19,6 +19,14 @@ const REPLAY_WINDOW: usize = 64;
 /// out later: they must not crowd out the viewer's own.
 const MAX_REPORTERS: usize = 256;
 
+/// As `rtc` calls it.
+pub(super) fn profile_of(protection: Protection) -> ProtectionProfile {
+    match protection {
+        Protection::Gcm => ProtectionProfile::AeadAes128Gcm,
+        Protection::CmHmacSha1 => ProtectionProfile::Aes128CmHmacSha1_80,
+    }
+}
+
 /// What opens one viewer's RTCP.
 pub(in crate::peer) struct ControlReader {
     context: Context,
@@ -30,10 +38,7 @@ impl ControlReader {
     /// # Errors
     /// When `crypto` does not do AES-128.
     pub(in crate::peer) fn new(protection: Protection, key: &MasterKey, crypto: &dyn RTCCrypto) -> Result<Self, Error> {
-        let profile = match protection {
-            Protection::Gcm => ProtectionProfile::AeadAes128Gcm,
-            Protection::CmHmacSha1 => ProtectionProfile::Aes128CmHmacSha1_80,
-        };
+        let profile = profile_of(protection);
         let salt = &key.salt[..profile.salt_len()];
         let replay = srtcp_replay_protection(REPLAY_WINDOW);
         let context = Context::new(&key.key, salt, profile, None, Some(replay), crypto)?;

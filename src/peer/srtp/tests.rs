@@ -14,6 +14,11 @@ impl MasterKey {
     pub(in crate::peer) fn known() -> Self {
         Self { key: std::array::from_fn(|index| index as u8), salt: std::array::from_fn(|index| 0xa0 + index as u8) }
     }
+
+    /// As `rtc` protects and opens by it.
+    pub(in crate::peer) fn context(&self, profile: ProtectionProfile, crypto: &dyn RTCCrypto) -> Context {
+        Context::new(&self.key, &self.salt[..profile.salt_len()], profile, None, None, crypto).expect("a context")
+    }
 }
 
 /// What protects under [`MasterKey::known`].

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{element::Words, sample, tls::Guard};
 use crate::{
     media::{AudioFormat, Kind, VideoFormat},
+    panics::{Panicked, Part, Whose, caught},
     source::Error,
 };
 
@@ -111,15 +112,19 @@ impl Exit {
         let mut seen = Seen::default();
         let callbacks = AppSinkCallbacks::builder().new_sample(move |sink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            match self.unit(sink, &sample, &mut seen) {
-                Ok(Some(unit)) => self.hand_over(unit, &mut seen),
-                Ok(None) => {}
-                Err(reason) => {
-                    finish(&self.end, self.words.unusable(reason));
-                    return Err(gst::FlowError::Error);
-                }
-            }
-            Ok(gst::FlowSuccess::Ok)
+            // Not left to gstreamer-rs, which puts what the panic says into an error that people see.
+            let handed = caught(Part::Pipeline, Whose::NOBODYS, || -> Result<(), String> {
+                let unit = self.unit(sink, &sample, &mut seen)?;
+                unit.into_iter().for_each(|unit| self.hand_over(unit, &mut seen));
+                Ok(())
+            });
+            let reason = match handed {
+                Ok(Ok(())) => return Ok(gst::FlowSuccess::Ok),
+                Ok(Err(reason)) => reason,
+                Err(panic @ Panicked) => panic.to_string(),
+            };
+            finish(&self.end, self.words.unusable(reason));
+            Err(gst::FlowError::Error)
         });
         sink.set_callbacks(callbacks.build());
     }

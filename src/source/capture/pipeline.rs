@@ -20,7 +20,11 @@ use super::{
     repeat::Repeat,
     tls::Guard,
 };
-use crate::{media::Kind, source::Error};
+use crate::{
+    media::Kind,
+    panics::{Part, Whose, caught},
+    source::Error,
+};
 
 /// Units on their way from GStreamer's threads to the hub, both tracks: more than a second of them. A unit that finds
 /// it full is dropped and counted; so are the pictures after it up to the next keyframe.
@@ -89,8 +93,9 @@ impl Pipeline {
     /// Reports the first error, or the end of the stream. Every message is dropped, so that none piles up.
     fn listen(&self, end: End, words: Words, guard: Guard, repeat: Option<Repeat>) {
         let Some(bus) = self.pipeline.bus() else { return };
-        bus.set_sync_handler(move |_, message| {
-            let error = match message.view() {
+        let broken = words.clone();
+        let error_of = move |message: &gst::Message| {
+            match message.view() {
                 gst::MessageView::Error(message) => {
                     Some(guard.refusal().map_or_else(|| words.element(message), |reason| words.unusable(reason)))
                 }
@@ -109,8 +114,12 @@ impl Pipeline {
                     None
                 }
                 _ => None,
-            };
-            if let Some(error) = error {
+            }
+        };
+        bus.set_sync_handler(move |_, message| {
+            // A panic that came as far as C would end the process.
+            let error = caught(Part::Pipeline, Whose::NOBODYS, || error_of(message));
+            if let Some(error) = error.unwrap_or_else(|panic| Some(broken.unusable(panic.to_string()))) {
                 finish(&end, error);
             }
             gst::BusSyncReply::Drop

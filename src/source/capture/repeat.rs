@@ -14,6 +14,8 @@ use gstreamer as gst;
 use gstreamer::{glib::WeakRef, prelude::*};
 use gstreamer_app::AppSink;
 
+use crate::panics::{Part, Whose, caught};
+
 /// The name of the element that says so.
 const NAME: &str = "loop";
 
@@ -42,11 +44,7 @@ impl Repeat {
                 if !begun.swap(true, Ordering::SeqCst)
                     && let Some(sink) = sink.upgrade()
                 {
-                    sink.call_async(|sink| {
-                        if !seek(sink, gst::SeekFlags::FLUSH) {
-                            complain(sink);
-                        }
-                    });
+                    sink.call_async(|sink| complain_unless(sink, || seek(sink, gst::SeekFlags::FLUSH)));
                 }
                 // Takes the buffer away, as Drop would; with Drop, gstreamer-rs lets GStreamer 1.22 free it twice.
                 gst::PadProbeReturn::Handled
@@ -61,9 +59,7 @@ impl Repeat {
         let Some(first) = sinks.first().cloned() else { return };
         first.call_async(move |first| {
             // One is enough: the file is read by one element. A sink that nothing comes to does not reach it.
-            if !sinks.iter().any(|sink| seek(sink, gst::SeekFlags::empty())) {
-                complain(first);
-            }
+            complain_unless(first, || sinks.iter().any(|sink| seek(sink, gst::SeekFlags::empty())));
         });
     }
 }
@@ -76,7 +72,10 @@ fn seek(sink: &AppSink, flags: gst::SeekFlags) -> bool {
     sink.static_pad("sink").is_some_and(|pad| pad.push_event(seek))
 }
 
-/// Ends the pipeline.
-fn complain(sink: &AppSink) {
+/// Ends the pipeline where that does not work. A panic that came as far as C would end the process.
+fn complain_unless(sink: &AppSink, works: impl FnOnce() -> bool) {
+    if caught(Part::Pipeline, Whose::NOBODYS, works).unwrap_or(false) {
+        return;
+    }
     gst::element_error!(sink, gst::ResourceError::Seek, ("the file cannot be played from its beginning"));
 }

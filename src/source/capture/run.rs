@@ -7,13 +7,14 @@ use std::{
 };
 
 use tokio::{
-    task::spawn_blocking,
+    task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
+    descriptors,
     element::Words,
     exit::{Content, Unit},
     launch::Launch,
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::{
     media::{ClockRate, MediaTime},
+    panics::{Part, Whose, caught},
     source::{
         Error, Step,
         feed::{Feed, audio_packets},
@@ -56,23 +58,28 @@ pub(super) async fn run(
     leave: &CancellationToken,
 ) -> Result<(), Error> {
     let words = Words::new(name, with);
+    // Before encoders are tried, too: what is found of them is kept.
+    if !descriptors::are_left() {
+        let hint = ": if that lasts, raise the limit (LimitNOFILE= under systemd, ulimit -n)";
+        return Err(words.failed("GStreamer", "this process has no file descriptors left for it", hint));
+    }
     let element = match launch.encoder {
         None => None,
         // Tries encoders when it is the first, and ends by itself.
-        Some(encoding) => match spawn_blocking(move || probe::element(encoding.forced)).await {
-            Ok(element) => Some(element?),
-            Err(_) => return Err(words.unusable("GStreamer failed without a reason")),
+        Some(encoding) => match blocking(move || probe::element(encoding.forced)).await {
+            Ok(Some(element)) => Some(element?),
+            _ => return Err(words.unusable("GStreamer failed without a reason")),
         },
     };
     let mut starting = {
         let words = words.clone();
-        spawn_blocking(move || Pipeline::start(&launch.description(element), launch.pin, &words))
+        blocking(move || Pipeline::start(&launch.description(element), launch.pin, &words))
     };
     let started = tokio::select! {
         biased;
         () = leave.cancelled() => {
             // What starts later than this is dropped, and so stopped, on the thread that started it.
-            if let Ok(Ok(Ok((pipeline, _)))) = timeout(STOP_LIMIT, starting).await {
+            if let Ok(Ok(Some(Ok((pipeline, _))))) = timeout(STOP_LIMIT, starting).await {
                 stop(name, Arc::new(pipeline)).await;
             }
             return Ok(());
@@ -80,8 +87,8 @@ pub(super) async fn run(
         started = timeout(START_LIMIT, &mut starting) => started,
     };
     let (pipeline, mut output) = match started {
-        Ok(Ok(started)) => started?,
-        Ok(Err(_)) => return Err(words.unusable("GStreamer failed without a reason")),
+        Ok(Ok(Some(started))) => started?,
+        Ok(_) => return Err(words.unusable("GStreamer failed without a reason")),
         Err(_) => return Err(Error::Timeout { peer: pipeline_of(name), step: Step::Start, limit: START_LIMIT }),
     };
     let pipeline = Arc::new(pipeline);
@@ -92,6 +99,11 @@ pub(super) async fn run(
     };
     stop(name, pipeline).await;
     result
+}
+
+/// What `work` comes to, on a thread that may wait for a driver; `None` when it panics.
+fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<Option<T>> {
+    spawn_blocking(|| caught(Part::Pipeline, Whose::NOBODYS, work).ok())
 }
 
 fn pipeline_of(name: &str) -> String {
@@ -148,7 +160,7 @@ async fn publish(name: &str, pipeline: &Arc<Pipeline>, output: &mut Output, feed
                 keyframe_allowed = Instant::now() + KEYFRAME_PAUSE;
                 let pipeline = pipeline.clone();
                 // Drivers may take their time. Nothing waits for it, but the pipeline outlives it.
-                spawn_blocking(move || pipeline.request_keyframe());
+                spawn_blocking(move || caught(Part::Pipeline, Whose::NOBODYS, || pipeline.request_keyframe()));
             }
             () = sleep_until(due) => return Err(overdue(name, silent)),
         }

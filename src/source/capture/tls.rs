@@ -13,6 +13,7 @@ use gstreamer::{
 };
 
 use super::certificate::Fingerprint;
+use crate::panics::{Part, Whose, caught};
 
 /// GStreamer's question.
 const SIGNAL: &str = "accept-certificate";
@@ -41,7 +42,9 @@ impl Guard {
                 // Its arguments: the element, the connection, the certificate, what is wrong with it.
                 element.connect(SIGNAL, false, move |arguments| {
                     let certificate = arguments.get(2).and_then(|value| value.get::<glib::Object>().ok());
-                    Some(guard.accepts(certificate.as_ref()).to_value())
+                    // What panics accepts nothing, and does not come as far as C, where it would end the process.
+                    let accepted = caught(Part::Pipeline, Whose::NOBODYS, || guard.accepts(certificate.as_ref()));
+                    Some(accepted.unwrap_or(false).to_value())
                 });
             }
         }

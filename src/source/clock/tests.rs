@@ -262,3 +262,49 @@ fn nonsense_neither_overflows_nor_goes_back() {
         last = captured;
     }
 }
+
+/// A camera's clock that runs at a wrong rate, from the start or behind a minute in which it was right.
+#[test]
+fn a_clock_of_a_wrong_rate_is_replaced_by_arrival() {
+    for rate in [-1.0, 0.0, 0.5, 0.8, 1.2, 2.0, 8.0] {
+        for right in [0, 60] {
+            let (mut clock, zero, mut media) = (Clock::default(), Instant::now(), 1_000_000.0);
+            let mut units = Vec::new();
+            for frame in 0..(right + 60) * 25 {
+                media += 3_600.0 * if frame < right * 25 { 1.0 } else { rate };
+                let time = MediaTime { ticks: media as i64, rate: ClockRate::VIDEO };
+                let arrival = zero + Duration::from_millis(40) * frame;
+                let captured = clock.captured(Kind::Video, time, arrival);
+                units.push((clock.time(Kind::Video, time), captured, arrival));
+            }
+            for pair in units.windows(2) {
+                assert!(pair[1].1 >= pair[0].1 && pair[1].1 <= pair[1].2);
+                let [media, captured] =
+                    [pair[1].0.ticks - pair[0].0.ticks, ClockRate::VIDEO.ticks(pair[1].1 - pair[0].1)];
+                assert!((media - captured).abs() < 90_000, "a jump for viewers: {media} {captured}");
+            }
+            let settled = &units[(right as usize + 15) * 25..];
+            for pair in settled.windows(2) {
+                assert_eq!(pair[1].0.ticks - pair[0].0.ticks, 3_600, "at {rate}");
+                assert_eq!(pair[1].1, pair[1].2, "at {rate}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_runs_as_it_should_again_is_believed() {
+    let (mut clock, zero, mut media) = (Clock::default(), Instant::now(), 0);
+    for frame in 0..60 * 25 {
+        media += if frame < 30 * 25 { 1_800 } else { 3_600 };
+        let time = MediaTime { ticks: media, rate: ClockRate::VIDEO };
+        // From the fortieth second on the network delays every other picture.
+        let delay = Duration::from_millis(if frame > 40 * 25 { 20 * (frame % 2) } else { 0 });
+        let arrival = zero + Duration::from_millis(40) * frame as u32 + delay;
+        let captured = clock.captured(Kind::Video, time, arrival);
+        if frame > 45 * 25 {
+            let delay = arrival - captured;
+            assert_eq!(delay.as_millis() as u64, 20 * (frame % 2), "its times are used, not those of the network");
+        }
+    }
+}

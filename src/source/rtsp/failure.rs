@@ -6,12 +6,18 @@
 use std::io;
 
 use super::Input;
-use crate::source::{Error, Step, config::Transport, error::redacted};
+use crate::source::{
+    Error, Step,
+    config::Transport,
+    error::{is_out_of_descriptors, redacted},
+};
 
 /// How retina's text begins when a socket could not be connected.
 const CONNECT: &str = "Unable to connect to RTSP server: ";
 /// What stands before the reason why it cannot log in.
 const CHALLENGE: &str = "Can't understand WWW-Authenticate header: ";
+/// What its texts about an answer to SETUP say where the answer's Transport cannot be used.
+const TRANSPORT: [&str; 3] = ["Transport header", "channel", "server_port"];
 
 impl Input {
     /// The failure at `step` in words; holds no secret.
@@ -25,10 +31,14 @@ impl Input {
                 None => Error::NoCredentials { camera: self.camera.clone(), status },
             },
             Some(404) => Error::NotFound,
-            Some(461) => match self.transport {
-                Transport::Tcp => Error::Transport { tried: "TCP", instead: "udp" },
-                Transport::Udp => Error::Transport { tried: "UDP", instead: "tcp" },
-            },
+            Some(461) => {
+                let (tried, instead) = self.transports();
+                Error::Transport { tried, instead }
+            }
+            Some(200..=299) if step == Step::Setup && TRANSPORT.iter().any(|words| reason.contains(words)) => {
+                let (tried, instead) = self.transports();
+                Error::UnclearTransport { tried, instead, reason }
+            }
             // The request was granted, but the answer makes no sense.
             Some(200..=299) => Error::Protocol { step, reason },
             Some(status) if status == 453 || (status == 503 && step != Step::Describe) => Error::Full { step, status },
@@ -37,18 +47,23 @@ impl Input {
         }
     }
 
-    fn without_status(&self, text: &str, reason: String, step: Step) -> Error {
-        if let Some(cause) = text.strip_prefix(CONNECT) {
-            let kind = os_error(cause).map(|error| error.kind());
-            return match kind {
-                Some(io::ErrorKind::ConnectionRefused) => Error::Refused { peer: self.peer.clone() },
-                _ => Error::Unreachable {
-                    peer: self.peer.clone(),
-                    reason: redacted(cause).unwrap_or_else(|| "no reason given".into()),
-                },
-            };
+    /// The transport that is asked for, and the other one.
+    fn transports(&self) -> (&'static str, &'static str) {
+        match self.transport {
+            Transport::Tcp => ("TCP", "udp"),
+            Transport::Udp => ("UDP", "tcp"),
         }
+    }
+
+    fn without_status(&self, text: &str, reason: String, step: Step) -> Error {
         let first = text.lines().next().unwrap_or_default();
+        if os_error(first).is_some_and(|error| is_out_of_descriptors(&error)) {
+            return Error::NoDescriptors { peer: self.peer.clone() };
+        }
+        if let Some(cause) = text.strip_prefix(CONNECT) {
+            let error = os_error(cause).unwrap_or_else(|| io::Error::other(cause.to_owned()));
+            return Error::unconnected(&self.peer, &error);
+        }
         let ended = first.contains("EOF while expecting") || first.contains("unexpected end of file");
         let reset = os_error(first)
             .is_some_and(|error| matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe));
@@ -72,10 +87,28 @@ fn os_error(text: &str) -> Option<io::Error> {
     number.trim_end().strip_suffix(')')?.parse().ok().map(io::Error::from_raw_os_error)
 }
 
-/// Whether the error is about a single packet, after which the session goes on: retina's depacketizer starts afresh
-/// with the next one. The text then tells the packet's sequence number.
+/// Whether the error is about a single packet, after which the session goes on: a packet that makes no sense, of media or of
+/// RTCP, or one after which retina's depacketizer starts afresh. The text then tells where the packet was.
 pub(super) fn is_about_one_packet(error: &retina::Error) -> bool {
-    error.status_code().is_none() && error.to_string().contains("\nseq: ")
+    error.status_code().is_none() && error.to_string().contains("\npkt: ")
+}
+
+/// Whether the packet is of another source than the track's, or so far from the order that it might be.
+pub(super) fn is_foreign(error: &retina::Error) -> bool {
+    let text = error.to_string();
+    text.starts_with("wrong ssrc ") || text.starts_with("Out-of-order packet ")
+}
+
+/// Whether the camera has not answered a keepalive until the next one was due. retina then sends no more of them, and goes on
+/// giving what comes.
+pub(super) fn is_unanswered_keepalive(error: &retina::Error) -> bool {
+    error.status_code().is_none() && error.to_string().contains("Server failed to respond to keepalive ")
+}
+
+/// Whether the camera answered what nobody had asked, as Tapo's do when they answer a keepalive with the number of the request
+/// before it. What comes behind the answer is good.
+pub(super) fn is_odd_answer(error: &retina::Error) -> bool {
+    error.status_code().is_none() && error.to_string().contains("Unexpected RTSP response ")
 }
 
 #[cfg(test)]

@@ -14,9 +14,14 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use url::Url;
 
 use super::{DESCRIBE_LIMIT, Input, PORT, USER_AGENT};
-use crate::source::{Error, Step, error::redacted};
+use crate::source::{
+    Error, Step,
+    config::{parse_url, redact_url},
+    error::redacted,
+};
 
 /// Longest head of an answer; more is not read.
 const LONGEST: usize = 16 * 1_024;
@@ -32,6 +37,8 @@ pub struct Greeting {
     pub server: Option<String>,
     /// How it wants to be told a password: `Basic`, `Digest MD5`, `Digest SHA-256`; the schemes' own names for others.
     pub authentication: Vec<String>,
+    /// `Location`: where it sends its clients.
+    pub(super) location: Option<String>,
 }
 
 impl Input {
@@ -44,16 +51,27 @@ impl Input {
         let connecting = TcpStream::connect((host, self.url.port().unwrap_or(PORT)));
         let connected =
             timeout(DESCRIBE_LIMIT, connecting).await.map_err(|_| self.late(Step::Connect, DESCRIBE_LIMIT))?;
-        let stream = connected.map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused => Error::Refused { peer: self.peer.clone() },
-            _ => {
-                let reason = redacted(&error.to_string()).unwrap_or_default();
-                Error::Unreachable { peer: self.peer.clone(), reason }
-            }
-        })?;
+        let stream = connected.map_err(|error| Error::unconnected(&self.peer, &error))?;
         let connected = Instant::now();
         let answer = timeout(ANSWER_LIMIT, ask(stream, self.url.as_str())).await;
         Ok((connected, answer.ok().and_then(Result::ok).and_then(|head| Greeting::read(&head))))
+    }
+}
+
+impl Input {
+    /// Where a camera that answers a redirection sends its clients: only to another place of its own host, because whoever comes
+    /// there is told the password.
+    ///
+    /// # Errors
+    /// It sends them to another host, or does not say where to.
+    pub(super) async fn moved(&self, status: u16) -> Result<Url, Error> {
+        let answer = self.greet().await.ok().and_then(|(_, greeting)| greeting?.location);
+        let place = answer.and_then(|place| self.url.join(&place).ok());
+        match place.map(|place| parse_url(place.as_str())) {
+            Some(Ok(place)) if place.host() == self.url.host() => Ok(place),
+            Some(Ok(place)) => Err(Error::Moved { to: redact_url(place.as_str()), status }),
+            Some(Err(_)) | None => Err(Error::Status { step: Step::Describe, status }),
+        }
     }
 }
 
@@ -74,10 +92,12 @@ impl Greeting {
     fn read(head: &str) -> Option<Self> {
         let mut lines = head.split("\r\n").take_while(|line| !line.is_empty());
         let status = lines.next()?.strip_prefix("RTSP/")?.split(' ').nth(1)?.parse().ok()?;
-        let mut greeting = Self { status, server: None, authentication: Vec::new() };
+        let mut greeting = Self { status, server: None, authentication: Vec::new(), location: None };
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
             if name.eq_ignore_ascii_case("server") {
                 greeting.server = redacted(value);
+            } else if name.eq_ignore_ascii_case("location") {
+                greeting.location = Some(value.trim().to_owned());
             } else if name.eq_ignore_ascii_case("www-authenticate") {
                 let kinds = parse_challenges(value.trim()).unwrap_or_default();
                 greeting.authentication.extend(kinds.iter().filter_map(|challenge| redacted(&kind(challenge))));

@@ -1,10 +1,11 @@
-//! H.264 out of RTP packets (RFC 6184), for the one case that retina's own depacketiser cannot serve: retina hands out
-//! either frames of every stream or raw packets of every stream, and it has no frames for Opus.
+//! H.264 out of RTP packets (RFC 6184), for what retina's own depacketiser cannot serve: retina hands out either frames of every
+//! stream or raw packets of every stream, and it has no frames for Opus, nor for pictures whose packets break a rule. What is
+//! published to a camera comes in packets, too.
 //!
 //! In: packets in order, with the number lost before each. Out: access units framed by four-byte lengths. Refuses nothing:
 //! what cannot be understood is left out, and the picture it belonged to with it.
 
-use std::time::Instant;
+use std::{iter, time::Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -19,27 +20,27 @@ const MAX_UNIT: usize = 8 << 20;
 
 /// One packet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Packet<'a> {
-    pub(super) ticks: i64,
-    pub(super) received: Instant,
-    pub(super) marker: bool,
-    pub(super) lost: u32,
-    pub(super) payload: &'a [u8],
+pub(in crate::source) struct Packet<'a> {
+    pub(in crate::source) ticks: i64,
+    pub(in crate::source) received: Instant,
+    pub(in crate::source) marker: bool,
+    pub(in crate::source) lost: u32,
+    pub(in crate::source) payload: &'a [u8],
 }
 
 /// One access unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unit {
-    pub(super) ticks: i64,
+pub(in crate::source) struct Unit {
+    pub(in crate::source) ticks: i64,
     /// When its first packet came.
-    pub(super) received: Instant,
-    pub(super) keyframe: bool,
-    pub(super) data: Bytes,
+    pub(in crate::source) received: Instant,
+    pub(in crate::source) keyframe: bool,
+    pub(in crate::source) data: Bytes,
 }
 
 /// Puts packets together.
 #[derive(Debug, Default)]
-pub(super) struct Depacketizer {
+pub(in crate::source) struct Depacketizer {
     sps: Option<Bytes>,
     pps: Option<Bytes>,
     new_parameters: bool,
@@ -62,7 +63,7 @@ struct Partial {
 
 impl Depacketizer {
     /// Takes the next packet. Gives the unit that ended before it without a marker, and the one that it completes.
-    pub(super) fn push(&mut self, packet: Packet<'_>) -> impl Iterator<Item = Unit> + use<> {
+    pub(in crate::source) fn push(&mut self, packet: Packet<'_>) -> impl Iterator<Item = Unit> + use<> {
         let other_time = self.unit.as_ref().is_some_and(|unit| unit.ticks != packet.ticks);
         let before = if other_time { self.finish() } else { None };
         let unit = self.unit.get_or_insert_with(|| Partial::new(packet.ticks, packet.received));
@@ -71,13 +72,15 @@ impl Depacketizer {
             unit.drop_fragment();
         }
         self.take(packet.payload);
-        let complete = packet.marker && self.unit.as_ref().is_some_and(|unit| unit.has_slice || unit.damaged);
+        // A marker in the middle of a NAL unit ends nothing.
+        let ends = |unit: &Partial| (unit.has_slice || unit.damaged) && unit.fragment.is_none();
+        let complete = packet.marker && self.unit.as_ref().is_some_and(ends);
         let now = if complete { self.finish() } else { None };
         [before, now].into_iter().flatten()
     }
 
     /// The parameter sets in force if they have changed since this was last asked.
-    pub(super) fn new_parameters(&mut self) -> Option<(Bytes, Bytes)> {
+    pub(in crate::source) fn new_parameters(&mut self) -> Option<(Bytes, Bytes)> {
         let changed = std::mem::take(&mut self.new_parameters);
         self.sps.clone().zip(self.pps.clone()).filter(|_| changed)
     }
@@ -98,6 +101,8 @@ impl Depacketizer {
 
     fn take(&mut self, payload: &[u8]) {
         match h264::nal_type(payload) {
+            // With a start code before everything.
+            0 if payload.starts_with(&[0, 0]) => self.nal(payload),
             1..=23 => self.nal(payload),
             STAP_A => {
                 let mut rest = &payload[1..];
@@ -113,7 +118,14 @@ impl Depacketizer {
         }
     }
 
-    fn nal(&mut self, nal: &[u8]) {
+    /// Takes a NAL unit, or several with start codes between them, which some cameras (V380) take for one.
+    fn nal(&mut self, stream: &[u8]) {
+        for nal in pieces(stream) {
+            self.piece(nal);
+        }
+    }
+
+    fn piece(&mut self, nal: &[u8]) {
         match h264::nal_type(nal) {
             h264::NAL_SPS => self.new_parameters |= replace(&mut self.sps, nal),
             h264::NAL_PPS => self.new_parameters |= replace(&mut self.pps, nal),
@@ -140,7 +152,9 @@ impl Depacketizer {
             return;
         }
         unit.data.put_slice(body);
-        if end {
+        if end && let Some(stream) = unit.take_stream() {
+            self.nal(&stream);
+        } else if end {
             unit.end();
         }
     }
@@ -179,6 +193,19 @@ impl Partial {
         self.data[at..at + 4].copy_from_slice(&length.to_be_bytes());
     }
 
+    /// Takes back the NAL unit that is open if it is several, or has zeros behind it.
+    fn take_stream(&mut self) -> Option<BytesMut> {
+        let from = self.fragment? + 4;
+        let nal = self.data.get(from..)?;
+        if pieces(nal).next().is_some_and(|first| first.len() == nal.len()) {
+            return None;
+        }
+        let stream = self.data.split_off(from);
+        self.data.truncate(from - 4);
+        self.fragment = None;
+        Some(stream)
+    }
+
     /// The rest of an open NAL unit will not come.
     fn drop_fragment(&mut self) {
         if let Some(at) = self.fragment.take() {
@@ -186,6 +213,21 @@ impl Partial {
             self.damaged = true;
         }
     }
+}
+
+/// The NAL units between start codes, without the zeros behind them (ISO/IEC 14496-10 annex B).
+fn pieces(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    iter::from_fn(move || {
+        while !rest.is_empty() {
+            let code = rest.windows(3).position(|bytes| bytes == [0, 0, 1]);
+            let (piece, after) = code.map_or((rest, &[][..]), |at| (&rest[..at], &rest[at + 3..]));
+            rest = after;
+            if let Some(last) = piece.iter().rposition(|byte| *byte != 0) {
+                return Some(&piece[..=last]);
+            }
+        }
+        None
+    })
 }
 
 /// Whether `place` changed.
@@ -235,6 +277,40 @@ mod tests {
         assert_eq!(line.push(0, false, &[0x7c, 0x05, 3]), None);
         let unit = line.push(0, true, &[0x7c, 0x45, 4]);
         assert_eq!(unit, Some((0, true, vec![0, 0, 0, 2, 0x06, 9, 0, 0, 0, 5, 0x65, 1, 2, 3, 4])));
+    }
+
+    /// V380 puts parameter sets and picture into one packet, or one fragmented unit, with start codes between them.
+    #[test]
+    fn start_codes_part_what_is_one_packet() {
+        let stream = [0x67, 1, 0, 0, 0, 1, 0x68, 2, 0, 0, 1, 0x65, 3, 0, 0];
+        let whole = Some((0, true, vec![0, 0, 0, 2, 0x65, 3]));
+        let mut line = Line::new();
+        assert_eq!(line.push(0, true, &stream), whole);
+        assert_eq!(line.depacketizer.new_parameters(), Some((vec![0x67, 1].into(), vec![0x68, 2].into())));
+        let mut line = Line::new();
+        let (first, last) = stream[1..].split_at(3);
+        assert_eq!(line.push(0, false, &[&[0x7c, 0x87][..], first].concat()), None);
+        assert_eq!(line.push(0, true, &[&[0x7c, 0x47][..], last].concat()), whole);
+        assert_eq!(line.depacketizer.new_parameters(), Some((vec![0x67, 1].into(), vec![0x68, 2].into())));
+    }
+
+    #[test]
+    fn start_codes_may_come_first() {
+        let mut line = Line::new();
+        assert_eq!(line.push(0, false, &[0, 0, 0, 1, 0x67, 1]), None);
+        assert_eq!(line.push(0, false, &[0, 0, 1, 0x68, 2]), None);
+        assert_eq!(line.depacketizer.new_parameters(), Some((vec![0x67, 1].into(), vec![0x68, 2].into())));
+        // The first zero is taken for the header of what is fragmented.
+        assert_eq!(line.push(0, false, &[0x1c, 0x80, 0, 0, 1, 0x65]), None);
+        assert_eq!(line.push(0, true, &[0x1c, 0x40, 3]), Some((0, true, vec![0, 0, 0, 2, 0x65, 3])));
+    }
+
+    #[test]
+    fn markers_within_a_nal_unit_end_nothing() {
+        let mut line = Line::new();
+        assert_eq!(line.push(0, true, &[0x7c, 0x85, 1]), None);
+        assert_eq!(line.push(0, true, &[0x7c, 0x05, 2]), None);
+        assert_eq!(line.push(0, true, &[0x7c, 0x45, 3]), Some((0, true, vec![0, 0, 0, 4, 0x65, 1, 2, 3])));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What a playing session gives, whichever way it is taken from retina: frames that retina put together, or, for a camera
-//! whose sound is Opus, raw packets that are put together here.
+//! whose sound is Opus or whose pictures retina does not understand, raw packets that are put together here.
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -72,13 +72,13 @@ pub(super) struct Raw {
 }
 
 impl Media {
-    /// Takes `session`, raw if its sound is Opus.
+    /// Takes `session`, raw if its sound is Opus, or if retina cannot put its pictures together and we may.
     ///
     /// # Errors
     /// retina's, when it has no depacketiser for a stream that was set up.
-    pub(super) fn open(session: Session<Playing>, tracks: &Tracks) -> Result<Self, RetinaError> {
+    pub(super) fn open(session: Session<Playing>, tracks: &Tracks, is_odd: bool) -> Result<Self, RetinaError> {
         let video = tracks.video;
-        if !tracks.is_raw() {
+        if !(tracks.is_raw() || is_odd && tracks.may_be_raw()) {
             return Ok(Self::Framed { demuxed: Box::new(session.demuxed()?), video });
         }
         let audio = tracks.audio.map(|(index, _)| index);

@@ -11,18 +11,20 @@ use retina::{
     codec::ParametersRef,
     rtcp::ReceivedCompoundPacket,
 };
-use tokio::time::{Instant, timeout_at};
-use tracing::debug;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{debug, info};
 
 use super::{
     Input,
-    failure::is_about_one_packet,
+    failure::{is_about_one_packet, is_foreign, is_odd_answer, is_unanswered_keepalive},
+    faults::Faults,
     media::{Item, Media, Picture, Sound},
     tracks::{Tracks, Way},
 };
 use crate::{
     media::{
         ClockRate, Kind, MediaTime, NtpTime, Reason, VideoFormat,
+        h264::BadSps,
         transcode::{Options, Source, TranscodeError},
     },
     source::{
@@ -41,22 +43,30 @@ pub(super) const FRAME_LIMIT: Duration = Duration::from_secs(10);
 /// From PLAY to the first keyframe. Cameras send one at once or within their interval, which is 1 to 10 s; "smart"
 /// codecs stretch it to 20 s.
 pub(super) const KEYFRAME_LIMIT: Duration = Duration::from_secs(30);
-/// So many packets in a row that cannot be understood mean that the stream itself cannot be.
-pub(super) const MAX_FAULTS: u32 = 50;
+/// So often retina is asked for more even if it has not said that there is: behind a request of the camera (some ask with
+/// OPTIONS whether the client is there) it forgets to wait for what comes next.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// After an unanswered keepalive retina says so each time that it is asked for more and there is none: so long it is not asked
+/// then. Half of it is what a packet waits in the mean, and a camera like that costs a hundred looks a second.
+const KEEPALIVE_PAUSE: Duration = Duration::from_millis(10);
 
-/// Publishes everything until the camera fails.
+/// So many bytes behind the end of an SPS are left out. Some Reolink cameras have one there.
+const MAX_STRAY: usize = 4;
+
+/// Publishes everything until the camera fails, or until it should play anew: because somebody waits for a keyframe, with which
+/// most cameras begin then, or because its packets are to be taken in another way.
 pub(super) async fn receive(
     input: &mut Input,
     session: Session<Playing>,
     tracks: &Tracks,
     feed: &mut Feed<'_>,
 ) -> Result<(), Error> {
-    let media = Media::open(session, tracks).map_err(|error| input.failure(&error, Step::Play))?;
+    let media = Media::open(session, tracks, input.is_odd).map_err(|error| input.failure(&error, Step::Play))?;
     let (format, transcoding) = match tracks.audio {
         None => (None, None),
         Some((_, Way::Passed(format))) => (Some(format), None),
-        Some((index, Way::Transcoded(_))) => {
-            let transcoding = transcoding(input, &media.streams()[index]);
+        Some((index, way @ (Way::Transcoded(_) | Way::Expanded(..)))) => {
+            let transcoding = transcoding(input, &media.streams()[index], way);
             (transcoding.as_ref().map(Transcoding::format), transcoding)
         }
     };
@@ -65,7 +75,8 @@ pub(super) async fn receive(
     }
     feed.tracks(tracks.video.is_some(), format);
     feed.set_audio_note(input.note.take());
-    let mut receiver = Receiver { input, tracks, feed, media, transcoding, clock: Clock::default() };
+    let clock = Clock::default();
+    let mut receiver = Receiver { input, tracks, feed, media, transcoding, clock, keyframe_seen: false };
     if let Some(parameters) = receiver.media.parameters() {
         receiver.use_parameters(parameters);
     }
@@ -79,11 +90,13 @@ struct Receiver<'a, 'p> {
     media: Media,
     transcoding: Option<Transcoding>,
     clock: Clock,
+    /// Of this session.
+    keyframe_seen: bool,
 }
 
 /// Starts what makes a stream's sound into Opus; `None`, and the reason in the log, when it cannot be done.
-fn transcoding(input: &mut Input, stream: &Stream) -> Option<Transcoding> {
-    let source = coded_sound(stream).map_err(|reason| input.tell(reason)).ok()?;
+fn transcoding(input: &mut Input, stream: &Stream, way: Way) -> Option<Transcoding> {
+    let source = coded_sound(stream, way).map_err(|reason| input.tell(reason)).ok()?;
     let options = Options { bitrate_bps: input.sound.bitrate_bps };
     let started = Transcoding::start(&input.camera, &source, options);
     started.map_err(|error| input.tell(undecodable(&error))).ok()
@@ -109,7 +122,11 @@ impl Input {
 ///
 /// # Errors
 /// Why there is no sound.
-pub(super) fn coded_sound(stream: &Stream) -> Result<Source, Reason> {
+pub(super) fn coded_sound(stream: &Stream, way: Way) -> Result<Source, Reason> {
+    if let Way::Expanded(rate, _) = way {
+        let channels = stream.channels().map_or(1, u16::from);
+        return Ok(Source::L16 { rate, channels: u8::try_from(channels).unwrap_or(u8::MAX) });
+    }
     let unknown = || Reason::new("sound-unsupported", "no sound: the camera does not describe it");
     let Some(ParametersRef::Audio(parameters)) = stream.parameters() else { return Err(unknown()) };
     if stream.encoding_name() == "mpeg4-generic" {
@@ -117,6 +134,16 @@ pub(super) fn coded_sound(stream: &Stream) -> Result<Source, Reason> {
     }
     let channels = u8::try_from(parameters.channels().get()).unwrap_or(u8::MAX);
     Ok(Source::L16 { rate: ClockRate::new(parameters.clock_rate()).ok_or_else(unknown)?, channels })
+}
+
+/// The format of these parameter sets, without the bytes that the SPS has behind its end.
+fn trimmed(sps: &Bytes, pps: &Bytes) -> Result<VideoFormat, BadSps> {
+    let whole = VideoFormat::from_parameter_sets(sps.clone(), pps.clone());
+    whole.or_else(|error| {
+        let shorter = (1..=MAX_STRAY).filter_map(|stray| sps.len().checked_sub(stray));
+        let mut formats = shorter.map(|length| VideoFormat::from_parameter_sets(sps.slice(..length), pps.clone()));
+        formats.find_map(Result::ok).ok_or(error)
+    })
 }
 
 /// Sound that cannot be transcoded.
@@ -129,10 +156,20 @@ impl Receiver<'_, '_> {
         let start = Instant::now();
         let mut due = start + FIRST_FRAME_LIMIT;
         let mut silent = true;
-        let (mut faults, mut last_fault) = (0, None);
+        let mut faults = Faults::default();
+        let mut keepalive_missed = false;
         loop {
             if !self.feed.is_live() && start.elapsed() > KEYFRAME_LIMIT {
-                return Err(Error::NoKeyframe { limit: KEYFRAME_LIMIT });
+                let limit = KEYFRAME_LIMIT;
+                let is_coded_somehow = self.feed.lacks_parameter_sets();
+                return Err(if is_coded_somehow {
+                    Error::NoParameterSets { limit }
+                } else {
+                    Error::NoKeyframe { limit }
+                });
+            }
+            if Instant::now() >= due {
+                return Err(self.input.overdue(silent));
             }
             let opus = async {
                 match &mut self.transcoding {
@@ -140,47 +177,76 @@ impl Receiver<'_, '_> {
                     None => std::future::pending().await,
                 }
             };
+            let look_again = Instant::now() + LOOK_AGAIN;
             let next = tokio::select! {
-                next = timeout_at(due, self.media.next()) => next,
+                next = timeout_at(due.min(look_again), self.media.next()) => next,
                 opus = opus => {
                     self.feed.audio(opus.time, opus.captured, opus.data);
                     continue;
                 }
             };
-            let Ok(next) = next else { return Err(self.input.overdue(silent)) };
+            let Ok(next) = next else { continue };
             match next {
-                None => return Err(last_fault.unwrap_or(Error::HungUp)),
+                None => return Err(faults.last().unwrap_or(Error::HungUp)),
+                Some(Err(error)) if is_unanswered_keepalive(&error) => {
+                    // What counts is whether media comes, and `due` watches over that.
+                    if !std::mem::replace(&mut keepalive_missed, true) {
+                        debug!(camera = %self.input.camera, "the camera does not answer keepalives");
+                    }
+                    sleep(KEEPALIVE_PAUSE).await;
+                }
+                Some(Err(error)) if is_odd_answer(&error) => {
+                    debug!(camera = %self.input.camera, "the camera answers what it was not asked");
+                }
                 Some(Err(error)) => {
                     let failure = self.input.failure(&error, Step::Media);
-                    faults += 1;
-                    if faults >= MAX_FAULTS || !is_about_one_packet(&error) {
+                    if !is_about_one_packet(&error) {
                         return Err(failure);
                     }
                     debug!(camera = %self.input.camera, reason = %failure, "skipped a packet");
                     self.feed.counters().lost_packets.add(1);
-                    last_fault = Some(failure);
+                    let is_foreign = is_foreign(&error);
+                    if let Err(failure) = faults.add(failure, is_foreign, Instant::now().into_std()) {
+                        return if is_foreign { Err(failure) } else { self.take_otherwise(failure) };
+                    }
                 }
                 Some(Ok(Item::Report(report))) => self.sender_report(&report),
                 Some(Ok(item)) => {
-                    let main = match item {
+                    let kind = match item {
                         Item::Picture(picture) => {
                             self.picture(picture);
-                            true
+                            // A session that had none would not begin with one next time either.
+                            if self.keyframe_seen && self.feed.is_keyframe_overdue() {
+                                let camera = &self.input.camera;
+                                info!(%camera, "a viewer waits for a keyframe, and the last is a minute old: playing anew");
+                                return Ok(());
+                            }
+                            Kind::Video
                         }
                         Item::Sound(sound) => {
                             self.sound(sound);
-                            self.tracks.video.is_none()
+                            Kind::Audio
                         }
-                        Item::Report(_) | Item::Other => false,
+                        Item::Report(_) | Item::Other => continue,
                     };
-                    (faults, last_fault) = (0, None);
-                    if main {
+                    faults.good(kind, self.tracks);
+                    if kind == Kind::Video || self.tracks.video.is_none() {
                         silent = false;
                         due = Instant::now() + FRAME_LIMIT;
                     }
                 }
             }
         }
+    }
+
+    /// What retina does not understand may be understood here, in another session.
+    fn take_otherwise(&mut self, failure: Error) -> Result<(), Error> {
+        let is_taken = self.tracks.is_raw() || !self.tracks.may_be_raw() || self.tracks.video.is_none();
+        if is_taken || std::mem::replace(&mut self.input.is_odd, true) {
+            return Err(failure);
+        }
+        info!(camera = %self.input.camera, reason = %failure, "the camera's packets break a rule: taking them otherwise");
+        Ok(())
     }
 
     fn picture(&mut self, picture: Picture) {
@@ -190,6 +256,8 @@ impl Receiver<'_, '_> {
         }
         let time = MediaTime { ticks: picture.ticks, rate: ClockRate::VIDEO };
         let captured = self.clock.captured(Kind::Video, time, picture.received);
+        let time = self.clock.time(Kind::Video, time);
+        self.keyframe_seen |= picture.keyframe;
         self.feed.video(time, captured, picture.keyframe, picture.data);
     }
 
@@ -198,12 +266,17 @@ impl Receiver<'_, '_> {
         let codec = match self.tracks.audio {
             None => return,
             Some((_, Way::Passed(format))) => format.codec,
-            Some((_, Way::Transcoded(rate))) => {
-                let time = MediaTime { ticks: sound.ticks, rate };
+            Some((_, way @ (Way::Transcoded(_) | Way::Expanded(..)))) => {
+                let time = MediaTime { ticks: sound.ticks, rate: way.clock_rate() };
                 let captured = self.clock.captured(Kind::Audio, time, sound.received);
+                let time = self.clock.time(Kind::Audio, time);
                 match self.transcoding.as_mut().filter(|_| self.feed.has_listeners()) {
                     Some(transcoding) => {
-                        let coded = Coded { data: sound.data, time, captured, lost: sound.lost };
+                        let data = match way {
+                            Way::Expanded(_, samples) => samples.l16(&sound.data),
+                            Way::Passed(_) | Way::Transcoded(_) => sound.data,
+                        };
+                        let coded = Coded { data, time, captured, lost: sound.lost };
                         transcoding.push(coded, &self.feed.counters().dropped);
                     }
                     None => self.feed.unheard(),
@@ -214,12 +287,13 @@ impl Receiver<'_, '_> {
         for (offset, data) in audio_packets(codec, sound.data) {
             let time = MediaTime { ticks: sound.ticks.saturating_add(offset), rate: codec.clock_rate() };
             let captured = self.clock.captured(Kind::Audio, time, sound.received);
+            let time = self.clock.time(Kind::Audio, time);
             self.feed.audio(time, captured, data);
         }
     }
 
     fn use_parameters(&mut self, (sps, pps): (Bytes, Bytes)) {
-        match VideoFormat::from_parameter_sets(sps, pps) {
+        match trimmed(&sps, &pps) {
             Ok(format) => self.feed.set_video(format),
             Err(error) => self.input.warn_about_parameter_sets(&error),
         }

@@ -2,6 +2,7 @@
 
 use retina::client::Stream;
 
+use super::samples::Samples;
 use crate::{
     media::{AudioCodec, AudioFormat, ClockRate},
     source::{Error, config::Audio},
@@ -14,8 +15,17 @@ pub(super) struct Tracks {
     pub(super) video: Option<usize>,
     /// Sound that can be used, and how.
     pub(super) audio: Option<(usize, Way)>,
-    /// The codec of sound that cannot, when there is no other.
-    pub(super) unusable_sound: Option<String>,
+    /// The sound that cannot, when there is no other.
+    pub(super) unusable_sound: Option<Unusable>,
+}
+
+/// Sound that cannot be used, by the codec's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// Browsers do not play it, and nothing here decodes it.
+    Codec(String),
+    /// It could be decoded if the camera said how, or said it rightly.
+    Undescribed(String),
 }
 
 impl Tracks {
@@ -49,18 +59,23 @@ impl Tracks {
         let unusable_sound = match audio {
             _ if policy == Audio::Off => None,
             Some(_) => None,
-            None => offers.iter().find(|offer| offer.media == "audio").map(Offer::codec),
+            None => offers.iter().find(|offer| offer.media == "audio").map(|offer| offer.unusable(policy)),
         };
         Ok(Self { video, audio, unusable_sound })
     }
 
+    /// Whether the session may be taken as raw packets: sound that is transcoded comes in frames.
+    pub(super) fn may_be_raw(&self) -> bool {
+        !matches!(self.audio, Some((_, Way::Transcoded(_) | Way::Expanded(..))))
+    }
+
     /// Whether the session must be taken as raw packets, because retina makes no frames of the sound.
     pub(super) fn is_raw(&self) -> bool {
-        let format = match self.audio {
-            Some((_, Way::Passed(format))) => Some(format.codec),
-            Some((_, Way::Transcoded(_))) | None => None,
-        };
-        format == Some(AudioCodec::Opus)
+        match self.audio {
+            Some((_, Way::Passed(format))) => format.codec == AudioCodec::Opus,
+            Some((_, Way::Expanded(_, samples))) => samples == Samples::LittleEndian,
+            Some((_, Way::Transcoded(_))) | None => false,
+        }
     }
 }
 
@@ -71,6 +86,8 @@ pub(super) enum Way {
     Passed(AudioFormat),
     /// Made into Opus; its media clock.
     Transcoded(ClockRate),
+    /// Samples that are made into L16 first, and then into Opus.
+    Expanded(ClockRate, Samples),
 }
 
 impl Way {
@@ -78,7 +95,7 @@ impl Way {
     pub(super) fn clock_rate(self) -> ClockRate {
         match self {
             Self::Passed(format) => format.codec.clock_rate(),
-            Self::Transcoded(rate) => rate,
+            Self::Transcoded(rate) | Self::Expanded(rate, _) => rate,
         }
     }
 }
@@ -98,6 +115,8 @@ struct Offer<'a> {
     encoding: &'a str,
     hz: u32,
     channels: u16,
+    /// What it takes to decode it is there.
+    described: bool,
 }
 
 impl<'a> Offer<'a> {
@@ -107,6 +126,7 @@ impl<'a> Offer<'a> {
             encoding: stream.encoding_name(),
             hz: stream.clock_rate_hz(),
             channels: stream.channels().map_or(1, u16::from),
+            described: stream.parameters().is_some(),
         }
     }
 
@@ -126,8 +146,21 @@ impl<'a> Offer<'a> {
     }
 
     fn transcoded(&self) -> Option<Way> {
-        let known = matches!((self.media, self.encoding), ("audio", "mpeg4-generic" | "l16"));
-        ClockRate::new(self.hz).filter(|_| known).map(Way::Transcoded)
+        let rate = ClockRate::new(self.hz)?;
+        match (self.media, self.encoding) {
+            ("audio", "mpeg4-generic" | "l16") if self.described => Some(Way::Transcoded(rate)),
+            ("audio", "pcmu") => Some(Way::Expanded(rate, Samples::MuLaw)),
+            ("audio", "pcma") => Some(Way::Expanded(rate, Samples::ALaw)),
+            ("audio", "pcm") => Some(Way::Expanded(rate, Samples::LittleEndian)),
+            _ => None,
+        }
+    }
+
+    fn unusable(&self, policy: Audio) -> Unusable {
+        match self.encoding {
+            "mpeg4-generic" | "l16" if policy == Audio::Auto => Unusable::Undescribed(self.codec()),
+            _ => Unusable::Codec(self.codec()),
+        }
     }
 
     /// As people know it.
@@ -137,7 +170,8 @@ impl<'a> Offer<'a> {
             "h265" => "H.265".into(),
             "jpeg" => "MJPEG".into(),
             "mp4v-es" => "MPEG-4".into(),
-            "mpeg4-generic" | "mp4a-latm" => "AAC".into(),
+            "mpeg4-generic" => "AAC".into(),
+            "mp4a-latm" => "AAC in LATM".into(),
             "pcmu" | "pcma" => {
                 format!("{} at {} Hz, {} channels", self.encoding.to_uppercase(), self.hz, self.channels)
             }
@@ -151,7 +185,7 @@ mod tests {
     use super::*;
 
     const fn offer(media: &'static str, encoding: &'static str, hz: u32) -> Offer<'static> {
-        Offer { media, encoding, hz, channels: 1 }
+        Offer { media, encoding, hz, channels: 1, described: true }
     }
 
     const H264: Offer<'_> = offer("video", "h264", 90_000);
@@ -174,16 +208,31 @@ mod tests {
         let rate = ClockRate::new(16_000).unwrap();
         assert_eq!(audio(Audio::Auto).audio, Some((1, Way::Transcoded(rate))));
         let passthrough = audio(Audio::Passthrough);
-        assert_eq!((passthrough.audio, passthrough.unusable_sound.as_deref()), (None, Some("AAC")));
+        assert_eq!((passthrough.audio, passthrough.unusable_sound), (None, Some(Unusable::Codec("AAC".into()))));
         let off = audio(Audio::Off);
         assert_eq!((off.audio, off.unusable_sound), (None, None));
     }
 
     #[test]
     fn sound_that_cannot_be_used_is_named_and_left_out() {
-        let wide = offer("audio", "pcma", 16_000);
-        let tracks = Tracks::among(&[H264, wide], Audio::Auto).unwrap();
-        assert_eq!(tracks.unusable_sound.as_deref(), Some("PCMA at 16000 Hz, 1 channels"));
+        let unusable = |offer, policy| Tracks::among(&[H264, offer], policy).unwrap().unusable_sound;
+        let codec = |name: &str| Some(Unusable::Codec(name.into()));
+        assert_eq!(unusable(offer("audio", "g726-32", 8_000), Audio::Auto), codec("G726-32"));
+        assert_eq!(unusable(offer("audio", "mp4a-latm", 16_000), Audio::Auto), codec("AAC in LATM"));
+        assert_eq!(unusable(offer("audio", "pcma", 16_000), Audio::Passthrough), codec("PCMA at 16000 Hz, 1 channels"));
+        let unsaid = || Offer { described: false, ..AAC };
+        assert_eq!(unusable(unsaid(), Audio::Auto), Some(Unusable::Undescribed("AAC".into())));
+        assert_eq!(unusable(unsaid(), Audio::Passthrough), codec("AAC"), "it would not be described either");
+    }
+
+    #[test]
+    fn samples_that_browsers_do_not_play_are_expanded() {
+        let audio = |offer| Tracks::among(&[H264, offer], Audio::Auto).unwrap();
+        let wide = audio(offer("audio", "pcma", 16_000));
+        let rate = ClockRate::new(16_000).unwrap();
+        assert_eq!(wide.audio, Some((1, Way::Expanded(rate, Samples::ALaw))));
+        assert!(!wide.is_raw() && !wide.may_be_raw());
+        assert!(audio(offer("audio", "pcm", 8_000)).is_raw(), "retina does not know it");
     }
 
     #[test]

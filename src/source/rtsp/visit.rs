@@ -22,10 +22,11 @@ use url::Url;
 
 pub use super::greeting::Greeting;
 use super::{
-    Input, Sound,
+    Input, Sound, TEARDOWN_LIMIT,
     failure::is_about_one_packet,
+    faults::MAX_FAULTS,
     h264_rtp::{self, Depacketizer},
-    receive::{FIRST_FRAME_LIMIT, FRAME_LIMIT, KEYFRAME_LIMIT, MAX_FAULTS, coded_sound, undecodable},
+    receive::{FIRST_FRAME_LIMIT, FRAME_LIMIT, KEYFRAME_LIMIT, coded_sound, undecodable},
     tracks::{Tracks, Way, codec_name},
     unusable,
 };
@@ -173,13 +174,13 @@ pub async fn visit(
         () = leave.cancelled() => Ok(()),
         ended = input.look(notice) => ended,
     };
-    input.torn_down().await;
+    input.torn_down(TEARDOWN_LIMIT).await;
     result
 }
 
 impl Input {
     async fn look(&self, notice: &mut impl FnMut(Instant, Event<'_>) -> ControlFlow<()>) -> Result<(), Error> {
-        self.resolve().await?;
+        self.door.addresses().await?;
         let (connected, greeting) = self.greet().await?;
         let _ = notice(connected, Event::Connected);
         if let Some(greeting) = greeting {
@@ -346,8 +347,8 @@ fn tell_fates(offers: &mut [Offer], tracks: &Tracks, streams: &[Stream], policy:
     }
     match tracks.audio {
         Some((index, Way::Passed(_))) => offers[index].fate = Fate::Passed,
-        Some((index, Way::Transcoded(_))) => {
-            let transcoder = coded_sound(&streams[index])
+        Some((index, way @ (Way::Transcoded(_) | Way::Expanded(..)))) => {
+            let transcoder = coded_sound(&streams[index], way)
                 .and_then(|source| Transcoder::new(&source, Options::default()).map_err(|error| undecodable(&error)));
             offers[index].fate = match transcoder {
                 Ok(transcoder) => Fate::Transcoded(transcoder.reduction().map(|reduction| reduction.to_string())),
@@ -356,8 +357,8 @@ fn tell_fates(offers: &mut [Offer], tracks: &Tracks, streams: &[Stream], policy:
         }
         None => {
             let sound = offers.iter_mut().find(|offer| offer.media == "audio");
-            if let (Some(sound), Some(codec)) = (sound, &tracks.unusable_sound) {
-                sound.fate = Fate::Refused(unusable(codec, policy).to_string());
+            if let (Some(sound), Some(unused)) = (sound, &tracks.unusable_sound) {
+                sound.fate = Fate::Refused(unusable(unused, policy).to_string());
             }
         }
     }

@@ -76,6 +76,7 @@ fn run(start: Start, scripts: &[Script]) -> Running {
         audio_bitrate_bps: None,
         linger: Duration::from_secs(10),
         gop: limits,
+        clip: None,
     };
     let connector = Scripted { scripts: Arc::new(Mutex::new(scripts.iter().copied().collect())), ..Default::default() };
     let (shutdown, settings) = (CancellationToken::new(), watch::Sender::new(config.clone()));
@@ -122,10 +123,11 @@ async fn a_camera_that_is_away_is_tried_again_until_it_is_back() {
     assert_eq!(running.after(1.0).await, "backing_off");
     assert_eq!(running.after(2.0).await, "live");
     assert!(running.camera.status().reason.is_none());
-    assert_eq!(running.after(20.0).await, "backing_off");
-    assert_eq!(running.camera.join().gop.len(), 0);
-    assert_eq!(running.after(1.1).await, "live");
+    assert_eq!(running.after(17.0).await, "live");
+    assert_eq!(running.camera.counters.reconnects.total(), 2);
+    assert_eq!(running.after(3.0).await, "live", "at once, since it was");
     assert_eq!(running.camera.counters.reconnects.total(), 3);
+    assert_eq!(running.camera.join().gop.len(), 1, "nothing of the connection before");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,9 @@ use crate::support::process;
 /// For chromedriver to say its port.
 const START_LIMIT: Duration = Duration::from_secs(15);
 
+/// How often it may fail to.
+const TRIES: usize = 3;
+
 /// A chromedriver on a port of its own. Dropping it ends it and every browser it started.
 pub struct Chromedriver {
     child: Child,
@@ -20,6 +23,18 @@ pub struct Chromedriver {
 impl Chromedriver {
     /// `temporary` is where chromedriver and Chromium put what they would leave in /tmp.
     pub fn start(temporary: &Path) -> Self {
+        // It may find its port taken by another that starts in the same moment.
+        let mut errors = Vec::new();
+        for _ in 0..TRIES {
+            match Self::launch(temporary) {
+                Ok(started) => return started,
+                Err(error) => errors.push(error),
+            }
+        }
+        panic!("chromedriver does not start: {errors:?}");
+    }
+
+    fn launch(temporary: &Path) -> Result<Self, String> {
         let mut child = Command::new("chromedriver")
             .arg("--port=0")
             .env("TMPDIR", temporary)
@@ -43,10 +58,11 @@ impl Chromedriver {
             Ok(Ok(port)) => port,
             other => {
                 process::kill_tree(child.id());
-                panic!("chromedriver says no port ({other:?}): {:?}", output.lock().unwrap());
+                let _ = child.wait();
+                return Err(format!("chromedriver says no port ({other:?}): {:?}", output.lock().unwrap()));
             }
         };
-        Self { child, port }
+        Ok(Self { child, port })
     }
 
     pub fn url(&self) -> String {

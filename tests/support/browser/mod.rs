@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::wait;
@@ -43,6 +43,11 @@ impl Builder {
     pub fn window(mut self, width: u32, height: u32) -> Self {
         self.window = (width, height);
         self
+    }
+
+    /// A camera and a microphone that need nobody's permission: a test picture and a beep, with real encoders behind them.
+    pub fn fake_devices(self) -> Self {
+        self.flag("--use-fake-device-for-media-stream").flag("--use-fake-ui-for-media-stream")
     }
 
     /// One more flag, with its dashes.
@@ -199,6 +204,27 @@ pub struct SessionJoin {
 pub struct SessionFailure {
     pub code: String,
     pub detail: Option<String>,
+}
+
+/// How [`Browser::publish`] publishes.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Publication {
+    /// No codec but this for the picture; `None` for what the browser offers.
+    pub codec: Option<&'static str>,
+    pub audio: bool,
+    pub width: u32,
+    pub height: u32,
+    /// Whether keyframes are kept back.
+    pub without_keyframes: bool,
+    /// What is sent as `Authorization: Bearer`.
+    pub token: Option<String>,
+}
+
+impl Default for Publication {
+    fn default() -> Self {
+        Self { codec: None, audio: true, width: 1280, height: 720, without_keyframes: false, token: None }
+    }
 }
 
 impl Browser {
@@ -384,6 +410,12 @@ impl Browser {
         let mut lines = self.console().await;
         lines.retain(|line| line.starts_with("SEVERE"));
         lines
+    }
+
+    /// Publishes to a WHIP URL from a page of its origin; the answer's `status`, and its `problem` if it is one. What was made is
+    /// in `window.publisher`.
+    pub async fn publish(&self, whip_url: &str, publication: &Publication) -> Value {
+        self.call(include_str!("publish.js"), &[json!(whip_url), json!(publication)]).await
     }
 
     // --- a bare WHEP client

@@ -1,9 +1,9 @@
-// What a <video> shows: size, brightness, and the frame number burnt in by camera/picture.rs.
+// What a <video> or <canvas> shows: size, brightness, and the frame number burnt in by camera/picture.rs.
 // Change both together.
 async (selector) => {
   const video = document.querySelector(selector);
-  if (!video || !video.videoWidth) return null;
-  const width = video.videoWidth, height = video.videoHeight;
+  const width = video?.videoWidth ?? video?.width, height = video?.videoHeight ?? video?.height;
+  if (!width) return null;
   const canvas = document.createElement('canvas');
   canvas.width = width;
   canvas.height = height;
@@ -40,6 +40,6 @@ async (selector) => {
   return {
     width, height, mean, variance: squares / count - mean * mean,
     counter: readable ? counter : null,
-    currentTime: video.currentTime, paused: video.paused, muted: video.muted,
+    currentTime: video.currentTime ?? 0, paused: video.paused ?? true, muted: video.muted ?? true,
   };
 }

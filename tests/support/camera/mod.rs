@@ -9,6 +9,7 @@
 mod auth;
 mod feeder;
 pub mod picture;
+pub mod scripted;
 mod server;
 mod sha256;
 
@@ -24,7 +25,7 @@ use feeder::{Controls, Feeder, Show, Tone};
 pub use server::Answer;
 use server::{AudioClock, Counters, Plan, Server};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Profile {
     /// Constrained Baseline, as x264 marks it.
     Baseline,

@@ -43,3 +43,30 @@ impl NalTypes {
         self.0 >> kind & 1 == 1
     }
 }
+
+/// The NAL units in the packets of one picture.
+pub fn nals(payloads: &[&[u8]]) -> Vec<Vec<u8>> {
+    let mut nals: Vec<Vec<u8>> = Vec::new();
+    for payload in payloads {
+        match payload {
+            [header, body @ ..] if header & 0x1f == STAP_A => {
+                let mut rest = body;
+                while let [high, low, after @ ..] = rest {
+                    let length = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
+                    nals.push(after[..length].to_vec());
+                    rest = &after[length..];
+                }
+            }
+            [indicator, header, rest @ ..] if indicator & 0x1f == FU_A => {
+                if header & 0x80 != 0 {
+                    nals.push(vec![indicator & 0xe0 | header & 0x1f]);
+                }
+                if let Some(nal) = nals.last_mut() {
+                    nal.extend(rest);
+                }
+            }
+            whole => nals.push(whole.to_vec()),
+        }
+    }
+    nals
+}

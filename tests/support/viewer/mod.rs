@@ -59,6 +59,7 @@ pub struct Builder {
     bind: String,
     tcp: bool,
     authorization: Option<String>,
+    keep_payloads: bool,
 }
 
 impl Builder {
@@ -97,6 +98,12 @@ impl Builder {
         self
     }
 
+    /// Keeps what is in the packets, for [`TrackLog::pictures`].
+    pub fn keep_payloads(mut self) -> Self {
+        self.keep_payloads = true;
+        self
+    }
+
     /// The address to receive on (default `127.0.0.1:0`).
     pub fn bind(mut self, address: &str) -> Self {
         self.bind = address.into();
@@ -122,7 +129,7 @@ impl Builder {
 
     /// Offers and takes the answer; does not wait for the connection.
     pub async fn try_join(self) -> Result<Viewer, Refusal> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { keep_payloads: self.keep_payloads, ..Shared::default() });
         let link = Arc::new(Link::default());
         let pc = self.connection(&shared, &link).await;
         let offer = pc.create_offer(None).await.expect("an offer");
@@ -282,6 +289,7 @@ pub fn fragment(sdp: &str) -> String {
 
 /// What the connection's task tells the test.
 struct Shared {
+    keep_payloads: bool,
     gathered: watch::Sender<bool>,
     state: watch::Sender<RTCPeerConnectionState>,
     connected_at: Mutex<Option<Instant>>,
@@ -293,6 +301,7 @@ struct Shared {
 impl Default for Shared {
     fn default() -> Self {
         Self {
+            keep_payloads: false,
             gathered: watch::Sender::new(false),
             state: watch::Sender::new(RTCPeerConnectionState::New),
             connected_at: Mutex::default(),
@@ -345,7 +354,7 @@ async fn record(shared: Arc<Shared>, track: Arc<dyn TrackRemote>) {
             continue;
         };
         let nals = if is_video { NalTypes::of(&packet.payload) } else { NalTypes::default() };
-        log.lock().unwrap().record(Packet {
+        let arrived = Packet {
             at: Instant::now(),
             ssrc: packet.header.ssrc,
             payload_type: packet.header.payload_type,
@@ -354,7 +363,9 @@ async fn record(shared: Arc<Shared>, track: Arc<dyn TrackRemote>) {
             marker: packet.header.marker,
             payload_len: packet.payload.len(),
             nals,
-        });
+        };
+        let payload = shared.keep_payloads.then(|| packet.payload.clone());
+        log.lock().unwrap().record(arrived, payload);
     }
     shared.video_track.lock().unwrap().take();
 }
@@ -385,6 +396,7 @@ impl Viewer {
             bind: "127.0.0.1:0".into(),
             tcp: false,
             authorization: None,
+            keep_payloads: false,
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, time::Instant};
 
-use super::h264::NalTypes;
+use bytes::Bytes;
+
+use super::h264::{self, NalTypes};
 
 /// Packets remembered: five minutes of 3 Mbit/s. Later ones are only counted.
 const RECORDED: usize = 110_000;
@@ -28,16 +30,22 @@ pub struct TrackLog {
     pub mime_type: String,
     pub fmtp: String,
     pub packets: Vec<Packet>,
+    /// The newest packet, be it remembered or not.
+    pub last: Option<Packet>,
+    /// Beside `packets`, if the viewer keeps payloads.
+    pub payloads: Vec<Bytes>,
     pub packets_total: u64,
     pub bytes_total: u64,
 }
 
 impl TrackLog {
-    pub fn record(&mut self, packet: Packet) {
+    pub fn record(&mut self, packet: Packet, payload: Option<Bytes>) {
         self.packets_total += 1;
         self.bytes_total += packet.payload_len as u64;
+        self.last = Some(packet);
         if self.packets.len() < RECORDED {
             self.packets.push(packet);
+            self.payloads.extend(payload);
         }
     }
 
@@ -46,7 +54,7 @@ impl TrackLog {
     }
 
     pub fn last_packet_at(&self) -> Option<Instant> {
-        self.packets.last().map(|packet| packet.at)
+        self.last.map(|packet| packet.at)
     }
 
     /// When the IDR picture that came first was complete.
@@ -64,6 +72,28 @@ impl TrackLog {
             }
         }
         timestamps
+    }
+
+    /// The NAL units of each picture from the first parameter sets to the first packet that is missing, of a viewer that keeps
+    /// payloads.
+    pub fn pictures(&self) -> Vec<Vec<Vec<u8>>> {
+        let mut order: Vec<_> = self.extended_sequences().into_iter().zip(&self.packets).zip(&self.payloads).collect();
+        order.sort_by_key(|((number, _), _)| *number);
+        order.dedup_by_key(|((number, _), _)| *number);
+        let begin = order.iter().position(|((_, packet), _)| packet.nals.has(NalTypes::SPS));
+        let (mut pictures, mut payloads, mut next) = (Vec::new(), Vec::new(), None);
+        for ((number, packet), payload) in order.into_iter().skip(begin.unwrap_or(usize::MAX)) {
+            if next.is_some_and(|next| next != number) {
+                break;
+            }
+            next = Some(number + 1);
+            payloads.push(&payload[..]);
+            if packet.marker {
+                pictures.push(h264::nals(&payloads));
+                payloads.clear();
+            }
+        }
+        pictures
     }
 
     /// Pictures or audio frames: packets with the marker bit.

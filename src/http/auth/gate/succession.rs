@@ -111,13 +111,13 @@ impl Gate {
         self.lasting.latest.send_replace(Arc::downgrade(self));
     }
 
-    /// Completes when `caller`, whom this gate has let in, would be let in no more for what shows `camera`, or for what shows
-    /// everything of theirs.
-    pub(in crate::http::auth) async fn bars(&self, caller: &Caller, camera: Option<&str>) {
+    /// Completes when `caller`, whom this gate has let in, would be let in no more for what takes this `right` to a camera, or for
+    /// what shows everything of theirs.
+    pub(in crate::http::auth) async fn bars(&self, caller: &Caller, right: Option<(&str, Action)>) {
         let mut latest = self.lasting.latest.subscribe();
         loop {
             let now = latest.borrow_and_update().upgrade();
-            if now.is_some_and(|now| !std::ptr::eq(&*now, self) && !now.keeps(caller, camera, self)) {
+            if now.is_some_and(|now| !std::ptr::eq(&*now, self) && !now.keeps(caller, right, self)) {
                 return;
             }
             if latest.changed().await.is_err() {
@@ -126,9 +126,9 @@ impl Gate {
         }
     }
 
-    fn keeps(&self, caller: &Caller, camera: Option<&str>, before: &Self) -> bool {
-        let is_same = |now: &Arc<User>, then: &Arc<User>| match camera {
-            Some(camera) => now.actions.contains(&Action::Watch) && now.cameras.has(camera),
+    fn keeps(&self, caller: &Caller, right: Option<(&str, Action)>, before: &Self) -> bool {
+        let is_same = |now: &Arc<User>, then: &Arc<User>| match right {
+            Some((camera, action)) => now.actions.contains(&action) && now.cameras.has(camera),
             None => now.actions == then.actions && now.cameras == then.cameras,
         };
         match caller {

@@ -104,8 +104,8 @@ impl Shares {
     ) -> Result<(Share, ShareToken), ShareError> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.state.key(PURPOSE).map_err(ShareError::State)?);
         let (id, made) = (ShareId(rand::random()), seconds(now));
-        let Wish { camera, lasts, viewers, note } = wish;
-        let share = Share { id, camera, made, expires: made + lasts.as_secs(), viewers, note, by };
+        let Wish { camera, lasts, viewers, publish, note } = wish;
+        let share = Share { id, camera, made, expires: made + lasts.as_secs(), viewers, publish, note, by };
         self.edit(now, |shares| {
             let has_room = shares.len() < MAX_SHARES;
             if has_room {

@@ -1,7 +1,7 @@
 use super::*;
 
-const NONE: Failures = Failures { credentials: 0, others: 0 };
-const ONE: Failures = Failures { credentials: 0, others: 1 };
+const NONE: Failures = Failures { credentials: 0, others: 0, back: None };
+const ONE: Failures = Failures { others: 1, ..NONE };
 const LINGER: Duration = Duration::from_secs(10);
 const ON_DEMAND: Rules = Rules { start: Start::OnDemand, linger: LINGER };
 const ALWAYS: Rules = Rules { start: Start::Always, linger: LINGER };
@@ -24,7 +24,9 @@ fn play(rules: &Rules, zero: Instant, events: &[(u64, Event)]) -> (State, Action
 }
 
 use Event::{Deadline, FirstMedia, Stop, Unwatched, Watched};
-use FailureKind::{Credentials, Passing, Setting};
+use FailureKind::{Absent, Credentials, Passing, Setting};
+
+const HEARD: Event = Event::Heard { chance: 0.0 };
 
 #[test]
 fn on_demand_waits_for_the_first_viewer_and_always_does_not() {
@@ -94,10 +96,90 @@ fn failures_in_a_row_wait_longer_each_time() {
 fn only_a_stable_stream_resets_the_waits() {
     let zero = Instant::now();
     let again = [(0, failed(Passing)), (1, Deadline), (2, failed(Passing)), (4, Deadline), (5, FirstMedia)];
-    let short = [&again[..], &[(14, failed(Passing))]].concat();
-    assert_eq!(play(&ALWAYS, zero, &short).0.deadline(), Some(zero + s(18)));
-    let stable = [&again[..], &[(15, failed(Passing))]].concat();
-    assert_eq!(play(&ALWAYS, zero, &stable).0.deadline(), Some(zero + s(16)));
+    let short = [&again[..], &[(7, failed(Passing))]].concat();
+    assert_eq!(play(&ALWAYS, zero, &short).0.deadline(), Some(zero + s(11)));
+    let failures = |at| match play(&ALWAYS, zero, &[&again[..], &[(at, failed(Passing))]].concat()).0 {
+        State::BackingOff { failures, .. } => failures.others,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((failures(14), failures(15)), (2, 0));
+}
+
+#[test]
+fn a_connection_that_was_live_is_made_again_at_once() {
+    let zero = Instant::now();
+    let dropped = [(0, FirstMedia), (3, failed(Passing))];
+    let (state, _) = play(&ALWAYS, zero, &dropped);
+    assert_eq!(state.deadline(), Some(zero + s(3)));
+    assert_eq!(state.on(Deadline, zero + s(3), &ALWAYS).1, Action::Connect);
+    let (state, _) = play(&ALWAYS, zero, &[(0, FirstMedia), (2, failed(Passing))]);
+    assert_eq!(state.deadline(), Some(zero + s(3)), "but not a camera that drops every connection");
+    let (state, _) = play(&ALWAYS, zero, &[(0, FirstMedia), (60, failed(Credentials))]);
+    assert_eq!(state.deadline(), Some(zero + s(120)), "and never one that refuses the password");
+}
+
+#[test]
+fn where_nobody_is_it_knocks_instead_of_trying() {
+    let zero = Instant::now();
+    let (state, _) = play(&ALWAYS, zero, &[(0, failed(Absent))]);
+    assert_eq!((state.deadline(), state.knock_every(true)), (None, Some(KNOCK_WATCHED)));
+    assert_eq!(state.knock_every(false), Some(KNOCK_UNWATCHED), "and less often when nobody watches");
+    for event in [Deadline, FirstMedia, failed(Passing), Watched, Unwatched] {
+        assert_eq!(state.on(event, zero + s(3_600), &ALWAYS), (state, Action::None));
+    }
+    assert_eq!(state.on(HEARD, zero + s(3_600), &ALWAYS).1, Action::Connect);
+    for (other, _) in [State::new(&ALWAYS, false), play(&ALWAYS, zero, &[(0, failed(Passing))])] {
+        assert_eq!((other.knock_every(true), other.on(HEARD, zero, &ALWAYS)), (None, (other, Action::None)));
+    }
+}
+
+#[test]
+fn an_absent_camera_that_nobody_waits_for_is_given_up() {
+    let zero = Instant::now();
+    let (state, _) = play(&ON_DEMAND, zero, &[(0, Watched), (1, failed(Absent)), (5, Unwatched)]);
+    assert_eq!(state.deadline(), Some(zero + s(15)));
+    assert_eq!(state.on(Deadline, zero + s(15), &ON_DEMAND), (State::Idle { failures: NONE }, Action::None));
+    assert_eq!(state.on(Watched, zero + s(9), &ON_DEMAND).0.deadline(), None);
+}
+
+#[test]
+fn a_camera_that_is_booting_is_tried_often_for_a_minute() {
+    let zero = Instant::now();
+    let returned = [(0, failed(Absent)), (100, HEARD)];
+    for (at, next) in [(100, 100.5), (110, 111.0), (140, 144.0), (159, 164.0)] {
+        let (state, _) = play(&ALWAYS, zero, &[&returned[..], &[(at, failed(Setting))]].concat());
+        let next = zero + Duration::from_secs_f64(next);
+        let off = state.deadline().map(|due| due.max(next) - due.min(next));
+        assert!(off.is_some_and(|off| off < s(1)), "{at}: {state:?}");
+    }
+    let (state, _) = play(&ALWAYS, zero, &[&returned[..], &[(160, failed(Setting))]].concat());
+    assert_eq!(state.deadline(), Some(zero + s(161)), "then as any other");
+    let (state, _) = play(&ALWAYS, zero, &[&returned[..], &[(101, failed(Credentials))]].concat());
+    assert_eq!(state.deadline(), Some(zero + s(161)), "one that refuses the password is not");
+    let dropped = [(0, FirstMedia), (60, failed(Passing)), (60, Deadline), (60, failed(Setting))];
+    let soon = play(&ALWAYS, zero, &dropped).0.deadline();
+    assert_eq!(soon, Some(zero + s(60) + Duration::from_millis(500)), "one that never was away is");
+}
+
+#[test]
+fn a_camera_that_flickers_is_not_hammered() {
+    let zero = Instant::now();
+    let (mut state, _) = play(&ALWAYS, zero, &[(0, failed(Absent))]);
+    let mut tries = Vec::new();
+    for second in 10..600 {
+        let now = zero + s(second);
+        let mut action;
+        (state, action) = state.on(HEARD, now, &ALWAYS);
+        if action == Action::None {
+            (state, action) = state.on(Deadline, now, &ALWAYS);
+        }
+        if action == Action::Connect {
+            tries.push(second);
+            (state, _) = state.on(failed(Absent), now, &ALWAYS);
+        }
+    }
+    let later = tries.iter().filter(|second| **second >= 100).count();
+    assert!(tries.len() - later >= 50 && later < 25, "{tries:?}");
 }
 
 #[test]
@@ -129,7 +211,7 @@ fn refused_credentials_are_remembered_after_everybody_left() {
     assert_eq!(state.on(Deadline, zero + s(15), &ON_DEMAND), (state, Action::None));
     assert_eq!(state.on(Watched, zero + s(20), &ON_DEMAND).1, Action::None);
     let later = state.on(Deadline, zero + s(61), &ON_DEMAND);
-    assert_eq!(later, (State::Idle { failures: Failures { credentials: 1, others: 0 } }, Action::None));
+    assert_eq!(later, (State::Idle { failures: Failures { credentials: 1, ..NONE } }, Action::None));
     let (state, _) =
         play(&ON_DEMAND, zero, &[&left[..], &[(61, Deadline), (70, Watched), (70, failed(Credentials))]].concat());
     assert_eq!(state.deadline(), Some(zero + s(70 + 120)));
@@ -150,7 +232,7 @@ fn a_viewer_shortens_an_ordinary_wait() {
     let (state, action) = state.on(Watched, zero + s(17), &ON_DEMAND);
     assert_eq!(
         (state, action),
-        (State::Connecting { failures: Failures { credentials: 0, others: 5 }, leave_at: None }, Action::Connect)
+        (State::Connecting { failures: Failures { others: 5, ..NONE }, leave_at: None }, Action::Connect)
     );
 }
 
@@ -162,11 +244,12 @@ fn stop_is_final_and_disconnects_what_is_connected() {
         (&[(0, Watched)], Action::Disconnect),
         (&[(0, Watched), (1, FirstMedia)], Action::Disconnect),
         (&[(0, Watched), (1, failed(Passing))], Action::None),
+        (&[(0, Watched), (1, failed(Absent))], Action::None),
     ] {
         let (state, _) = play(&ON_DEMAND, zero, events);
         assert_eq!(state.on(Stop, zero + s(5), &ON_DEMAND), (State::Stopped, action));
     }
-    for event in [Watched, Unwatched, FirstMedia, failed(Passing), Deadline, Stop] {
+    for event in [Watched, Unwatched, FirstMedia, failed(Passing), HEARD, Deadline, Stop] {
         assert_eq!(State::Stopped.on(event, zero, &ON_DEMAND), (State::Stopped, Action::None));
     }
 }
