@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 
 pub mod binary;
+pub mod clock;
 pub mod crowd;
 pub mod floor;
 pub mod load;

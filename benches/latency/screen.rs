@@ -1,19 +1,23 @@
 //! Camera clock to screen: what Chromium shows says itself when the camera saw it.
 #![allow(unreachable_pub)]
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::harness::{LIMIT, binary::Binary, numbers, table::Table};
+use super::harness::{
+    LIMIT,
+    binary::Binary,
+    clock::{Clock, now},
+    numbers,
+    table::Table,
+};
 use super::relay::Relay;
 use super::support::{browser::Browser, camera::Camera, gateway::Gateway};
 
 const FPS: u32 = 25;
 /// After the first picture: the GOP cache is over and Chromium has found its delay.
 const SETTLE: Duration = Duration::from_secs(5);
-/// Looks at the browser's clock, of which the quickest counts.
-const LOOKS: usize = 50;
 
 /// A frame that was presented, as watch.js notes it.
 #[derive(Debug, Deserialize)]
@@ -85,33 +89,4 @@ pub async fn measure(binary: &Binary, length: Duration) {
     table.print(&format!(
         "Camera's clock to the screen of Chromium, ms: 720p, {FPS} frames/s, no sound, {length:?} each"
     ));
-}
-
-/// The browser's clock beside ours.
-struct Clock {
-    /// Milliseconds.
-    ahead: f64,
-    /// At most so many milliseconds wrong.
-    error: f64,
-}
-
-impl Clock {
-    async fn of(browser: &Browser) -> Self {
-        let mut best = Self { ahead: 0.0, error: f64::INFINITY };
-        for _ in 0..LOOKS {
-            let before = now();
-            let theirs = browser.eval("performance.timeOrigin + performance.now()").await;
-            let after = now();
-            let error = (after - before) / 2.0;
-            if error < best.error {
-                best = Self { ahead: theirs.as_f64().expect("a number") - (before + after) / 2.0, error };
-            }
-        }
-        best
-    }
-}
-
-/// Milliseconds since 1970.
-fn now() -> f64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64() * 1e3)
 }
