@@ -84,11 +84,10 @@ impl Held {
     /// Takes key and certificate as the library keeps them; what cannot be read is left to it to complain of.
     fn take(&self, pem: &[u8]) {
         if let Ok(certificate) = Certificate::read(pem, pem) {
-            let names = certificate.names.join(", ");
-            info!("certificate for {names}, until {}", day(certificate.expires));
             *self.certificate.write().unwrap_or_else(|e| e.into_inner()) = certificate.certified;
             self.validity.send_replace(Some((certificate.begins, certificate.expires)));
             self.expires.send_replace(Some(certificate.expires));
+            info!("certificate for {}, until {}", certificate.names.join(", "), day(certificate.expires));
         }
     }
 
