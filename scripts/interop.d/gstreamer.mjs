@@ -15,14 +15,14 @@ const launch = {
     s.src_1 ! queue ! rtph264depay ! avdec_h264 ! identity name=picture silent=false ! fakesink
     s.src_0 ! queue ! rtpopusdepay ! opusdec ! level name=loudness interval=500000000 ! identity name=sound silent=false ! fakesink`,
   // Decodes by itself.
-  whepclientsrc: `whepclientsrc name=s signaller::whep-endpoint=${url} stun-server=
+  whepclientsrc: `whepclientsrc name=s signaller::whep-endpoint=${url} stun-server=""
     s. ! video/x-raw(ANY) ! queue ! identity name=picture silent=false ! fakesink
     s. ! audio/x-raw ! queue ! level name=loudness interval=500000000 ! identity name=sound silent=false ! fakesink`,
 }[element];
 
 const plugin = element === "whepsrc" ? "webrtchttp" : "rswebrtc";
 const inspected = execFileSync("gst-inspect-1.0", [plugin], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-const version = `gst-plugins-rs ${inspected.match(/Version\s+(\S+)/)?.[1]}, ${execFileSync("gst-inspect-1.0", ["--version"], { encoding: "utf8" }).match(/GStreamer \S+/)}`;
+const version = `gst-plugins-rs ${inspected.match(/Version\s+([\d.]+)/)?.[1]}, ${execFileSync("gst-inspect-1.0", ["--version"], { encoding: "utf8" }).match(/GStreamer \S+/)}`;
 const seen = { version, frames: 0, width: 0, height: 0, packets: 0, peak: 0, firstMs: null, error: null };
 const begin = Date.now();
 const child = spawn("gst-launch-1.0", ["-v", "-m", ...launch.split(/\s+/).filter(Boolean)], {

@@ -1,4 +1,4 @@
-// Stands between a client and the gateway, passes everything on, and writes down what each client did: one line per WHEP
+// Stands between a client and the gateway, passes everything on, and writes down what each client did: one line per WHEP or WHIP
 // request. Serves the page for players that are libraries, too.
 // usage: node proxy.mjs GATEWAY_HOST:PORT FOLDER LOG; prints its own host:port
 
@@ -25,7 +25,7 @@ const server = http.createServer((request, response) => {
   const onward = http.request({ host, port, method, path: url, headers }, (answer) => {
     response.writeHead(answer.statusCode, answer.headers);
     answer.pipe(response);
-    if (url.startsWith("/whep/")) {
+    if (/^\/wh[ei]p\//.test(url)) {
       const candidates = (Buffer.concat(chunks).toString().match(/^a=candidate:/gm) ?? []).length;
       appendFileSync(log, `${JSON.stringify({ method, status: answer.statusCode, candidates })}\n`);
     }
