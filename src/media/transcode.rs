@@ -1,4 +1,5 @@
-//! Sound that browsers cannot play, made into Opus: AAC and L16 in, Opus out.
+//! Sound that browsers cannot play, made into Opus: AAC and L16 in, Opus out. The other way round [`SpeechDecoder`], for cameras
+//! that are talked to.
 //!
 //! One [`Transcoder`] is one camera's audio track. In: coded frames as the camera sent them, each with its media time
 //! and capture time. Out: Opus frames of 20 ms that lie on a timeline of 48 kHz without gaps, as long as the camera's
@@ -26,6 +27,7 @@ mod l16;
 mod line;
 mod pcm;
 mod resample;
+mod speech;
 
 use std::{
     collections::VecDeque,
@@ -45,6 +47,7 @@ use self::{
 pub use self::{
     error::{FrameError, TranscodeError},
     g711::G711,
+    speech::{Speech, SpeechDecoder},
 };
 use super::{AudioCodec, AudioFormat, ClockRate, MediaTime};
 

@@ -1,4 +1,5 @@
-//! G.711 to samples (ITU-T Rec. G.711): what telephones and most cameras without AAC send.
+//! G.711 to samples and back (ITU-T Rec. G.711): what telephones and most cameras without AAC send, and what nearly all can be
+//! talked to in.
 
 /// Which of the two laws a byte is compressed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,27 @@ impl G711 {
     /// The samples as L16 has them: 16 bits, big endian.
     pub fn to_l16(self, data: &[u8]) -> Vec<u8> {
         data.iter().flat_map(|byte| self.sample(*byte).to_be_bytes()).collect()
+    }
+
+    /// The byte for a sample of 16 bits.
+    pub fn byte(self, sample: i16) -> u8 {
+        let (is_positive, magnitude) = (sample >= 0, u32::from(sample.unsigned_abs()));
+        let (bits, inverted) = match self {
+            Self::MuLaw => {
+                let biased = magnitude.min(MU_LAW_MOST) + MU_LAW_BIAS;
+                // The highest bit is one of 7 to 14.
+                let exponent = biased.ilog2() - 7;
+                (exponent << 4 | biased >> (exponent + 3) & 0xf, 0xff)
+            }
+            Self::ALaw => {
+                let magnitude = magnitude.min(i16::MAX as u32) >> 4;
+                let exponent = magnitude.checked_ilog2().unwrap_or(0).saturating_sub(3);
+                (exponent << 4 | magnitude >> exponent.saturating_sub(1) & 0xf, 0x55)
+            }
+        };
+        let sign = if is_positive == (self == Self::MuLaw) { 0 } else { 0x80 };
+        // Seven bits.
+        (sign | bits as u8) ^ inverted
     }
 
     /// A sign, three bits of exponent and four of mantissa; of A-law, the first two exponents are one straight piece.
@@ -32,9 +54,25 @@ impl G711 {
     }
 }
 
+/// What is added so that the exponent can be read off the highest bit, in the scale of 16 bits.
+const MU_LAW_BIAS: u32 = 33 << 2;
+/// What is louder is cut.
+const MU_LAW_MOST: u32 = 32_635;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_survives_the_way_there_and_back() {
+        for law in [G711::MuLaw, G711::ALaw] {
+            let differs = (0..=255).filter(|byte| law.byte(law.sample(*byte)) != *byte).collect::<Vec<_>>();
+            // Of the two zeros of the mu-law one is enough.
+            assert_eq!(differs, if law == G711::MuLaw { vec![0x7f] } else { vec![] }, "{law:?}");
+            assert_eq!(law.sample(law.byte(i16::MAX)), law.sample(law.byte(i16::MAX - 100)));
+            assert!(law.sample(law.byte(i16::MIN)) < -32_000);
+        }
+    }
 
     #[test]
     fn the_ends_and_the_middle_are_those_of_the_recommendation() {
