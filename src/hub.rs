@@ -3,7 +3,7 @@
 //!
 //! A source drives a [`Producer`]; a viewer's worker owns a [`Mailbox`] and attaches it to [`Camera`]s. What travels
 //! backwards (a keyframe is wanted, the last viewer left) goes through handles that the camera owns. Where somebody publishes to a
-//! camera, what they send comes in by its [`Intake`].
+//! camera, what they send comes in by its [`Intake`]; what somebody says to the people before it by its [`Talk`].
 
 mod age;
 mod camera;
@@ -15,6 +15,7 @@ mod mailbox;
 mod producer;
 mod registry;
 mod state;
+mod talk;
 mod unit;
 
 pub use camera::{Camera, Join, Listening, Snapshot, Viewing};
@@ -26,4 +27,5 @@ pub use mailbox::{Attachment, Delivery, Mailbox, mailbox};
 pub use producer::Producer;
 pub use registry::Hub;
 pub use state::{CameraState, Status};
+pub use talk::{Talk, Talking};
 pub use unit::Unit;

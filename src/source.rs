@@ -18,6 +18,7 @@ mod published;
 mod rtsp;
 mod slices;
 mod supervisor;
+pub mod talk;
 mod transcoding;
 
 use std::{
@@ -177,6 +178,7 @@ mod tests {
             linger: Duration::ZERO,
             gop: limits,
             clip: None,
+            talk: None,
         };
         let settings = watch::Sender::new(config);
         let mut touchy = Touchy { panics: 3, begun: Vec::new() };

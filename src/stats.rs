@@ -56,6 +56,19 @@ pub struct CameraCounters {
     pub reconnects: Counter,
     /// Of a camera that is published to.
     pub published: PublishedCounters,
+    /// Of a camera that is talked to.
+    pub talk: TalkCounters,
+}
+
+/// What happened to what was said to the people before a camera.
+#[derive(Debug, Default)]
+pub struct TalkCounters {
+    /// Times that somebody could talk.
+    pub begun: Counter,
+    /// Times that the camera, or the loudspeaker, did not take it.
+    pub failures: Counter,
+    /// Packets of sound that came too late to be heard.
+    pub late: Counter,
 }
 
 /// What happened to what is published to a camera.

@@ -34,14 +34,16 @@ const ALLOWED: [(&str, &[&str]); 20] = [
 ];
 
 /// The files of `source` that may know the hub: who connects, who publishes, who takes what is published to us, and the type of a bound in the configuration.
-const SOURCE_TO_HUB: [&str; 5] =
-    ["source.rs", "source/supervisor", "source/feed", "source/config.rs", "source/published"];
+const SOURCE_TO_HUB: [&str; 6] =
+    ["source.rs", "source/supervisor", "source/feed", "source/config.rs", "source/published", "source/talk.rs"];
 
 /// Crates that one module owns. `play` is the other half of a connection and shares nothing with `peer`, but needs the
 /// types of `rtc` that its `webrtc` does not pass on.
-const OWNERS: [(&str, &[&str]); 39] = [
+const OWNERS: [(&str, &[&str]); 41] = [
     ("tracing_subscriber", &["log"]),
     ("retina", &["source/rtsp"]),
+    ("rtsp_types", &["source/rtsp/backchannel"]),
+    ("sdp_types", &["source/rtsp/backchannel"]),
     ("http_auth", &["source/rtsp", "discover/soap.rs"]),
     ("roxmltree", &["discover/xml.rs"]),
     ("gstreamer", &["source/capture"]),

@@ -22,6 +22,12 @@ export async function openMicrophone(choice) {
   return firstTrack(await navigator.mediaDevices.getUserMedia({ audio: audioOf(choice) }));
 }
 
+// For speaking to somebody whose answer comes out of this device's loudspeaker.
+export async function openVoice() {
+  const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+  return firstTrack(await navigator.mediaDevices.getUserMedia({ audio }));
+}
+
 // Both, so that a person is asked once.
 export async function openBoth(choice) {
   const stream = await navigator.mediaDevices.getUserMedia({ video: videoOf(choice), audio: audioOf(choice) });

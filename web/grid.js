@@ -6,6 +6,7 @@ import { element } from './element.js';
 import { disclose } from './menu.js';
 import { Player } from './player.js';
 import { offerSharing } from './sharing.js';
+import { offerTalking } from './talk.js';
 import { showUser, toLogin } from './user.js';
 
 // A glance at another tab, or a scroll past a tile, costs no reconnect.
@@ -77,6 +78,7 @@ function add(name, previous) {
   player.addEventListener('loginneeded', toLogin);
   inView.observe(player.element);
   offerSharing([player]);
+  offerTalking([player]);
   return entry;
 }
 

@@ -1,6 +1,6 @@
 // One camera on the page: a <video> around a WhepClient, its words, its sound, its statistics.
 //
-// Events: `statechange` when `state` (see words.js) has changed, `loginneeded` when the login of this page is over.
+// Events: `statechange` when `state` (see words.js) has changed, `camerachange` when the gateway told of the camera, `loginneeded` when the login of this page is over.
 
 import { at } from './base.js';
 import { watchCatchUp } from './catchup.js';
@@ -85,6 +85,11 @@ export class Player extends EventTarget {
     return this.#lipSync;
   }
 
+  // What the gateway says of the camera, if that is known.
+  get camera() {
+    return this.#feed.find(this.#name);
+  }
+
   get state() {
     return this.#shown.state;
   }
@@ -111,6 +116,7 @@ export class Player extends EventTarget {
       || (cause?.code === 'camera-not-found' && camera);
     if (state === 'waiting' && isBack) this.#client.retry();
     this.#render();
+    this.dispatchEvent(new Event('camerachange'));
   }
 
   toggleSound() {

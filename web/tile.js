@@ -17,16 +17,18 @@ export function tileView(name, { layout, controls = true }) {
   const publish = element('a', { class: 'retry', href: at(`/publish/${encodeURIComponent(name)}`), hidden: true }, 'Use this device');
   const words = element('div', { class: 'words', hidden: true }, element('p', {}, sentence, ' ', next), retry, publish);
   const stats = element('dl', { class: 'stats', hidden: true, tabindex: '0', 'aria-label': `Statistics of ${name}` });
-  const picture = element('div', { class: 'picture' }, video, still, words, stats);
+  // Who talks to the people before the camera, and why somebody is not heard.
+  const floor = element('p', { class: 'floor', role: 'status', 'aria-live': 'polite', hidden: true });
+  const picture = element('div', { class: 'picture' }, video, still, words, floor, stats);
 
   const buttons = actionButtons(name);
   const status = element('p', { class: 'visually-hidden', role: 'status', 'aria-live': 'polite' });
   const root = element('article', { class: `tile ${layout}`, 'data-camera': name, 'data-state': 'idle', tabindex: '0', 'aria-label': `Camera ${name}` });
-  const view = { root, picture, video, still, words, sentence, next, retry, publish, stats, status, ...buttons };
+  const view = { root, picture, video, still, words, sentence, next, retry, publish, floor, stats, status, ...buttons };
 
   if (layout === 'bare') {
     root.append(picture, status);
-    if (controls) root.append(element('div', { class: 'floating' }, buttons.level, buttons.sound, buttons.statistics, buttons.snapshot, buttons.clip, buttons.share, buttons.fullscreen, buttons.invite));
+    if (controls) root.append(element('div', { class: 'floating' }, buttons.talk, buttons.level, buttons.sound, buttons.statistics, buttons.snapshot, buttons.clip, buttons.share, buttons.fullscreen, buttons.invite));
     return view;
   }
   view.label = element('span', { class: 'label' });
@@ -49,7 +51,7 @@ export function tileView(name, { layout, controls = true }) {
       { class: 'bar' },
       element('h2', { class: 'name', title: name }, name),
       element('p', { class: 'state' }, element('span', { class: 'dot', 'aria-hidden': 'true' }), view.label),
-      element('div', { class: 'actions' }, buttons.level, buttons.sound, buttons.fullscreen, view.more),
+      element('div', { class: 'actions' }, buttons.talk, buttons.level, buttons.sound, buttons.fullscreen, view.more),
       view.menu,
     ),
     status,
@@ -64,6 +66,10 @@ function actionButtons(name) {
     fullscreen: pressable(`Full screen for ${name}`, 'Full screen (F)', 'f', icon('fullscreen')),
     statistics: pressable(`Statistics of ${name}`, 'Statistics (S)', 's', icon('stats')),
     snapshot: element('button', { type: 'button', class: 'button', title: 'Save a snapshot', 'aria-label': `Save a snapshot of ${name}` }, icon('snapshot')),
+    // Shown where the camera can be talked to, to those who may.
+    talk: element('button', {
+      type: 'button', class: 'button talk', title: 'Hold to talk (space)', 'aria-label': `Talk at ${name}`, 'aria-pressed': 'false', 'aria-keyshortcuts': 'Space', hidden: true,
+    }, icon('talk')),
     // Shown where the camera keeps clips.
     clip: element('button', { type: 'button', class: 'button', title: 'Save the last seconds', 'aria-label': `Save the last seconds of ${name}`, hidden: true }, icon('clip')),
     // Shown to those who may share.

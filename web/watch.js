@@ -3,6 +3,7 @@
 import { CameraFeed } from './cameras.js';
 import { offerSharing } from './sharing.js';
 import { stage } from './stage.js';
+import { offerTalking } from './talk.js';
 import { toLogin } from './user.js';
 
 const name = decodeURIComponent(location.pathname.replace(/\/+$/, '').split('/').pop());
@@ -15,12 +16,18 @@ const LAST_WORD_MS = 6000;
 let lastWord = 0;
 player.addEventListener('statechange', () => {
   clearTimeout(lastWord);
-  if (player.state === 'playing') lastWord = setTimeout(() => feed.stop(), LAST_WORD_MS);
+  if (player.state === 'playing') lastWord = setTimeout(restUnlessTalkedTo, LAST_WORD_MS);
   else feed.start();
 });
 player.addEventListener('loginneeded', toLogin);
 feed.addEventListener('change', () => player.onCameras());
 
+// Who talks there is news at any time, to those who may.
+function restUnlessTalkedTo() {
+  if (player.view.talk.hidden) feed.stop();
+}
+
 // OBS shows hidden pages, so this page never sleeps.
 player.start();
 offerSharing([player]);
+offerTalking([player]);

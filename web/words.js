@@ -194,10 +194,10 @@ export function watchingBy({ viewers, watching }) {
 export function captureTrouble({ name, kind = 'camera', detail }) {
   switch (name) {
     case 'insecure':
-      return `Browsers give a camera only to pages that come over HTTPS, or from this machine itself: open https://${location.host} `
+      return `Browsers give a ${kind} only to pages that come over HTTPS, or from this machine itself: open https://${location.host} `
         + 'after [http.tls] was set up in config.toml.';
     case 'unsupported':
-      return 'This browser gives pages no camera. A current Chrome, Edge, Firefox or Safari does.';
+      return `This browser gives pages no ${kind}. A current Chrome, Edge, Firefox or Safari does.`;
     case 'no-encoder':
       return 'This browser cannot encode H.264, which camgate needs. Chrome, Edge and Safari can; Firefox needs its OpenH264 plugin '
         + 'switched on.';
@@ -214,6 +214,23 @@ export function captureTrouble({ name, kind = 'camera', detail }) {
       return `The ${kind} was disconnected, or another program took it. This page tries again by itself.`;
     default:
       return `The ${kind} could not be opened: ${clause(detail)}.`;
+  }
+}
+
+// Why somebody who talks is not heard, or not any more.
+export function talkTrouble({ code, detail, candidates }) {
+  switch (code) {
+    case 'network-blocked':
+      return detail ? `Nothing got through. ${detail}` : networkBlocked(candidates);
+    case 'connection-lost':
+      return 'The connection to the gateway broke off. Talk again.';
+    case 'login-needed':
+      return 'You are not logged in any more: reload this page.';
+    case 'gateway-unreachable':
+    case 'gateway-silent':
+      return `The gateway at ${location.host} does not answer.`;
+    default:
+      return detail ?? 'You are not heard. Talk again.';
   }
 }
 

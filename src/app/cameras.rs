@@ -73,6 +73,7 @@ impl Cameras {
         camera.set_clip_limits(config.clip);
         let (settings, stop) = (watch::Sender::new(config), self.stop.child_token());
         self.sources.spawn(source::run(settings.subscribe(), camera.clone(), stop.clone()));
+        self.sources.spawn(source::talk::run(settings.subscribe(), camera.clone(), stop.clone()));
         Running { camera, settings, stop }
     }
 

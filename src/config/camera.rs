@@ -11,14 +11,15 @@ use super::check::{self, Checked, quote};
 use super::defaults;
 use super::fault::Problem;
 use super::key_path::KeyPath;
-use super::keys::{self, NAME_WORDS};
+use super::keys::{self, NAME_WORDS, PIPELINE_WORDS};
 use super::network::seconds;
 use super::pipelines::Pipelines;
 use super::report::Report;
 use super::secret_file;
 use crate::source;
 use crate::source::config::{
-    Audio, CameraName, ClipLimits, Credentials, GopLimits, Input, Secret, Start, Takeover, Transport, parse_url,
+    Audio, CameraName, ClipLimits, Credentials, GopLimits, Input, Loudspeaker, Pipeline, Secret, Start, Takeover, Talk,
+    Transport, parse_url,
 };
 
 /// `[[camera]]` as serde reads it.
@@ -43,6 +44,10 @@ pub(super) struct CameraSection {
     gop_cache_seconds: Option<f64>,
     clip_seconds: Option<f64>,
     clip_mib: Option<u64>,
+    talk: Option<TalkTo>,
+    talk_pipeline: Option<String>,
+    talk_with: Option<BTreeMap<String, String>>,
+    talk_limit_seconds: Option<f64>,
 }
 
 /// What `source` says of a camera that is not asked for its picture.
@@ -50,6 +55,15 @@ pub(super) struct CameraSection {
 #[serde(rename_all = "kebab-case")]
 enum Elsewhere {
     Whip,
+}
+
+/// What `talk` says of how somebody is heard there.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum TalkTo {
+    Off,
+    Onvif,
+    Pipeline,
 }
 
 /// Reads the camera at `path`. `None` only with a fault in the report.
@@ -66,6 +80,7 @@ pub(super) fn camera(
     }
     let name = name(&checked, path, report);
     let input = input(&checked, path, pipelines, report);
+    let talk = talk(&checked, path, input.as_ref(), pipelines, report);
     let values = checked.values;
     let start = match input {
         // Whoever publishes decides when; to wait for them costs nothing.
@@ -89,6 +104,7 @@ pub(super) fn camera(
             max_age: seconds(values.gop_cache_seconds, defaults::GOP_CACHE_AGE),
         },
         clip: Some(clip).filter(|clip| !clip.length.is_zero()),
+        talk,
     })
 }
 
@@ -162,13 +178,62 @@ fn pipeline(
     misplaced(camera, path, &["username", "password", "password_file", "transport"], ("pipeline", "url"), report);
     misplaced(camera, path, &["takeover"], ("pipeline", "source"), report);
     let name = camera.values.pipeline.clone()?;
-    let file = pipelines.find(&name).map_err(|problem| report.add(&path.key("pipeline"), problem)).ok()?;
+    let with = camera.values.with.clone().unwrap_or_default();
+    let Pipeline { name, file, with, content } = found(name, with, &path.key("pipeline"), pipelines, report)?;
+    Some(Input::Pipeline { name, file, with, content })
+}
+
+/// The pipeline of that name.
+fn found(
+    name: String,
+    with: BTreeMap<String, String>,
+    path: &KeyPath,
+    pipelines: &Pipelines,
+    report: &mut Report<'_>,
+) -> Option<Pipeline> {
+    let file = pipelines.find(&name).map_err(|problem| report.add(path, problem)).ok()?;
     report.note_file(&file);
     let mut content = DefaultHasher::new();
     // One that cannot be read is refused by whoever looks what is in it.
     std::fs::read(&file).unwrap_or_default().hash(&mut content);
-    let with = camera.values.with.clone().unwrap_or_default();
-    Some(Input::Pipeline { name, file, with, content: content.finish() })
+    Some(Pipeline { name, file, with, content: content.finish() })
+}
+
+/// How the people before the camera are talked to; `None` where they are not, and with a fault in the report.
+fn talk(
+    camera: &Checked<CameraSection>,
+    path: &KeyPath,
+    input: Option<&Input>,
+    pipelines: &Pipelines,
+    report: &mut Report<'_>,
+) -> Option<Talk> {
+    let values = &camera.values;
+    let wanted = values.talk.unwrap_or(TalkTo::Off);
+    // What is switched off for now may say all the same what it would be.
+    let is_off = values.talk == Some(TalkTo::Off);
+    if wanted != TalkTo::Pipeline && !is_off && !camera.refused.contains("talk") {
+        misplaced(camera, path, &["talk_pipeline", "talk_with"], ("talk", "talk = \"pipeline\""), report);
+    }
+    let to = match wanted {
+        TalkTo::Off => return None,
+        TalkTo::Onvif => {
+            if input.is_some_and(|input| !matches!(input, Input::Rtsp { .. })) {
+                report.add(&path.key("talk"), Problem::Misplaced { input: "talk = \"onvif\"", needs: "url" });
+            }
+            Loudspeaker::Onvif
+        }
+        TalkTo::Pipeline => {
+            let Some(name) = values.talk_pipeline.clone() else {
+                if !camera.refused.contains("talk_pipeline") {
+                    report.value(&path.key("talk"), "\"pipeline\" without talk_pipeline", PIPELINE_WORDS);
+                }
+                return None;
+            };
+            let with = values.talk_with.clone().unwrap_or_default();
+            Loudspeaker::Pipeline(found(name, with, &path.key("talk_pipeline"), pipelines, report)?)
+        }
+    };
+    Some(Talk { to, limit: seconds(values.talk_limit_seconds, defaults::TALK_LIMIT) })
 }
 
 fn credentials(camera: &Checked<CameraSection>, path: &KeyPath, report: &mut Report<'_>) -> Option<Credentials> {
@@ -220,6 +285,8 @@ impl Checked<CameraSection> {
             "start" => values.start.is_some(),
             "linger_seconds" => values.linger_seconds.is_some(),
             "audio_bitrate_kbps" => values.audio_bitrate_kbps.is_some(),
+            "talk_pipeline" => values.talk_pipeline.is_some(),
+            "talk_with" => values.talk_with.is_some(),
             _ => false,
         }
     }

@@ -126,6 +126,9 @@ pub(super) const GOP_CACHE_MIB: u64 = 16;
 /// Three times the longest GOP that cameras usually offer (10 s).
 pub(super) const GOP_CACHE_AGE: Duration = Duration::from_secs(30);
 
+/// As long as people speak at a door, so that who forgets the button is not heard all day.
+pub(super) const TALK_LIMIT: Duration = Duration::from_secs(60);
+
 /// Off: it costs memory, sound that nobody hears is transcoded for it, and not everybody wants a past to be kept.
 pub(super) const CLIP: Duration = Duration::ZERO;
 

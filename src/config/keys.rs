@@ -113,7 +113,7 @@ pub(super) const USER_NAME_WORDS: &str = "1 to 64 letters, digits, dots, _, - an
 pub(super) const PASSWORD_HASH_WORDS: &str = "what `camgate password` prints";
 pub(super) const TOKEN_HASH_WORDS: &str = "what `camgate token` prints behind token_hash";
 pub(super) const USER_CAMERAS_WORDS: &str = "the name of a camera, or \"*\" for all";
-pub(super) const ACTION_WORDS: &str = "watch, publish, api, metrics or share";
+pub(super) const ACTION_WORDS: &str = "watch, publish, talk, api, metrics or share";
 pub(super) const PIPELINE_WORDS: &str = "the name of a pipeline file without .launch (letters, digits, _ and -)";
 
 /// `[http]`
@@ -275,6 +275,10 @@ pub(super) static CAMERA: Section = Section {
         key("gop_cache_seconds", Kind::Seconds { min: 0.1, max: 600.0 }),
         key("clip_seconds", Kind::Seconds { min: 0.0, max: 600.0 }),
         key("clip_mib", Kind::Integer { min: 1, max: 1024 }),
+        key("talk", Kind::Choice(&["off", "onvif", "pipeline"])),
+        key("talk_pipeline", Kind::Text(PIPELINE_WORDS)),
+        key("talk_with", Kind::Parameters),
+        key("talk_limit_seconds", Kind::Seconds { min: 1.0, max: 3_600.0 }),
     ],
 };
 

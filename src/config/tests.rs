@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::http::{Action, Cameras, CertificateSource, ProxyHeaders};
 use crate::peer::{Advertise, Credential, IceMode, Playout, TurnLogin};
-use crate::source::config::{Credentials, GopLimits, Input, Secret, Start, Takeover, Transport, parse_url};
+use crate::source::config::{
+    Credentials, GopLimits, Input, Loudspeaker, Secret, Start, Takeover, Transport, parse_url,
+};
 
 /// A folder with a config.toml that is gone with the test.
 struct Folder(PathBuf);
@@ -228,7 +230,7 @@ fn what_is_wrong_with_a_user_is_said_without_showing_secrets() {
         ),
         (
             format!("{good}actions = [\"watch\", \"rule\"]"),
-            "config.toml:7: user[0] \"anna\" actions[1]: found \"rule\" (there is no such action), allowed: watch, publish, api, metrics or share",
+            "config.toml:7: user[0] \"anna\" actions[1]: found \"rule\" (there is no such action), allowed: watch, publish, talk, api, metrics or share",
         ),
         (format!("{good}password = \"hunter22\""), "config.toml:7: user[0] \"anna\" password: found an unknown key"),
         (
@@ -977,4 +979,37 @@ fn fault_forward_auth() {
     assert!(text.starts_with("config.toml:2: http.forward_auth.url: found ") && !text.contains("hunter2"), "{text}");
     let text = faults("[http]\nallow_anonymous = true\n[http.forward_auth]\nurl = \"http://a/\"");
     assert_starts(&text, "config.toml:2: http.allow_anonymous: found both allow_anonymous and [http.forward_auth]");
+}
+
+#[test]
+fn how_a_camera_is_talked_to() {
+    let talk = |keys: &str| good(&format!("[[camera]]\nname = \"front\"\n{keys}\n")).cameras.remove(0).talk;
+    const URL: &str = "url = \"rtsp://192.0.2.7/\"\n";
+    assert_eq!(talk(URL), None);
+    let own = talk(&format!("{URL}talk = \"onvif\"")).expect("a loudspeaker");
+    assert_eq!((own.to, own.limit), (Loudspeaker::Onvif, Duration::from_secs(60)));
+    let keys = "talk = \"pipeline\"\ntalk_pipeline = \"v4l2-encode\"\ntalk_with = { device = \"hw:1\" }\ntalk_limit_seconds = 5";
+    let other = talk(&format!("{URL}{keys}")).expect("a loudspeaker");
+    let Loudspeaker::Pipeline(pipeline) = other.to else { panic!("it is a pipeline") };
+    assert_eq!((pipeline.name.as_str(), pipeline.with["device"].as_str()), ("v4l2-encode", "hw:1"));
+    assert_eq!(other.limit, Duration::from_secs(5));
+    assert_eq!(talk(&format!("{URL}{}", keys.replace("\"pipeline\"", "\"off\""))), None, "switched off for now");
+
+    let whip = camera_faults("source = \"whip\"\ntalk = \"onvif\"");
+    assert_starts(
+        &whip,
+        "config.toml:4: camera[0] \"front\" talk: found a key that a camera with talk = \"onvif\" does not have",
+    );
+    let nameless = camera_faults(&format!("{URL}talk = \"pipeline\""));
+    assert_starts(
+        &nameless,
+        "config.toml:4: camera[0] \"front\" talk: found \"pipeline\" without talk_pipeline, allowed: the name",
+    );
+    let unknown = camera_faults(&format!("{URL}talk = \"pipeline\"\ntalk_pipeline = \"none\""));
+    assert_starts(&unknown, "config.toml:5: camera[0] \"front\" talk_pipeline: found \"none\", but no none.launch");
+    let alone = camera_faults(&format!("{URL}talk_pipeline = \"v4l2-encode\""));
+    assert_starts(
+        &alone,
+        "config.toml:4: camera[0] \"front\" talk_pipeline: found a key that a camera with talk does not have",
+    );
 }

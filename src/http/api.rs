@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Action, Context, auth::Caller, problem::Problem, waiting};
 use crate::{
-    hub::{Camera, CameraState},
+    hub::{Camera, CameraState, Talking},
     media::{Reason, h264},
     peer::SessionStatus,
 };
@@ -31,6 +31,18 @@ pub(super) struct CameraView {
     audio_code: Option<&'static str>,
     /// How many seconds are kept for clips.
     clip_seconds: Option<f64>,
+    /// Of a camera that can be talked to.
+    talk: Option<TalkView>,
+}
+
+#[derive(Debug, Serialize)]
+struct TalkView {
+    /// How long one may talk.
+    limit_seconds: f64,
+    /// Somebody does.
+    busy: bool,
+    /// That user's name, where there are users.
+    speaker: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -192,8 +204,16 @@ impl CameraView {
             audio,
             audio_note,
             audio_code,
+            talk: TalkView::of(&camera.talk().state().borrow()),
             clip_seconds: camera.footage().map(|footage| footage.wanted.as_secs_f64()),
         }
+    }
+}
+
+impl TalkView {
+    fn of(talking: &Talking) -> Option<Self> {
+        let limit_seconds = talking.limit?.as_secs_f64();
+        Some(Self { limit_seconds, busy: talking.is_busy, speaker: talking.speaker.clone() })
     }
 }
 

@@ -43,7 +43,7 @@ use super::{
     events::{Streams, event},
     rate::Client,
 };
-use crate::hub::{Camera, Hub, Status};
+use crate::hub::{Camera, Hub, Status, Talking};
 
 /// Cameras that learn their formats are seen this much later; those that come and go, states and viewers are seen at once.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -106,7 +106,9 @@ impl News {
             others.mark_unchanged();
             let cameras = self.hub.cameras();
             // Before the look, so that what changes meanwhile is seen by the next.
-            let changes = cameras.iter().map(|camera| (camera.status_changes(), camera.viewers())).collect();
+            let changes = cameras.iter();
+            let changes =
+                changes.map(|camera| (camera.status_changes(), camera.viewers(), camera.talk().state())).collect();
             self.look();
             // The sender lives as long as the hub does.
             let _ = timeout(REFRESH, select(pin!(others.changed()), pin!(wait(changes)))).await;
@@ -159,16 +161,17 @@ impl News {
 }
 
 /// Until a camera changes.
-async fn wait(mut changes: Vec<(watch::Receiver<Status>, watch::Receiver<usize>)>) {
+async fn wait(mut changes: Vec<(watch::Receiver<Status>, watch::Receiver<usize>, watch::Receiver<Talking>)>) {
     if changes.is_empty() {
         return pending().await;
     }
-    let changes = changes.iter_mut().map(|(status, viewers)| {
+    let changes = changes.iter_mut().map(|(status, viewers, talking)| {
         Box::pin(async {
             // A sender that is gone belongs to a camera that is: the next look sees that.
             let gone = tokio::select! {
                 changed = status.changed() => changed.is_err(),
                 changed = viewers.changed() => changed.is_err(),
+                changed = talking.changed() => changed.is_err(),
             };
             if gone {
                 pending::<()>().await;

@@ -1,10 +1,13 @@
-//! From an offer to a session, whatever protocol brought it: a viewer's, or a publisher's.
+//! From an offer to a session, whatever protocol brought it: a viewer's, a publisher's, or that of somebody who talks.
 
 mod refusals;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     Context,
@@ -16,6 +19,9 @@ use crate::{
     hub::Status,
     peer::{Answer, Ending, OpenError, Peers, Role, SessionId, Visitor},
 };
+
+/// How long a camera, or a loudspeaker, may take to listen: its own deadlines are shorter, but may add up.
+const LISTEN_LIMIT: Duration = Duration::from_secs(12);
 
 /// Answers `offer` of `caller` at `client` for the camera `name`, once it is live.
 ///
@@ -89,12 +95,47 @@ async fn publication(
 ) -> Result<Answer, Problem> {
     let camera = caller.camera(&context.hub, name).ok_or_else(|| absent(context, caller, name))?;
     let refused = |error: OpenError| Problem::refused(name, &error);
-    context.peers.check_publication(offer).map_err(|refusal| refused(refusal.into()))?;
+    context.peers.check_publication(offer, Role::Publisher).map_err(|refusal| refused(refusal.into()))?;
     camera.intake().check(Instant::now()).map_err(|why| refused(why.into()))?;
     let visitor = Visitor { address: client.0, user: caller.user().map(str::to_owned) };
     context.peers.addresses_settled().await;
     let answer = context.peers.publish(&camera, offer, visitor).map_err(refused)?;
     settle(context, caller, (name, Action::Publish), &answer, None);
+    Ok(answer)
+}
+
+/// Answers `offer` of `caller` at `client` to be heard where the camera `name` is, once the camera listens.
+///
+/// # Errors
+/// The [`Problem`] to tell: no such camera, one that is not talked to or that somebody talks to already, an unusable offer, no
+/// place, or a camera that does not listen.
+pub(super) async fn talk(
+    context: &Context,
+    client: Client,
+    caller: &Caller,
+    name: &str,
+    offer: &str,
+) -> Result<Answer, Problem> {
+    let talking = floor(context, client, caller, name, offer).await;
+    talking.inspect_err(|problem| refusals::tell(Role::Talker, name, problem, caller, client))
+}
+
+async fn floor(context: &Context, client: Client, caller: &Caller, name: &str, offer: &str) -> Result<Answer, Problem> {
+    let camera = caller.camera(&context.hub, name).ok_or_else(|| absent(context, caller, name))?;
+    let refused = |error: OpenError| Problem::refused(name, &error);
+    context.peers.check_publication(offer, Role::Talker).map_err(|refusal| refused(refusal.into()))?;
+    let visitor = Visitor { address: client.0, user: caller.user().map(str::to_owned) };
+    context.peers.check_room(&camera, &visitor).map_err(refused)?;
+    let floor = camera.talk().begin(visitor.user.clone(), Instant::now());
+    let floor = floor.map_err(|why| Problem::floor_not_taken(name, why, &camera.talk().state().borrow()))?;
+    match timeout(LISTEN_LIMIT, floor.verdict()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(reason)) => return Err(Problem::not_heard(name, reason)),
+        Err(_) => return Err(Problem::not_heard_in_time(name)),
+    }
+    context.peers.addresses_settled().await;
+    let answer = context.peers.talk(&camera, floor, offer, visitor).map_err(refused)?;
+    settle(context, caller, (name, Action::Talk), &answer, None);
     Ok(answer)
 }
 

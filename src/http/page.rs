@@ -20,8 +20,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors";
 /// What no page of ours asks for.
 const PERMISSIONS: &str = "display-capture=(), geolocation=(), payment=(), usb=(), serial=(), hid=(), midi=()";
-/// The page that makes a camera of a browser; no other asks for these.
+/// The page that makes a camera of a browser; no other asks for its camera.
 const CAPTURING: &str = "publish.html";
+/// The pages on which somebody talks to the people before a camera; beside that one, no other asks for a microphone.
+const TALKING: [&str; 2] = ["index.html", "watch.html"];
 /// W3C Permissions Policy, section 7.
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 /// WHATWG HTML, section 7.1.3.
@@ -129,8 +131,9 @@ fn headers(name: &str, site: &Site) -> HeaderMap {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     if media_type.starts_with("text/html") {
-        let capture = if name == CAPTURING { "(self)" } else { "()" };
-        if let Ok(policy) = HeaderValue::from_str(&format!("camera={capture}, microphone={capture}, {PERMISSIONS}")) {
+        let to = |is_asked| if is_asked { "(self)" } else { "()" };
+        let (camera, microphone) = (to(name == CAPTURING), to(name == CAPTURING || TALKING.contains(&name)));
+        if let Ok(policy) = HeaderValue::from_str(&format!("camera={camera}, microphone={microphone}, {PERMISSIONS}")) {
             headers.insert(PERMISSIONS_POLICY, policy);
         }
         // Over plain HTTP it means nothing, and browsers complain of it.

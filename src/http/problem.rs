@@ -3,6 +3,7 @@
 
 mod access;
 mod keepsakes;
+mod talk;
 
 use std::time::{Duration, Instant};
 

@@ -34,7 +34,7 @@ pub(super) fn routes(registry: Registry) -> Router<Context> {
         .layer(Extension(registry));
     Router::new()
         .merge(events)
-        .merge(sessions("/whep", Role::Viewer))
+        .merge(sessions("/whep/{camera}", Role::Viewer))
         .route("/whep/{camera}", endpoint.clone())
         .route("/whep/{camera}/", endpoint)
 }
@@ -43,7 +43,5 @@ pub(super) fn routes(registry: Registry) -> Router<Context> {
 pub(super) fn sessions(base: &str, role: Role) -> Router<Context> {
     let session = get(session::get).patch(session::patch).delete(session::delete).merge(options(session::options));
     let session = session.layer(Extension(role));
-    Router::new()
-        .route(&format!("{base}/{{camera}}/{{session}}"), session.clone())
-        .route(&format!("{base}/{{camera}}/{{session}}/"), session)
+    Router::new().route(&format!("{base}/{{session}}"), session.clone()).route(&format!("{base}/{{session}}/"), session)
 }

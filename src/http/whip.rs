@@ -27,7 +27,7 @@ pub(super) fn routes() -> Router<Context> {
     Router::new()
         .route("/whip/{camera}", camera.clone())
         .route("/whip/{camera}/", camera)
-        .merge(whep::sessions("/whip", Role::Publisher))
+        .merge(whep::sessions("/whip/{camera}", Role::Publisher))
 }
 
 /// `POST /whip/{camera}`: 201 with the answer, or a problem document.

@@ -11,8 +11,8 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use super::{
-    Attachment, CameraState, Clip, ClipLimits, Footage, Formats, GopLimits, Intake, Mailbox, Status, Unit, age::Age,
-    footage::Ring, gop::GopCache, mailbox::Slot,
+    Attachment, CameraState, Clip, ClipLimits, Footage, Formats, GopLimits, Intake, Mailbox, Status, Talk, Unit,
+    age::Age, footage::Ring, gop::GopCache, mailbox::Slot,
 };
 use crate::{
     media::{CameraName, Kind},
@@ -81,6 +81,7 @@ pub struct Camera {
     keyframe_makers: AtomicUsize,
     closed: watch::Sender<bool>,
     intake: Intake,
+    talk: Talk,
     next_slot: AtomicU64,
 }
 
@@ -135,6 +136,7 @@ impl Camera {
             keyframe_makers: AtomicUsize::new(0),
             closed: watch::Sender::new(false),
             intake: Intake::default(),
+            talk: Talk::default(),
             next_slot: AtomicU64::new(0),
         })
     }
@@ -152,6 +154,11 @@ impl Camera {
     /// Where somebody publishes to it.
     pub fn intake(&self) -> &Intake {
         &self.intake
+    }
+
+    /// Where somebody talks to the people before it.
+    pub fn talk(&self) -> &Talk {
+        &self.talk
     }
 
     /// State and since when.

@@ -12,9 +12,9 @@ use std::{
 
 use bytes::Bytes;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use crate::media::{Kind, NtpTime};
+use crate::media::{Kind, NtpTime, Reason};
 
 /// Packets that may wait for the source, which takes them as they come: a second of 60 Mbit/s. When it is full, what comes is
 /// dropped and counted as lost.
@@ -53,6 +53,10 @@ pub enum Over {
     TakenOver,
     /// The camera is not published to any more.
     NotPublished,
+    /// Who talks has had the time that one may have.
+    TooLong,
+    /// What was to be talked to does not take any more.
+    Unheard,
 }
 
 /// What a publisher sends.
@@ -118,6 +122,10 @@ struct Desk {
 #[derive(Debug)]
 struct Line {
     tracks: Tracks,
+    /// The publisher's name, where there are users.
+    user: Option<String>,
+    /// What the source says of it, where it is asked before anything comes.
+    verdict: watch::Sender<Option<Result<(), Reason>>>,
     queue: Mutex<Queue>,
     news: Arc<Notify>,
 }
@@ -155,7 +163,7 @@ impl Intake {
     ///
     /// # Errors
     /// [`NotTaken`].
-    pub fn publish(&self, tracks: Tracks, now: Instant) -> Result<Publication, NotTaken> {
+    pub fn publish(&self, tracks: Tracks, user: Option<String>, now: Instant) -> Result<Publication, NotTaken> {
         let mut desk = lock(&self.desk);
         let occupied = desk.check(now)?;
         let queue = Queue {
@@ -169,7 +177,8 @@ impl Intake {
             over: None,
             ended: false,
         };
-        let line = Arc::new(Line { tracks, queue: Mutex::new(queue), news: self.news.clone() });
+        let verdict = watch::Sender::new(None);
+        let line = Arc::new(Line { tracks, user, verdict, queue: Mutex::new(queue), news: self.news.clone() });
         if let Some(before) = occupied {
             before.end(Over::TakenOver);
         }
@@ -273,6 +282,19 @@ impl Publication {
         std::mem::take(&mut lock(&self.0.queue).keyframe_wanted)
     }
 
+    /// What the source says of it. Pending for ever where it says nothing.
+    ///
+    /// # Errors
+    /// Why it does not take what would come.
+    pub async fn verdict(&self) -> Result<(), Reason> {
+        let mut told = self.0.verdict.subscribe();
+        match told.wait_for(Option::is_some).await.map(|verdict| verdict.clone()) {
+            Ok(Some(verdict)) => verdict,
+            // The sender is in the line that is held here.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Why the publisher has to stop, once it has to.
     pub fn over(&self) -> Option<Over> {
         lock(&self.0.queue).over
@@ -312,6 +334,21 @@ impl Published {
     /// What is sent.
     pub fn tracks(&self) -> Tracks {
         self.0.tracks
+    }
+
+    /// The publisher's name, where there are users.
+    pub fn user(&self) -> Option<&str> {
+        self.0.user.as_deref()
+    }
+
+    /// Tells whoever waits for it whether what comes is taken.
+    pub fn judge(&self, verdict: Result<(), Reason>) {
+        self.0.verdict.send_replace(Some(verdict));
+    }
+
+    /// Has the publisher stop.
+    pub fn end(&self, over: Over) {
+        self.0.end(over);
     }
 
     /// The next thing that the publisher sent; `None` when it has gone, or is not to go on.
@@ -385,23 +422,23 @@ mod tests {
     #[tokio::test]
     async fn there_is_one_publisher_at_a_time() {
         let now = Instant::now();
-        assert_eq!(Intake::default().publish(BOTH, now).err(), Some(NotTaken::NotPublished));
+        assert_eq!(Intake::default().publish(BOTH, None, now).err(), Some(NotTaken::NotPublished));
         let intake = open(Takeover::Refused);
-        let first = intake.publish(BOTH, now).expect("the first");
-        assert_eq!(intake.publish(BOTH, now).err(), Some(NotTaken::Occupied));
+        let first = intake.publish(BOTH, None, now).expect("the first");
+        assert_eq!(intake.publish(BOTH, None, now).err(), Some(NotTaken::Occupied));
         assert_eq!(first.over(), None);
         drop(first);
         assert!(!intake.is_occupied() && intake.read().is_none());
-        intake.publish(BOTH, now).expect("there is none any more");
+        intake.publish(BOTH, None, now).expect("there is none any more");
     }
 
     #[tokio::test]
     async fn one_that_is_not_heard_makes_room() {
         let (intake, now) = (open(Takeover::Refused), Instant::now());
-        let first = intake.publish(BOTH, now).expect("the first");
+        let first = intake.publish(BOTH, None, now).expect("the first");
         first.heard(now + UNHEARD);
         assert_eq!(intake.check(now + UNHEARD), Err(NotTaken::Occupied));
-        let _second = intake.publish(BOTH, now + 2 * UNHEARD).expect("nobody hears the first");
+        let _second = intake.publish(BOTH, None, now + 2 * UNHEARD).expect("nobody hears the first");
         assert_eq!(first.over(), Some(Over::TakenOver));
         drop(first);
         assert!(intake.is_occupied(), "by the second");
@@ -410,10 +447,10 @@ mod tests {
     #[tokio::test]
     async fn who_takes_over_ends_the_other() {
         let (intake, now) = (open(Takeover::Allowed), Instant::now());
-        let first = intake.publish(BOTH, now).expect("the first");
+        let first = intake.publish(BOTH, None, now).expect("the first");
         let read = intake.read().expect("it is there");
         first.push(packet(Kind::Video, 1));
-        let second = intake.publish(BOTH, now).expect("the second");
+        let second = intake.publish(BOTH, None, now).expect("the second");
         assert_eq!((first.over(), second.over()), (Some(Over::TakenOver), None));
         assert_eq!(read.next().await, None, "nothing of the first any more");
         intake.open(None);
@@ -423,7 +460,7 @@ mod tests {
     #[tokio::test]
     async fn what_finds_no_room_is_told_as_lost() {
         let intake = open(Takeover::Refused);
-        let publication = intake.publish(BOTH, Instant::now()).expect("the first");
+        let publication = intake.publish(BOTH, None, Instant::now()).expect("the first");
         assert!(publication.push(packet(Kind::Video, 1)), "nobody reads: nothing is kept, and nothing lost");
         let read = intake.read().expect("it is there");
         let taken = (0..MAX_PACKETS + 5).filter(|_| publication.push(packet(Kind::Video, 1))).count();
@@ -440,7 +477,7 @@ mod tests {
     #[tokio::test]
     async fn a_source_that_has_given_up_is_told_when_something_comes() {
         let intake = open(Takeover::Refused);
-        let publication = intake.publish(BOTH, Instant::now()).expect("the first");
+        let publication = intake.publish(BOTH, None, Instant::now()).expect("the first");
         intake.stirred().await;
         drop(intake.read());
         let waiting = async {

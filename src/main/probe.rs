@@ -232,5 +232,6 @@ fn camera(arguments: &Probe, config: &Path) -> Result<source::Config, String> {
         linger: Duration::ZERO,
         gop: GopLimits { max_bytes: 0, max_age: Duration::ZERO },
         clip: None,
+        talk: None,
     })
 }

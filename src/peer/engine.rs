@@ -224,7 +224,7 @@ fn video_parameters(blueprint: &Blueprint, codec: &Codec) -> RTCRtpCodecParamete
     // The last is for receiver reference time reports (RFC 3611 section 5): see `feedback::reference_seen`.
     let repair: &[_] = match blueprint.role {
         Role::Viewer => &[("nack", ""), ("nack", "pli"), ("ccm", "fir"), ("rrtr", "")],
-        Role::Publisher => &[("nack", ""), ("nack", "pli")],
+        Role::Publisher | Role::Talker => &[("nack", ""), ("nack", "pli")],
     };
     parameters(codec, MIME_TYPE_H264.to_owned(), repair, blueprint.choice.video_extensions.transport_cc.is_some())
 }

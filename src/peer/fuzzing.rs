@@ -44,7 +44,7 @@ const GATEWAY: ([u8; 4], u16) = ([192, 0, 2, 7], 8_189);
 
 /// From an offer to a session that has answered it.
 pub fn offer(text: &str) {
-    let _ = (negotiation::check(text), negotiation::check_publication(text));
+    let _ = (negotiation::check(text), negotiation::check_publication(text, Role::Publisher));
     if let Some(mut session) = session(text) {
         drain(&mut session, &Directory::new(50));
     }

@@ -14,7 +14,7 @@ use tokio::{sync::oneshot, time::sleep};
 use tracing::info;
 
 use super::{
-    BindError, Config, Ended, IceServer, NoRoom, SessionId, SessionStatus, ViewerTotals, Visitor,
+    BindError, Config, Ended, IceServer, NoRoom, Role, SessionId, SessionStatus, ViewerTotals, Visitor,
     directory::{Directory, Route},
     engine::{Blueprint, Engine},
     ice_description::{IceCredentials, IceFragment, is_candidate_length},
@@ -27,7 +27,7 @@ use super::{
     worker::Command,
 };
 use crate::{
-    hub::{Camera, Formats, NotTaken, Tracks},
+    hub::{Camera, Formats, NotTaken, Publication, Tracks},
     media::CameraName,
 };
 
@@ -243,8 +243,8 @@ impl Peers {
     ///
     /// # Errors
     /// A [`Refusal`].
-    pub fn check_publication(&self, offer: &str) -> Result<(), Refusal> {
-        negotiation::check_publication(offer)
+    pub fn check_publication(&self, offer: &str, role: Role) -> Result<(), Refusal> {
+        negotiation::check_publication(offer, role)
     }
 
     /// Answers an offer of `visitor` to be `camera`.
@@ -252,12 +252,27 @@ impl Peers {
     /// # Errors
     /// [`OpenError`]; whoever publishes goes on then.
     pub fn publish(&self, camera: &Arc<Camera>, offer: &str, visitor: Visitor) -> Result<Answer, OpenError> {
-        let negotiated = negotiation::negotiate_publication(offer)?;
+        let negotiated = negotiation::negotiate_publication(offer, Role::Publisher)?;
         self.check_room(camera, &visitor)?;
         let choice = &negotiated.choice;
         let tracks = Tracks { video: choice.video.is_some(), audio: choice.audio.is_some() };
-        let publication = camera.intake().publish(tracks, Instant::now())?;
-        self.begin(Purpose::Publish(camera.clone(), publication), negotiated, visitor)
+        let publication = camera.intake().publish(tracks, visitor.user.clone(), Instant::now())?;
+        self.begin(Purpose::Publish(Role::Publisher, camera.clone(), publication), negotiated, visitor)
+    }
+
+    /// Answers an offer of `visitor` to be heard where `camera` is, who has the floor there.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the floor is free again then.
+    pub fn talk(
+        &self,
+        camera: &Arc<Camera>,
+        floor: Publication,
+        offer: &str,
+        visitor: Visitor,
+    ) -> Result<Answer, OpenError> {
+        let negotiated = negotiation::negotiate_publication(offer, Role::Talker)?;
+        self.begin(Purpose::Publish(Role::Talker, camera.clone(), floor), negotiated, visitor)
     }
 
     fn begin(&self, purpose: Purpose, negotiated: Negotiated, visitor: Visitor) -> Result<Answer, OpenError> {

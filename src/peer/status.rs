@@ -123,6 +123,8 @@ pub enum Role {
     Viewer,
     /// To be a camera.
     Publisher,
+    /// To be heard where a camera is.
+    Talker,
 }
 
 impl Role {
@@ -131,6 +133,7 @@ impl Role {
         match self {
             Self::Viewer => "viewer",
             Self::Publisher => "publisher",
+            Self::Talker => "talker",
         }
     }
 }

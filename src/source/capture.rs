@@ -22,6 +22,8 @@ mod environment;
 mod exit;
 pub mod launch;
 #[cfg(feature = "gstreamer")]
+pub(super) mod loudspeaker;
+#[cfg(feature = "gstreamer")]
 mod pipeline;
 #[cfg(feature = "gstreamer")]
 mod probe;
@@ -45,6 +47,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
+use self::launch::Flow;
 pub use self::launch::{LaunchError, check};
 #[cfg(feature = "gstreamer")]
 pub use self::{
@@ -59,7 +62,7 @@ use super::{Error, feed::Feed, supervisor::Connector};
 /// # Errors
 /// The first fault that was found; for a missing element the Debian package that has it.
 pub fn rehearse(name: &str, file: &Path, with: &BTreeMap<String, String>) -> Result<(), Error> {
-    let launch = launch::read(file, with)?;
+    let launch = launch::read(file, with, Flow::In)?;
     #[cfg(feature = "gstreamer")]
     return pipeline::rehearse(&launch, &element::Words::new(name, with));
     #[cfg(not(feature = "gstreamer"))]
@@ -85,7 +88,7 @@ impl Input {
 
 impl Connector for Input {
     async fn open(&mut self, feed: &mut Feed<'_>, leave: &CancellationToken) -> Result<(), Error> {
-        let launch = launch::read(&self.file, &self.with)?;
+        let launch = launch::read(&self.file, &self.with, Flow::In)?;
         #[cfg(feature = "gstreamer")]
         return run::run(&self.name, launch, &self.with, feed, leave).await;
         #[cfg(not(feature = "gstreamer"))]

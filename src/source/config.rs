@@ -38,6 +38,50 @@ pub struct Config {
     pub gop: GopLimits,
     /// How much of the past is kept for clips, if any.
     pub clip: Option<ClipLimits>,
+    /// Whether, and how, the people before the camera can be talked to.
+    pub talk: Option<Talk>,
+}
+
+/// How somebody is heard where a camera is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Talk {
+    /// By what.
+    pub to: Loudspeaker,
+    /// How long one may talk at a time.
+    pub limit: Duration,
+}
+
+/// What people before a camera hear.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Loudspeaker {
+    /// The camera's own, through the audio backchannel of ONVIF.
+    Onvif,
+    /// One that a GStreamer pipeline plays to.
+    Pipeline(Pipeline),
+}
+
+/// A GStreamer pipeline and what is in it.
+#[derive(Clone, PartialEq)]
+pub struct Pipeline {
+    /// The name in the configuration: the file without its folder and its `.launch`.
+    pub name: String,
+    /// The file that was found for it.
+    pub file: PathBuf,
+    /// Values for the placeholders in the file.
+    pub with: BTreeMap<String, String>,
+    /// Stands for what was in the file, which may be written anew while the gateway runs.
+    pub content: u64,
+}
+
+/// Without the values of `with`.
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("name", &self.name)
+            .field("file", &self.file)
+            .field("with", &self.with.keys().collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 impl Config {

@@ -278,6 +278,30 @@ pub enum Error {
         /// How long was waited.
         limit: Duration,
     },
+    /// It has no loudspeaker, or does not show it.
+    #[error(
+        "the camera has no way back for sound (ONVIF audio backchannel): switch its loudspeaker and ONVIF on in its settings, try \
+         its main stream in url, or set talk = \"off\""
+    )]
+    NoBackchannel,
+    /// Its loudspeaker wants what nobody here can make.
+    #[error(
+        "the camera takes sound only as {offered}, which camgate cannot make: set the codec of its way back (audio output) to \
+         G.711 in its settings"
+    )]
+    BackchannelCodec {
+        /// What it takes.
+        offered: String,
+    },
+    /// It does not let us.
+    #[error(
+        "the camera does not open its way back for sound (SETUP was answered {status}), so that somebody else probably talks to it: \
+         close that (an app, another gateway), or restart the camera"
+    )]
+    BackchannelTaken {
+        /// RTSP status code.
+        status: u16,
+    },
     /// The pipeline came to its end.
     #[error("pipeline {pipeline} has ended: a camera's pipeline must have a live source")]
     EndOfStream {
@@ -363,6 +387,8 @@ impl Error {
             | Self::UnknownLogin { .. }
             | Self::NoGstreamer { .. }
             | Self::NoEncoder { .. }
+            | Self::NoBackchannel
+            | Self::BackchannelCodec { .. }
             | Self::Pipeline { .. } => FailureKind::Setting,
             Self::Dns { .. }
             | Self::Refused { .. }
@@ -381,6 +407,7 @@ impl Error {
             | Self::Status { .. }
             | Self::Protocol { .. }
             | Self::Full { .. }
+            | Self::BackchannelTaken { .. }
             | Self::HungUp
             | Self::HungUpAt { .. }
             | Self::Element { .. }

@@ -51,6 +51,7 @@ mod snapshot;
 mod support;
 mod synthetic;
 mod systemd;
+mod talk;
 mod tls;
 mod turn;
 mod viewers;

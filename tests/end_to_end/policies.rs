@@ -57,8 +57,13 @@ async fn every_answer_has_its_policies() {
         assert!(policy.ends_with(frames) && !policy.contains("unsafe"), "{path}: {policy}");
         if pages.contains(&path) {
             assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{path}: {policy}");
-            let capture = if path.starts_with("/publish") { "microphone=(self)" } else { "microphone=()" };
-            assert!(field(&answer, "permissions-policy").contains(capture), "{path}");
+            let allowed = field(&answer, "permissions-policy");
+            let is_asked = |device: &str| allowed.contains(&format!("{device}=(self)"));
+            let is_refused = |device: &str| allowed.contains(&format!("{device}=()"));
+            let publishes = path.starts_with("/publish");
+            assert!(if publishes { is_asked("camera") } else { is_refused("camera") }, "{path}: {allowed}");
+            let talks = publishes || path == "/" || path.starts_with("/watch");
+            assert!(if talks { is_asked("microphone") } else { is_refused("microphone") }, "{path}: {allowed}");
         }
     }
     for name in files.iter().filter(|name| name.ends_with(".html")) {

@@ -65,7 +65,11 @@ fn is_watching(route: Option<&str>) -> bool {
 }
 
 fn is_publishing(route: Option<&str>) -> bool {
-    route.is_some_and(|route| route.starts_with("/whip/"))
+    route.is_some_and(|route| route.starts_with("/whip/")) && !is_talking(route)
+}
+
+fn is_talking(route: Option<&str>) -> bool {
+    route.is_some_and(|route| route.starts_with("/whip/{camera}/talk"))
 }
 
 /// By the route that `path` was matched with; what no route knows needs a login too.
@@ -81,6 +85,7 @@ pub(super) fn need(route: Option<&str>, path: &str) -> Need {
         Some("/" | "/watch/{camera}" | "/api/ws") => Need::OneOf(&[Action::Watch]),
         route if is_watching(route) => Need::OneOf(&[Action::Watch]),
         route if is_publishing(route) => Need::OneOf(&[Action::Publish]),
+        route if is_talking(route) => Need::OneOf(&[Action::Talk]),
         Some("/publish/{camera}") => Need::OneOf(&[Action::Publish]),
         Some("/api/v1/cameras" | "/api/v1/events") => Need::OneOf(&[Action::Watch, Action::Api]),
         Some("/readyz") => Need::OneOf(&[Action::Api, Action::Metrics]),
@@ -118,6 +123,10 @@ mod tests {
         for route in ["/whip/{camera}", "/whip/{camera}/{session}"] {
             assert!(is_for_guests(Some(route), true) && !is_for_guests(Some(route), false), "{route}");
             assert_eq!(need(Some(route), ""), Need::OneOf(&[Action::Publish]), "{route}");
+        }
+        for route in ["/whip/{camera}/talk", "/whip/{camera}/talk/", "/whip/{camera}/talk/{session}"] {
+            assert!(!is_for_guests(Some(route), true) && !takes_link(Some(route)), "{route}");
+            assert_eq!(need(Some(route), ""), Need::OneOf(&[Action::Talk]), "{route}");
         }
         assert!(!takes_link(Some("/api/v1/user")));
         let watched = ["/", "/watch/{camera}", "/whep/{camera}", "/whep/{camera}/{session}/events/{stream}", "/api/ws"];

@@ -71,6 +71,8 @@ pub enum Action {
     Watch,
     /// Be the camera of those that are published to.
     Publish,
+    /// Be heard where a camera is.
+    Talk,
     /// Read what programs ask for: cameras, sessions, readiness.
     Api,
     /// Read the metrics.
@@ -148,13 +150,14 @@ impl FromStr for UserName {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Watch, Self::Publish, Self::Api, Self::Metrics, Self::Share];
+    pub const ALL: [Self; 6] = [Self::Watch, Self::Publish, Self::Talk, Self::Api, Self::Metrics, Self::Share];
 
     /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Watch => "watch",
             Self::Publish => "publish",
+            Self::Talk => "talk",
             Self::Api => "api",
             Self::Metrics => "metrics",
             Self::Share => "share",

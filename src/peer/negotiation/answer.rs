@@ -164,7 +164,7 @@ fn silent(mut media: MediaDescription, other: Option<&MediaDescription>) -> Medi
 pub(super) fn reduced(offer: &Offer, used: &[usize], role: Role) -> String {
     let direction = match role {
         Role::Viewer => "recvonly",
-        Role::Publisher => "sendonly",
+        Role::Publisher | Role::Talker => "sendonly",
     };
     let mut session = SessionDescription { attributes: Vec::new(), ..offer.session().clone() };
     session.media_descriptions.clear();

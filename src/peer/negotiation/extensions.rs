@@ -54,7 +54,7 @@ impl Extensions {
         let used = |offer: &Offered<'_>| ids.contains(&Some(offer.id)) && ours.contains(&offer.uri);
         let direction = match role {
             Role::Viewer => "/sendonly",
-            Role::Publisher => "/recvonly",
+            Role::Publisher | Role::Talker => "/recvonly",
         };
         offered(media, role)
             .filter(used)
@@ -76,7 +76,7 @@ fn offered(media: &MediaDescription, role: Role) -> impl Iterator<Item = Offered
     let values = media.attributes.iter().filter(|attribute| attribute.key == "extmap");
     let one_way = match role {
         Role::Viewer => "recvonly",
-        Role::Publisher => "sendonly",
+        Role::Publisher | Role::Talker => "sendonly",
     };
     values.filter_map(move |attribute| {
         let mut words = attribute.value.as_deref()?.split_ascii_whitespace();

@@ -1,4 +1,5 @@
-//! Chooses what is received from a publisher: one video section of H.264, at most one audio section of Opus, on one transport.
+//! Chooses what is received from a publisher: one video section of H.264, at most one audio section of Opus, on one transport. Of
+//! somebody who talks it is the sound alone.
 
 use super::{
     Choice, Codec, Extensions, Frame, Negotiated, Refusal,
@@ -16,30 +17,31 @@ use crate::{media::AudioCodec, peer::Role};
 ///
 /// # Errors
 /// A [`Refusal`].
-pub(in crate::peer) fn check_publication(offer: &str) -> Result<(), Refusal> {
-    negotiate_publication(offer).map(drop)
+pub(in crate::peer) fn check_publication(offer: &str, role: Role) -> Result<(), Refusal> {
+    negotiate_publication(offer, role).map(drop)
 }
 
-/// Chooses what is taken of what `offer` has.
+/// Chooses what is taken of what `offer` has, of a publisher or a talker.
 ///
 /// # Errors
 /// A [`Refusal`] whose text a person understands.
-pub(in crate::peer) fn negotiate_publication(offer: &str) -> Result<Negotiated, Refusal> {
+pub(in crate::peer) fn negotiate_publication(offer: &str, role: Role) -> Result<Negotiated, Refusal> {
     let offer = Offer::parse(offer)?;
-    let Some(first) = offer.sent("video").chain(offer.sent("audio")).next() else {
+    let pictures = || offer.sent("video").filter(|_| role != Role::Talker);
+    let Some(first) = pictures().chain(offer.sent("audio")).next() else {
         return Err(Refusal::NothingSent(offer.why_nothing_is_sent()));
     };
     check_setup(&offer, first)?;
-    let video = offer.sent("video").find_map(|index| Some((index, publishable_h264(&codecs_of(&offer, index))?)));
+    let video = pictures().find_map(|index| Some((index, publishable_h264(&codecs_of(&offer, index))?)));
     let opus = |index| Some((index, codecs_of(&offer, index).into_iter().find(|codec| fits(codec, AudioCodec::Opus))?));
     // All that is received shares one transport.
     let bundle = video.as_ref().map(|(index, _)| offer.bundle(*index).unwrap_or_default());
     let shares = |index: usize| bundle.as_ref().is_none_or(|bundle| bundle.contains(&index));
     let audio = offer.sent("audio").filter_map(opus).find(|(index, _)| shares(*index));
     // A picture that nobody can take is not made up for by its sound.
-    let lost_picture = video.is_none() && offer.sent("video").next().is_some();
+    let lost_picture = video.is_none() && pictures().next().is_some();
     if lost_picture || (video.is_none() && audio.is_none()) {
-        let sections = offer.sent("video").chain(offer.sent("audio"));
+        let sections = pictures().chain(offer.sent("audio"));
         let offered = sections.flat_map(|index| codecs_of(&offer, index)).map(|codec| codec.encoding_name);
         return Err(Refusal::NotPublishable { offered: list(offered) });
     }
@@ -62,9 +64,9 @@ pub(in crate::peer) fn negotiate_publication(offer: &str) -> Result<Negotiated, 
     };
     Ok(Negotiated {
         choice,
-        offer: reduced(&offer, &sections, Role::Publisher),
+        offer: reduced(&offer, &sections, role),
         candidates: sections.first().map(|index| offer.candidates(*index)).unwrap_or_default(),
-        frame: Frame::new(&offer, &used, Role::Publisher),
+        frame: Frame::new(&offer, &used, role),
         note: deaf.then_some("without sound: the offer has no Opus on the transport of its picture"),
     })
 }

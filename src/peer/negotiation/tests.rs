@@ -180,7 +180,7 @@ fn header_extensions_are_used_as_far_as_the_viewer_offers_them() {
 const PUBLISHER: &str = include_str!("../../../tests/support/publisher/chromium.sdp");
 
 fn published(offer: &str) -> Result<Choice, Refusal> {
-    negotiate_publication(offer).map(|negotiated| negotiated.choice)
+    negotiate_publication(offer, Role::Publisher).map(|negotiated| negotiated.choice)
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn a_publisher_sends_h264_that_may_be_fragmented_and_opus() {
     let extensions = (choice.video_extensions.transport_cc, choice.audio_extensions.transport_cc);
     assert_eq!(extensions, (Some(3), Some(3)));
     assert_eq!(choice.video_extensions.abs_capture_time, None, "of no use here");
-    let reduced = negotiate_publication(PUBLISHER).expect("a good offer").offer;
+    let reduced = negotiate_publication(PUBLISHER, Role::Publisher).expect("a good offer").offer;
     assert!(reduced.contains("a=sendonly") && !reduced.contains("a=recvonly"), "{reduced}");
 }
 

@@ -36,7 +36,8 @@ impl Line {
         let start = Instant::now();
         let camera = Camera::new("phone".parse().expect("a name"), GopLimits { max_bytes: 0, max_age: Duration::ZERO });
         camera.intake().open(Some(Takeover::Refused));
-        let publication = camera.intake().publish(Tracks { video: true, audio: false }, start).expect("nobody else");
+        let publication =
+            camera.intake().publish(Tracks { video: true, audio: false }, None, start).expect("nobody else");
         let published = camera.intake().read().expect("somebody publishes");
         let video = Codec {
             payload_type: VIDEO,

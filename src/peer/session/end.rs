@@ -32,8 +32,12 @@ pub(in crate::peer) enum End {
     Broken,
     /// Another publisher took its place.
     TakenOver,
-    /// The camera is not published to any more.
+    /// The camera is not published to, or talked to, any more.
     NotPublished,
+    /// Who talks has had the time for it.
+    TalkedLong,
+    /// The camera, or its loudspeaker, does not take what is said any more.
+    Unheard,
     /// The program ends.
     Shutdown,
 }
@@ -60,6 +64,8 @@ impl End {
             Self::Broken => "internal_error",
             Self::TakenOver => "taken_over",
             Self::NotPublished => "not_published",
+            Self::TalkedLong => "talked_long",
+            Self::Unheard => "unheard",
             Self::Shutdown => "shutdown",
         }
     }
@@ -71,6 +77,20 @@ impl End {
             Self::ConsentLost if role == Role::Publisher => (
                 "publisher-silent",
                 "the publisher is not heard any more: check its network, and that its browser may run in the background",
+            ),
+            Self::ViewerLeft | Self::Deleted if role == Role::Talker => ("talker-left", "the talker left"),
+            Self::ConsentLost if role == Role::Talker => {
+                ("talker-silent", "the talker is not heard any more: check its network, and talk again")
+            }
+            Self::NotPublished if role == Role::Talker => {
+                ("talk-off", "the camera is not talked to any more, as its configuration says")
+            }
+            Self::TalkedLong => {
+                ("talked-long", "nobody may talk for longer at a time (talk_limit_seconds): begin again to go on")
+            }
+            Self::Unheard => (
+                "talk-interrupted",
+                "the camera does not take what is said any more: talk again; if that does not help, the gateway's log says why",
             ),
             Self::ViewerLeft => ("viewer-left", "the viewer left"),
             Self::ConsentLost => (

@@ -12,8 +12,8 @@ use crate::{
 pub(in crate::peer) enum Purpose {
     /// To be sent what the camera sends.
     View(Viewing),
-    /// To be the camera.
-    Publish(Arc<Camera>, Publication),
+    /// To be the camera, or to be heard where it is.
+    Publish(Role, Arc<Camera>, Publication),
 }
 
 impl Purpose {
@@ -21,7 +21,7 @@ impl Purpose {
     pub(in crate::peer) fn camera(&self) -> &Arc<Camera> {
         match self {
             Self::View(viewing) => viewing.camera(),
-            Self::Publish(camera, _) => camera,
+            Self::Publish(_, camera, _) => camera,
         }
     }
 
@@ -29,7 +29,7 @@ impl Purpose {
     pub(in crate::peer) fn role(&self) -> Role {
         match self {
             Self::View(_) => Role::Viewer,
-            Self::Publish(..) => Role::Publisher,
+            Self::Publish(role, ..) => *role,
         }
     }
 }
@@ -51,7 +51,7 @@ impl Media {
     ) -> (Self, Option<Viewing>) {
         match purpose {
             Purpose::View(viewing) => (Self::Out(Box::new(Playback::new(blueprint, status, now))), Some(viewing)),
-            Purpose::Publish(camera, publication) => {
+            Purpose::Publish(_, camera, publication) => {
                 let (choice, ssrc) = (&blueprint.choice, blueprint.video_ssrc);
                 let reception = Reception::new(choice, status, camera, publication, ssrc, now);
                 (Self::In(Box::new(reception)), None)
@@ -121,6 +121,8 @@ impl Session {
             self.close(match over {
                 Over::TakenOver => End::TakenOver,
                 Over::NotPublished => End::NotPublished,
+                Over::TooLong => End::TalkedLong,
+                Over::Unheard => End::Unheard,
             });
         }
     }

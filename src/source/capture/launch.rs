@@ -87,6 +87,12 @@ pub enum LaunchError {
         /// The file.
         file: PathBuf,
     },
+    /// Nothing could go in.
+    #[error("the pipeline file {} has no \"appsrc name=talk\": what is said would go nowhere", file.display())]
+    NoTalk {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 /// Whether the pipeline of `file` could be started with these values, as far as can be told without GStreamer.
@@ -94,7 +100,17 @@ pub enum LaunchError {
 /// # Errors
 /// The first fault that was found.
 pub fn check(file: &Path, with: &BTreeMap<String, String>) -> Result<(), LaunchError> {
-    read(file, with).map(drop)
+    read(file, with, Flow::In).map(drop)
+}
+
+/// What a pipeline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// To be a camera.
+    In,
+    /// To be a loudspeaker.
+    #[cfg_attr(not(any(test, feature = "gstreamer")), allow(dead_code))]
+    Out,
 }
 
 /// A pipeline file whose placeholders are filled. Its `Debug` does not show with what: some are passwords.
@@ -135,17 +151,17 @@ impl Launch {
 }
 
 /// Reads and fills a pipeline file.
-pub(super) fn read(file: &Path, with: &BTreeMap<String, String>) -> Result<Launch, LaunchError> {
+pub(super) fn read(file: &Path, with: &BTreeMap<String, String>, flow: Flow) -> Result<Launch, LaunchError> {
     let text =
         std::fs::read_to_string(file).map_err(|reason| LaunchError::Unreadable { file: file.to_owned(), reason })?;
-    fill(file, &text, with)
+    fill(file, &text, with, flow)
 }
 
 /// For `fuzz/`: fills `text` and holds that the values of `with` leave the words and the quotes of the file as they are.
 #[cfg(feature = "fuzzing")]
 pub(in crate::source) fn fuzz(file: &Path, text: &str, with: &BTreeMap<String, String>) {
     let shape = |with: &BTreeMap<String, String>| {
-        let parts = fill(file, text, with).ok()?.parts;
+        let parts = fill(file, text, with, Flow::In).ok()?.parts;
         let signs = |part: &String| part.chars().filter(|c| "\"\\\n\t".contains(*c)).count();
         Some((parts.len(), parts.iter().map(signs).sum::<usize>()))
     };
@@ -176,7 +192,7 @@ struct Values<'a> {
     with: &'a BTreeMap<String, String>,
 }
 
-fn fill(file: &Path, text: &str, with: &BTreeMap<String, String>) -> Result<Launch, LaunchError> {
+fn fill(file: &Path, text: &str, with: &BTreeMap<String, String>, flow: Flow) -> Result<Launch, LaunchError> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let text = lines.collect::<Vec<_>>().join("\n");
     if text.trim().is_empty() {
@@ -205,10 +221,12 @@ fn fill(file: &Path, text: &str, with: &BTreeMap<String, String>) -> Result<Laun
         }
     }
     let mut words = launch.parts.iter().flat_map(|part| part.split_whitespace());
-    if !words.any(|word| matches!(word, "name=video" | "name=audio")) {
-        return Err(LaunchError::NoSink { file: file.to_owned() });
+    let file = file.to_owned();
+    match flow {
+        Flow::In if !words.any(|word| matches!(word, "name=video" | "name=audio")) => Err(LaunchError::NoSink { file }),
+        Flow::Out if !words.any(|word| word == "name=talk") => Err(LaunchError::NoTalk { file }),
+        Flow::In | Flow::Out => Ok(launch),
     }
-    Ok(launch)
 }
 
 impl<'a> Values<'a> {
@@ -310,7 +328,7 @@ mod tests {
 
     fn launch(text: &str, with: &[(&str, &str)]) -> Result<Launch, String> {
         let with = with.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        fill(Path::new("pipelines/x.launch"), text, &with).map_err(|error| error.to_string())
+        fill(Path::new("pipelines/x.launch"), text, &with, Flow::In).map_err(|error| error.to_string())
     }
 
     fn filled(text: &str, with: &[(&str, &str)]) -> Result<String, String> {
@@ -324,6 +342,14 @@ mod tests {
         let got = filled(text, &[("device", "/dev/video0")]).unwrap();
         assert!(got.starts_with("v4l2src device=/dev/video0 ! \n video/x-raw,width=640"), "{got}");
         assert!(filled(text, &[("device", "/dev/video0"), ("w", "320")]).unwrap().contains("width=320 "));
+    }
+
+    #[test]
+    fn a_loudspeaker_takes_what_is_said() {
+        let fill = |text| fill(Path::new("pipelines/x.launch"), text, &BTreeMap::new(), Flow::Out);
+        assert!(fill("appsrc name=talk ! autoaudiosink").is_ok());
+        let refused = fill("audiotestsrc ! appsink name=audio").unwrap_err().to_string();
+        assert!(refused.contains("no \"appsrc name=talk\""), "{refused}");
     }
 
     #[test]

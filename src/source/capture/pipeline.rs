@@ -168,7 +168,7 @@ pub(super) fn rehearse(launch: &Launch, words: &Words) -> Result<(), Error> {
     }
 }
 
-fn parse(description: &str, words: &Words) -> Result<gst::Pipeline, Error> {
+pub(super) fn parse(description: &str, words: &Words) -> Result<gst::Pipeline, Error> {
     let mut context = gst::ParseContext::new();
     let element = gst::parse::launch_full(description, Some(&mut context), gst::ParseFlags::FATAL_ERRORS);
     let element = element.map_err(|error| {

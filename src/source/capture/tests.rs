@@ -47,7 +47,7 @@ fn shipped(name: &str, swaps: &[(&str, &str)], values: &[(&str, &str)]) -> Launc
 fn read(text: &str, values: &[(&str, &str)]) -> Launch {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
-    launch::read(file.path(), &with(values)).unwrap()
+    launch::read(file.path(), &with(values), launch::Flow::In).unwrap()
 }
 
 fn words() -> Words {
@@ -147,7 +147,8 @@ fn every_shipped_pipeline_has_its_comments_and_is_sound() {
             "file" | "file-h264" => &[("file", "/srv/my demo.mp4")],
             _ => &[],
         };
-        launch::check(&file, &with(values)).unwrap();
+        let flow = if name == "alsa-speaker" { launch::Flow::Out } else { launch::Flow::In };
+        launch::read(&file, &with(values), flow).unwrap();
         // What the file does not know is refused, and the refusal lists what it knows: all of that is explained.
         let refusal = launch::check(&file, &with(&[("no_such", "1")])).unwrap_err().to_string();
         let known = refusal.split_once("it has: ").unwrap().1.to_owned();
@@ -160,8 +161,18 @@ fn every_shipped_pipeline_has_its_comments_and_is_sound() {
         names.push(name);
     }
     names.sort();
-    let shipped =
-        ["alsa", "file", "file-h264", "libcamera", "rtspsrc", "test-pattern", "v4l2-alsa", "v4l2-encode", "v4l2-h264"];
+    let shipped = [
+        "alsa",
+        "alsa-speaker",
+        "file",
+        "file-h264",
+        "libcamera",
+        "rtspsrc",
+        "test-pattern",
+        "v4l2-alsa",
+        "v4l2-encode",
+        "v4l2-h264",
+    ];
     assert_eq!(names, shipped);
 }
 

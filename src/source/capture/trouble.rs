@@ -86,8 +86,12 @@ impl Trouble {
                 (format!("no permission on {device}"), hint)
             }
             Self::Gone => {
-                let list = if is_sound { "arecord -L" } else { "ls /dev/v4l/by-id" };
-                let hint = format!(": plug it in, or set another device in the camera's with ({list} tells which)");
+                let (key, list) = match element {
+                    "alsasink" => ("talk_with", "aplay -L"),
+                    _ if is_sound => ("with", "arecord -L"),
+                    _ => ("with", "ls /dev/v4l/by-id"),
+                };
+                let hint = format!(": plug it in, or set another device in the camera's {key} ({list} tells which)");
                 (format!("there is no {device}"), hint)
             }
             Self::Busy => {
@@ -159,7 +163,8 @@ mod tests {
         assert_eq!(reason, "no permission on /dev/video0");
         assert!(hint.starts_with(": add the user to group video"), "{hint}");
         assert!(Trouble::Denied.words("alsasrc", "hw:1").1.contains("group audio"));
-        assert!(Trouble::Gone.words("alsasrc", "hw:1").1.contains("arecord -L"));
+        assert!(Trouble::Gone.words("alsasrc", "hw:1").1.contains("with (arecord -L"));
+        assert!(Trouble::Gone.words("alsasink", "hw:1").1.contains("talk_with (aplay -L"));
         assert!(Trouble::Busy.words("v4l2src", "/dev/video0").1.contains("fuser -v /dev/video0"));
     }
 }

@@ -36,6 +36,9 @@ impl Error {
             Self::NotPublished { .. } => "nobody-publishes",
             Self::PublisherGone { .. } => "publisher-gone",
             Self::PublisherSilent { .. } => "publisher-silent",
+            Self::NoBackchannel => "no-backchannel",
+            Self::BackchannelCodec { .. } => "backchannel-codec",
+            Self::BackchannelTaken { .. } => "backchannel-taken",
             Self::EndOfStream { .. } => "pipeline-ended",
         }
     }

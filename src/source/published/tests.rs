@@ -24,7 +24,7 @@ impl Scene {
         let limits = GopLimits { max_bytes: 1 << 20, max_age: Duration::from_secs(60) };
         let camera = Camera::new("phone".parse().expect("a name"), limits);
         camera.intake().open(Some(Takeover::Refused));
-        let publication = camera.intake().publish(tracks, now()).expect("nobody else");
+        let publication = camera.intake().publish(tracks, None, now()).expect("nobody else");
         Self { camera, publication: Some(publication), timestamp: 0 }
     }
 

@@ -77,6 +77,7 @@ fn run(start: Start, scripts: &[Script]) -> Running {
         linger: Duration::from_secs(10),
         gop: limits,
         clip: None,
+        talk: None,
     };
     let connector = Scripted { scripts: Arc::new(Mutex::new(scripts.iter().copied().collect())), ..Default::default() };
     let (shutdown, settings) = (CancellationToken::new(), watch::Sender::new(config.clone()));

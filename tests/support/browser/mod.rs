@@ -213,12 +213,20 @@ pub struct Publication {
     /// No codec but this for the picture; `None` for what the browser offers.
     pub codec: Option<&'static str>,
     pub audio: bool,
+    /// 0: no picture.
     pub width: u32,
     pub height: u32,
     /// Whether keyframes are kept back.
     pub without_keyframes: bool,
     /// What is sent as `Authorization: Bearer`.
     pub token: Option<String>,
+}
+
+impl Publication {
+    /// The microphone alone.
+    pub fn voice() -> Self {
+        Self { width: 0, ..Self::default() }
+    }
 }
 
 impl Default for Publication {

@@ -1,6 +1,6 @@
 // Publishes what getUserMedia gives to a WHIP endpoint, and leaves the connection in `window.publisher`.
 async (url, { codec, audio, width, height, withoutKeyframes, token }) => {
-  const stream = await navigator.mediaDevices.getUserMedia({ video: { width, height }, audio });
+  const stream = await navigator.mediaDevices.getUserMedia({ video: width > 0 && { width, height }, audio });
   const peer = new RTCPeerConnection(withoutKeyframes ? { encodedInsertableStreams: true } : {});
   for (const track of stream.getTracks()) {
     const transceiver = peer.addTransceiver(track, { direction: "sendonly", streams: [stream] });

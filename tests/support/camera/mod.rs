@@ -7,6 +7,7 @@
 //! ```
 
 mod auth;
+pub mod doorbell;
 mod feeder;
 pub mod picture;
 pub mod scripted;
