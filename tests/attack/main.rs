@@ -73,8 +73,10 @@ async fn nothing_gets_in_and_the_picture_plays_on() {
     attack!(users::known_names(&scene).await);
     attack!(users::ended_links(&scene).await);
     attack!(users::others_sessions(&scene).await);
+    attack!(users::no_rights(&scene).await);
     attack!(logs::injected(&scene).await);
     attack!(offers::hostile(&scene).await);
+    attack!(offers::hostile_publications(&scene).await);
     attack!(datagrams::spoofed(&scene).await);
     attack!(datagrams::connections(&scene).await);
     attack!(http::end_slowly(&scene, slow).await);

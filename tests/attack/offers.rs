@@ -8,6 +8,8 @@ use tokio::sync::Mutex;
 use crate::{Row, scene::Scene};
 
 const OFFERS: usize = 10_000;
+/// Of a publisher.
+const PUBLICATIONS: usize = 2_000;
 /// Who offer at the same time.
 const TOGETHER: usize = 8;
 
@@ -93,24 +95,49 @@ fn spoil(lines: &mut Vec<Vec<u8>>, dice: &mut Dice) {
     }
 }
 
-/// Sends spoiled offers; what is accepted all the same is ended at once.
+/// Spoiled offers; what is accepted all the same is ended at once.
 pub(crate) async fn hostile(scene: &Scene) -> Row {
     let recorded = recorded();
     assert!(recorded.len() > 20);
+    let (let_in, accepted) = send(scene, &recorded, OFFERS, "/whep/front").await;
+    assert!((OFFERS / 50..OFFERS).contains(&accepted), "{accepted} were harmless, the others were refused");
+    Row {
+        attack: "spoiled offers of every client in tests/offers",
+        let_in_when: "neither a refusal (4xx) nor a whole answer",
+        tried: OFFERS,
+        let_in,
+    }
+}
+
+/// The same of somebody who may publish.
+pub(crate) async fn hostile_publications(scene: &Scene) -> Row {
+    let recorded = [include_str!("../support/publisher/chromium.sdp").to_owned()];
+    let (let_in, accepted) = send(scene, &recorded, PUBLICATIONS, "/whip/phone").await;
+    assert!((PUBLICATIONS / 50..PUBLICATIONS).contains(&accepted), "{accepted} were harmless, the others were refused");
+    Row {
+        attack: "spoiled offers of a publisher",
+        let_in_when: "neither a refusal (4xx) nor a whole answer",
+        tried: PUBLICATIONS,
+        let_in,
+    }
+}
+
+/// What was neither refused nor answered whole, and how many were answered.
+async fn send(scene: &Scene, recorded: &[String], count: usize, path: &str) -> (Vec<String>, usize) {
     let let_in = Arc::new(Mutex::new(Vec::new()));
     let accepted = Arc::new(Mutex::new(0));
     let shares = (0..TOGETHER).map(|share| {
-        let (recorded, let_in, accepted) = (&recorded, let_in.clone(), accepted.clone());
+        let (let_in, accepted) = (let_in.clone(), accepted.clone());
         async move {
             let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ (share as u64 + 1));
-            for _ in 0..OFFERS / TOGETHER {
+            for _ in 0..count / TOGETHER {
                 let offer = &recorded[dice.roll(recorded.len())];
                 let mut lines: Vec<_> = offer.lines().map(|line| line.as_bytes().to_vec()).collect();
                 for _ in 0..=dice.roll(4) {
                     spoil(&mut lines, &mut dice);
                 }
                 let offer = lines.join(&b"\r\n"[..]);
-                let request = scene.request(Method::POST, "/whep/front").header("content-type", "application/sdp");
+                let request = scene.request(Method::POST, path).header("content-type", "application/sdp");
                 match request.body(offer.clone()).send().await {
                     Ok(response) if response.status() == 201 => {
                         let path = response.headers()["location"].to_str().expect("a path").to_owned();
@@ -124,12 +151,5 @@ pub(crate) async fn hostile(scene: &Scene) -> Row {
         }
     });
     futures_util::future::join_all(shares).await;
-    let (let_in, accepted) = (std::mem::take(&mut *let_in.lock().await), *accepted.lock().await);
-    assert!((OFFERS / 50..OFFERS).contains(&accepted), "{accepted} were harmless, the others were refused");
-    Row {
-        attack: "spoiled offers of every client in tests/offers",
-        let_in_when: "neither a refusal (4xx) nor a whole answer",
-        tried: OFFERS,
-        let_in,
-    }
+    (std::mem::take(&mut *let_in.lock().await), *accepted.lock().await)
 }

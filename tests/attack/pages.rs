@@ -48,6 +48,9 @@ pub(crate) async fn forged_requests(scene: &Scene) -> Row {
     let targets = [
         (Method::POST, "/whep/front".to_owned(), "application/sdp"),
         (Method::POST, "/whep/front".to_owned(), "text/plain"),
+        (Method::POST, "/whip/phone".to_owned(), "application/sdp"),
+        (Method::POST, "/whip/phone".to_owned(), "text/plain"),
+        (Method::POST, "/whip/front/talk".to_owned(), "application/sdp"),
         (Method::PATCH, session.clone(), "application/trickle-ice-sdpfrag"),
         (Method::DELETE, session.clone(), "text/plain"),
         (Method::POST, format!("{session}/events"), "application/json"),

@@ -1,4 +1,4 @@
-//! A gateway with two users and a program, a camera for each user, and somebody who watches.
+//! A gateway with two users and a program, a camera for each user and one that is published to, and somebody who watches.
 
 use std::{
     io::{Read, Write},
@@ -32,7 +32,7 @@ pub(crate) struct Scene {
     pub(crate) gateway: Gateway,
     /// Of anna, who has the camera `front`.
     pub(crate) viewer: Viewer,
-    /// Of a program that has the camera `front`.
+    /// Of a program that has the cameras `front` and `phone`, which it may publish.
     pub(crate) token: String,
     /// Of a program that has the camera `back`.
     pub(crate) other_token: String,
@@ -65,15 +65,20 @@ impl Scene {
         secrets::note(PASSWORD);
         let hash = camgate("password", &format!("{PASSWORD}\n"));
         let anna = format!(
-            "[[user]]\nname = \"anna\"\npassword_hash = \"{}\"\ncameras = \"front\"\nactions = [\"watch\", \"share\"]\n",
+            "[[user]]\nname = \"anna\"\npassword_hash = \"{}\"\ncameras = [\"front\", \"phone\"]\n\
+             actions = [\"watch\", \"share\", \"publish\", \"talk\"]\n",
             hash.trim()
         );
-        let (robot, token) = program("robot", "cameras = \"front\"\nactions = [\"watch\", \"metrics\", \"api\"]");
+        let (robot, token) = program(
+            "robot",
+            "cameras = [\"front\", \"phone\"]\nactions = [\"watch\", \"metrics\", \"api\", \"publish\"]",
+        );
         let (other, other_token) = program("other", "cameras = \"back\"\nactions = [\"watch\", \"api\"]");
         secrets::note(JWT_SECRET);
         let provider =
             format!("[http.jwt]\nissuer = \"{ISSUER}\"\naudience = \"camgate\"\nsecret = \"{JWT_SECRET}\"\n");
-        let config = [camera.toml("front"), camera.toml("back"), anna, robot, other, provider].concat();
+        let phone = "[[camera]]\nname = \"phone\"\nsource = \"whip\"\n".to_owned();
+        let config = [camera.toml("front"), camera.toml("back"), phone, anna, robot, other, provider].concat();
         let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).config(config).spawn().await;
         let viewer = Viewer::builder(gateway.whep("front")).audio(false).basic_auth("anna", PASSWORD).join().await;
         viewer.wait_packets(Kind::Video, 50, LIMIT).await;

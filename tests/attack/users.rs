@@ -146,8 +146,21 @@ pub(crate) async fn ended_links(scene: &Scene) -> Row {
     assert_eq!(ended.status(), 204);
     let (mut tried, mut let_in) = (0, Vec::new());
     let changed = changed(alive);
-    let beyond =
-        ["/whep/back", "/api/v1/cameras", "/api/v1/sessions", "/api/v1/shares", "/metrics", "/readyz", "/watch/back"];
+    let beyond = [
+        "/whep/back",
+        "/api/v1/cameras",
+        "/api/v1/sessions",
+        "/api/v1/shares",
+        "/metrics",
+        "/readyz",
+        "/watch/back",
+        "/api/v1/cameras/back/snapshot.jpg",
+        "/api/v1/cameras/back/clip.mp4",
+        "/whip/back",
+        "/whip/front",
+        "/whip/front/talk",
+        "/publish/front",
+    ];
     let dead = ["/whep/front", "/api/v1/user", "/api/ws?src=front"].iter().chain(&beyond).map(|path| (*path, dead));
     let tries = dead.chain(beyond.iter().map(|path| (*path, alive)));
     for (path, token) in tries.chain(changed.iter().map(|token| ("/whep/front", token))) {
@@ -209,6 +222,53 @@ pub(crate) async fn others_sessions(scene: &Scene) -> Row {
     Row {
         attack: "another user's session by its address, and addresses close to it",
         let_in_when: "anything but 404",
+        tried,
+        let_in,
+    }
+}
+
+/// To be a camera, to be heard there, and to have its files, without the right or without the camera.
+pub(crate) async fn no_rights(scene: &Scene) -> Row {
+    const OFFER: &str = include_str!("../support/publisher/chromium.sdp");
+    let gateway = &scene.gateway;
+    let session = scene.viewer.resource().replace(&gateway.url(""), "");
+    let id = session.rsplit('/').next().expect("an id").to_owned();
+    let files = |camera: &str| ["snapshot.jpg", "clip.mp4"].map(|file| format!("/api/v1/cameras/{camera}/{file}"));
+    let (mut tried, mut let_in) = (0, Vec::new());
+    // Who has the camera `back` and may watch it; who may publish `phone`, and not be heard anywhere; nobody.
+    let callers = [
+        (Some(&scene.other_token), vec!["front", "phone", "back", "attic"], vec!["front", "phone", "attic"]),
+        (Some(&scene.token), vec!["back", "attic"], vec!["back", "attic"]),
+        (None, vec!["front", "phone", "back", "attic"], vec!["front", "phone", "back", "attic"]),
+    ];
+    for (token, not_publish, not_watch) in callers {
+        let mut tries = Vec::new();
+        for camera in ["front", "phone", "back", "attic"] {
+            tries.push((Method::POST, format!("/whip/{camera}/talk")));
+        }
+        for camera in not_publish {
+            for path in [format!("/whip/{camera}"), format!("/whip/{camera}/{id}"), format!("/whip/{camera}/talk/{id}")]
+            {
+                tries.extend(
+                    [Method::POST, Method::GET, Method::PATCH, Method::DELETE].map(|method| (method, path.clone())),
+                );
+            }
+        }
+        tries.extend(not_watch.into_iter().flat_map(files).map(|path| (Method::GET, path)));
+        for (method, path) in tries {
+            let request = gateway.http().request(method.clone(), gateway.url(&path));
+            let request = token.iter().fold(request, |request, token| request.bearer_auth(token));
+            let request = request.header("content-type", "application/sdp").header("if-match", "*").body(OFFER);
+            let status = request.send().await.expect("an answer").status();
+            tried += 1;
+            if !status.is_client_error() {
+                let_in.push(format!("{method} {path}: {status}"));
+            }
+        }
+    }
+    Row {
+        attack: "publishing, talking, snapshots and clips without the right or the camera",
+        let_in_when: "anything but 4xx",
         tried,
         let_in,
     }
