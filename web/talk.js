@@ -163,13 +163,14 @@ class Talking {
   }
 
   #render() {
-    const { talk, floor, root } = this.#view;
+    const { talk, floor, root, status } = this.#view;
     const camera = this.#player.camera;
     // While nothing is known of the camera, the button stays as it is.
     if (camera) talk.hidden = !camera.talk;
     talk.setAttribute('aria-pressed', String(this.#state !== 'idle'));
     root.classList.toggle('talking', this.#state === 'talking');
     const text = this.#trouble || this.#words(camera);
+    if (text && text !== floor.textContent) setText(status, text);
     setText(floor, text);
     floor.hidden = text === '';
   }

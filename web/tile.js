@@ -17,8 +17,8 @@ export function tileView(name, { layout, controls = true }) {
   const publish = element('a', { class: 'retry', href: at(`/publish/${encodeURIComponent(name)}`), hidden: true }, 'Use this device');
   const words = element('div', { class: 'words', hidden: true }, element('p', {}, sentence, ' ', next), retry, publish);
   const stats = element('dl', { class: 'stats', hidden: true, tabindex: '0', 'aria-label': `Statistics of ${name}` });
-  // Who talks to the people before the camera, and why somebody is not heard.
-  const floor = element('p', { class: 'floor', role: 'status', 'aria-live': 'polite', hidden: true });
+  // Who talks to the people before the camera, and why somebody is not heard; said aloud by `status`.
+  const floor = element('p', { class: 'floor', 'aria-hidden': 'true', hidden: true });
   const picture = element('div', { class: 'picture' }, video, still, words, floor, stats);
 
   const buttons = actionButtons(name);

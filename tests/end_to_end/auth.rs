@@ -467,7 +467,7 @@ async fn without_users_everybody_near_may_have_everything() {
     let user: Value = near.get_json("/api/v1/user").await;
     assert_eq!(
         user,
-        json!({ "name": null, "by_cookie": false, "actions": ["watch", "publish", "api", "metrics", "share"] })
+        json!({ "name": null, "by_cookie": false, "actions": ["watch", "publish", "talk", "api", "metrics", "share"] })
     );
     let open = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).http("allow_anonymous = true").spawn().await;
     open.wait_log("[http] allow_anonymous: everybody who reaches", Duration::from_secs(5)).await;

@@ -81,6 +81,7 @@ Not provoked by `tests/why`; many are by other tests.
 | `no-address`, `viewer-in-container`, `foreign-packets`, `path-not-chosen`, `no-handshake`, `handshake-unfinished`, `never-connected` | a session that never connected |
 | `viewer-left`, `deleted`, `barred`, `viewer-silent`, `shutdown` | a session that is over; `barred`: the login or link by which it was opened is, or does not open the camera any more |
 | `publisher-left`, `taken-over`, `not-published`, `already-published` | of who publishes: they left; another took their place; the camera has a source of its own; another one is there |
+| `no-backchannel`, `backchannel-codec`, `backchannel-taken`, `talk-off`, `already-talking`, `talk-interrupted`, `talked-long`, `talker-left`, `talker-silent` | of who talks at a camera ([talk.md](talk.md)): it has no loudspeaker, none for a codec that is made here, one that somebody has; nobody may, somebody does; it stopped taking sound, the time is over, they left, they are not heard |
 | `camera-viewers-full`, `user-full`, `address-full`, `address-connecting`, `too-many-connecting` | other limits of `[webrtc]` |
 | `internal-error` | a fault of camgate: please report it |
 
