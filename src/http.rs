@@ -7,6 +7,7 @@ mod base_url;
 mod body;
 mod bounds;
 mod camera_events;
+mod channel;
 mod clip;
 mod config;
 mod cors;

@@ -7,6 +7,7 @@
 mod addresses;
 mod batch;
 mod candidates;
+mod channel;
 mod checks;
 mod config;
 mod congestion;
@@ -42,6 +43,7 @@ mod transport;
 mod worker;
 
 pub use candidates::{Candidate, Gathered, LeftOut, Origin, Reason};
+pub use channel::{ChannelEnd, MAX_PIECE, Message, Mouth, Said, Wish};
 pub use config::*;
 pub use diagnosis::Ended;
 pub use ice_description::{IceCredentials, IceFragment, MAX_CANDIDATE};

@@ -58,6 +58,23 @@ pub struct CameraCounters {
     pub published: PublishedCounters,
     /// Of a camera that is talked to.
     pub talk: TalkCounters,
+    /// Of its viewers' data channels.
+    pub channel: ChannelCounters,
+}
+
+/// What happened on data channels.
+#[derive(Debug, Default)]
+pub struct ChannelCounters {
+    /// Messages of viewers.
+    pub messages: Counter,
+    /// Of these, those that were refused in words.
+    pub refused: Counter,
+    /// Of these, those that nobody had time for.
+    pub lost: Counter,
+    /// Messages for viewers that could not be sent.
+    pub unsent: Counter,
+    /// Files that were sent as a whole.
+    pub files: Counter,
 }
 
 /// What happened to what was said to the people before a camera.

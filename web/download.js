@@ -1,6 +1,8 @@
 // What a camera sees and saw, as files: buttons that ask the gateway for one and give it to the browser to save.
 //
-//   bindDownloads(name, view, { token })
+//   bindDownloads(name, view, { token, channel })
+//
+// They come over the session's data channel where there is one, so that what lets the picture through lets them, too; else over HTTP.
 
 import { at } from './base.js';
 import { failureFromResponse } from './failure.js';
@@ -12,11 +14,23 @@ const CLIP_MS = 120_000;
 const SAVED_MS = 2000;
 const TROUBLE_MS = 15_000;
 
-export function bindDownloads(name, { snapshot, clip, status }, { token } = {}) {
+export function bindDownloads(name, { snapshot, clip, status }, { token, channel = () => null } = {}) {
   const path = `/api/v1/cameras/${encodeURIComponent(name)}`;
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  bind(snapshot, 'Snapshot', status, () => fetchFile(at(`${path}/snapshot.jpg`), headers, SNAPSHOT_MS));
-  bind(clip, 'Clip', status, () => fetchFile(at(`${path}/clip.mp4`), headers, CLIP_MS));
+  const fetched = (file, timeoutMs) => fetchFile(at(`${path}/${file}`), headers, timeoutMs);
+  const load = async (type, file, timeoutMs, onProgress) => {
+    const open = channel();
+    if (!open?.isOpen) return fetched(file, timeoutMs);
+    try {
+      return await open.file(type, {}, onProgress);
+    } catch (failure) {
+      // What was refused would be so again.
+      if (failure.detail) throw failure;
+      return fetched(file, timeoutMs);
+    }
+  };
+  bind(snapshot, 'Snapshot', status, (onProgress) => load('snapshot', 'snapshot.jpg', SNAPSHOT_MS, onProgress));
+  bind(clip, 'Clip', status, (onProgress) => load('clip', 'clip.mp4', CLIP_MS, onProgress));
 }
 
 function bind(button, what, status, load) {
@@ -24,9 +38,12 @@ function bind(button, what, status, load) {
   const title = button.title;
   let timer = 0;
   // Buttons with a drawing on them have no words to change.
-  const tell = (text, forMs) => {
+  const show = (text) => {
     if (words) button.textContent = text;
     else button.title = text;
+  };
+  const tell = (text, forMs) => {
+    show(text);
     status.textContent = text;
     clearTimeout(timer);
     if (forMs) timer = setTimeout(() => (words ? (button.textContent = words) : (button.title = title)), forMs);
@@ -36,7 +53,7 @@ function bind(button, what, status, load) {
     button.setAttribute('aria-busy', 'true');
     tell(`${what}: one moment`);
     try {
-      save(await load());
+      save(await load((share) => show(`${what}: ${Math.round(share * 100)} %`)));
       tell(`${what} saved`, SAVED_MS);
     } catch (failure) {
       tell(failure.detail ?? `${what}: the gateway does not answer`, TROUBLE_MS);

@@ -47,6 +47,8 @@ function onVisibility() {
 function wakeOrSleep(entry) {
   const isSeen = entry.isInView && document.visibilityState === 'visible';
   clearTimeout(entry.sleepTimer);
+  // Not even the seconds until then are paid for by a phone.
+  entry.player.client.rest(!isSeen);
   if (isSeen) entry.player.start();
   else entry.sleepTimer = setTimeout(() => entry.player.stop(), OUT_OF_SIGHT_MS);
 }

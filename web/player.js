@@ -61,7 +61,7 @@ export class Player extends EventTarget {
     this.#client.addEventListener('track', ({ detail }) => this.#onTrack(detail));
     this.#client.addEventListener('statechange', () => this.#onClientState());
     this.#bindControls();
-    bindDownloads(name, this.#view, { token });
+    bindDownloads(name, this.#view, { token, channel: () => this.#client.channel });
     this.#render();
   }
 

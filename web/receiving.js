@@ -1,10 +1,12 @@
 // What a session gets: one video and one audio track of a camera.
 
+import { Channel } from './channel.js';
 import { wantCaptureTimes } from './delay.js';
 
 export class Receiving {
   #video = null;
   #audio = null;
+  #channel = null;
 
   // The gateway is asked how the way here is, and told how late the picture comes (WhepSession.quality()).
   asksQuality = true;
@@ -18,6 +20,11 @@ export class Receiving {
     this.#video = connection.addTransceiver('video', { direction: 'recvonly' });
     this.#audio = connection.addTransceiver('audio', { direction: 'recvonly' });
     wantCaptureTimes(this.#video);
+    this.#channel = new Channel(connection);
+  }
+
+  get channel() {
+    return this.#channel;
   }
 
   // Offers receiver reference time reports (RFC 3611 section 4.4), by which a browser that only receives learns its round

@@ -67,6 +67,11 @@ export class WhepSession extends EventTarget {
     return this.#media.hasAudio;
   }
 
+  // The data channel, of a session that receives (channel.js).
+  get channel() {
+    return this.#media.channel ?? null;
+  }
+
   // { packets, frames } that have come, or gone, so far.
   progress() {
     return this.#media.progress();

@@ -49,6 +49,7 @@ export class WhepClient extends EventTarget {
   #watch = null;
   #path = null;
   #hiddenByPage = false;
+  #isResting = false;
 
   // options.iceServers: RTCIceServer list; without it each attempt asks the gateway. options.token: of a link.
   // options.newMedia: makes what goes through a session (receiving.js).
@@ -82,6 +83,20 @@ export class WhepClient extends EventTarget {
 
   get hasAudio() {
     return this.#session?.hasAudio ?? false;
+  }
+
+  // The data channel of the session, or null (channel.js).
+  get channel() {
+    return this.#session?.channel ?? null;
+  }
+
+  // Whether the picture is not wanted for now: the gateway sends none, and that none comes is no fault.
+  rest(isResting) {
+    if (isResting && !this.channel?.isOpen) return;
+    if (isResting === this.#isResting) return;
+    this.#isResting = isResting;
+    if (isResting) this.channel.pause(['video']);
+    else this.channel?.resume(['video']);
   }
 
   // performance.now() of the last decoded frame in this session, or of its connection.
@@ -203,6 +218,7 @@ export class WhepClient extends EventTarget {
 
   #judge(watch, { frames, packets }) {
     const now = performance.now();
+    if (this.#isResting) watch.lastFrameAt = now;
     if (frames > watch.frames) {
       watch.frames = frames;
       watch.packets = packets;
@@ -248,6 +264,7 @@ export class WhepClient extends EventTarget {
     this.#session = null;
     this.#path = null;
     this.#connected = false;
+    this.#isResting = false;
     if (!session) return;
     session.close();
     this.dispatchEvent(new Event('closed'));

@@ -16,16 +16,20 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 use url::form_urlencoded;
 
 use self::body::reader;
+pub(super) use self::film::Ready;
 use super::{
     Context,
     auth::Caller,
     join::{absent, not_live},
     problem::{BadParameter, Problem},
-    snapshot::file_name,
+    snapshot::{Seating, file_name},
 };
 use crate::{
     hub::CameraState,
@@ -34,6 +38,8 @@ use crate::{
 
 /// Clips that are read at one time, by everybody: each may keep as much memory as its camera's clip_mib allows.
 const READERS: usize = 4;
+/// Of a clip (RFC 4337).
+pub(super) const MEDIA_TYPE: &str = "video/mp4";
 
 /// How many clips may be read at one time.
 #[derive(Clone)]
@@ -53,33 +59,48 @@ pub(super) async fn get(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let camera = caller.camera(&context.hub, &name).ok_or_else(|| absent(&context, &caller, &name))?;
-    let length = length(query.as_deref().unwrap_or_default()).map_err(|bad| Problem::bad_parameter(&bad))?;
-    if camera.footage().is_none() {
-        return Err(Problem::keeps_no_clips(&name));
-    }
-    let _seat = caller.seat().map_err(|all| Problem::link_full(all).about(&name))?;
-    let place = clips.0.try_acquire_owned().map_err(|_| Problem::clips_busy(READERS))?;
-    let clip = camera.clip(length).ok_or_else(|| {
-        let status = camera.status();
-        match status.state {
-            CameraState::BackingOff { .. } | CameraState::Stopped => not_live(&caller, &name, status),
-            CameraState::Idle | CameraState::Connecting | CameraState::Live => Problem::nothing_kept(&name),
-        }
-    })?;
-    let work = move || film::of(&clip);
-    let done = spawn_blocking(move || caught(Part::Request, Whose::NOBODYS, work)).await;
-    let film = done.map_err(|_| Problem::clips_busy(READERS))?.map_err(Problem::internal)?;
-    let film = film.map_err(|error| Problem::no_film(&name, &error))?;
+    let (film, place) = taken(&context, &caller, &clips, &name, query.as_deref(), Seating::New).await?;
     let file_name = file_name(&name, film.ends, "mp4");
     let headers = [
-        (header::CONTENT_TYPE, "video/mp4".to_owned()),
+        (header::CONTENT_TYPE, MEDIA_TYPE.to_owned()),
         (header::CACHE_CONTROL, "no-store".to_owned()),
         (header::LAST_MODIFIED, httpdate::fmt_http_date(film.ends)),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{file_name}\"")),
         (header::CONTENT_LENGTH, film.size().to_string()),
     ];
     Ok((headers, reader(film.pieces, place)).into_response())
+}
+
+/// The film that `query` wishes, and the place of whoever reads it.
+///
+/// # Errors
+/// The [`Problem`] to tell.
+pub(super) async fn taken(
+    context: &Context,
+    caller: &Caller,
+    clips: &Clips,
+    name: &str,
+    query: Option<&str>,
+    seating: Seating,
+) -> Result<(Ready, OwnedSemaphorePermit), Problem> {
+    let camera = caller.camera(&context.hub, name).ok_or_else(|| absent(context, caller, name))?;
+    let length = length(query.unwrap_or_default()).map_err(|bad| Problem::bad_parameter(&bad))?;
+    if camera.footage().is_none() {
+        return Err(Problem::keeps_no_clips(name));
+    }
+    let _seat = seating.take(caller).map_err(|all| Problem::link_full(all).about(name))?;
+    let place = clips.0.clone().try_acquire_owned().map_err(|_| Problem::clips_busy(READERS))?;
+    let clip = camera.clip(length).ok_or_else(|| {
+        let status = camera.status();
+        match status.state {
+            CameraState::BackingOff { .. } | CameraState::Stopped => not_live(caller, name, status),
+            CameraState::Idle | CameraState::Connecting | CameraState::Live => Problem::nothing_kept(name),
+        }
+    })?;
+    let work = move || film::of(&clip);
+    let done = spawn_blocking(move || caught(Part::Request, Whose::NOBODYS, work)).await;
+    let film = done.map_err(|_| Problem::clips_busy(READERS))?.map_err(Problem::internal)?;
+    Ok((film.map_err(|error| Problem::no_film(name, &error))?, place))
 }
 
 /// By the parameters of an address; `None` for all that there is.

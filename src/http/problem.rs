@@ -110,6 +110,11 @@ impl Problem {
         self.kind.ends_with(":camera-not-live")
     }
 
+    /// When it may be tried again.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
     /// The sentence for people.
     pub(super) fn detail(&self) -> &str {
         &self.detail

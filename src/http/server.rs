@@ -19,6 +19,7 @@ use super::{
     BadCertificate, Config, Context, auth,
     bounds::MaxBody,
     camera_events::News,
+    channel::Files,
     clip::Clips,
     events::Streams,
     metrics::Bounds,
@@ -408,6 +409,7 @@ impl Lasting {
         };
         let router = router(context, self.limits.clone(), self.registry.clone())
             .layer(Extension(bounds))
+            .layer(Extension(Files { snapshots: self.snapshots.clone(), clips: self.clips.clone() }))
             .layer(Extension(self.snapshots.clone()))
             .layer(Extension(self.clips.clone()))
             .layer(Extension(self.delays.clone()))

@@ -30,7 +30,7 @@ use url::form_urlencoded;
 use self::decoding::newest_picture;
 use super::{
     Context,
-    auth::Caller,
+    auth::{Caller, Seat},
     join::{absent, not_live},
     problem::{BadParameter, Problem},
 };
@@ -53,6 +53,8 @@ const VARIANTS: usize = 8;
 const INBOX: usize = 64;
 /// Widest and highest that can be asked for, in pixels: JPEG's own bound.
 const MAX_SIDE: u32 = 65_535;
+/// Of a snapshot (RFC 1341).
+pub(super) const MEDIA_TYPE: &str = "image/jpeg";
 /// When the picture was captured, to the millisecond, which `Last-Modified` does not tell.
 const CAPTURED: HeaderName = HeaderName::from_static("camgate-captured");
 
@@ -156,6 +158,26 @@ impl Taken {
     }
 }
 
+/// Whether somebody who asks by a link takes one of its places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seating {
+    /// For as long as it takes.
+    New,
+    /// They have one, by their session.
+    Taken,
+}
+
+impl Seating {
+    /// # Errors
+    /// How many places there are, which are all taken.
+    pub(super) fn take(self, caller: &Caller) -> Result<Option<Seat>, u32> {
+        match self {
+            Self::New => caller.seat(),
+            Self::Taken => Ok(None),
+        }
+    }
+}
+
 /// `GET` and `HEAD`: 200 with the picture, or a problem document.
 pub(super) async fn get(
     State(context): State<Context>,
@@ -164,28 +186,43 @@ pub(super) async fn get(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let camera = caller.camera(&context.hub, &name).ok_or_else(|| absent(&context, &caller, &name))?;
-    let wish = wish(query.as_deref().unwrap_or_default()).map_err(|bad| Problem::bad_parameter(&bad))?;
-    let _seat = caller.seat().map_err(|all| Problem::link_full(all).about(&name))?;
-    let until = Instant::now() + context.start_deadline;
-    // Somebody who waits counts as a viewer: it is what makes an on-demand camera start.
-    let _waiting = camera.view();
-    let not_live = |status| not_live(&caller, &name, status);
-    let formats = camera.wait_ready(context.start_deadline).await.map_err(not_live)?;
-    if formats.video.is_none() {
-        return Err(Problem::no_picture(&name));
-    }
-    let units = pictures(&camera, until).await.ok_or_else(|| not_live(camera.status()))?;
-    let (jpeg, captured) = snapshots.take(&camera, units, wish).await?;
-    let captured = SystemTime::now() - captured.elapsed();
+    let (jpeg, captured) = taken(&context, &caller, &snapshots, &name, query.as_deref(), Seating::New).await?;
     let headers = [
-        (header::CONTENT_TYPE, "image/jpeg".to_owned()),
+        (header::CONTENT_TYPE, MEDIA_TYPE.to_owned()),
         (header::CACHE_CONTROL, "no-store".to_owned()),
         (header::CONTENT_DISPOSITION, format!("inline; filename=\"{}\"", file_name(&name, captured, "jpg"))),
         (header::LAST_MODIFIED, httpdate::fmt_http_date(captured)),
         (CAPTURED, humantime::format_rfc3339_millis(captured).to_string()),
     ];
     Ok((headers, jpeg).into_response())
+}
+
+/// The picture that `query` wishes, and when it was captured.
+///
+/// # Errors
+/// The [`Problem`] to tell.
+pub(super) async fn taken(
+    context: &Context,
+    caller: &Caller,
+    snapshots: &Snapshots,
+    name: &str,
+    query: Option<&str>,
+    seating: Seating,
+) -> Result<(Bytes, SystemTime), Problem> {
+    let camera = caller.camera(&context.hub, name).ok_or_else(|| absent(context, caller, name))?;
+    let wish = wish(query.unwrap_or_default()).map_err(|bad| Problem::bad_parameter(&bad))?;
+    let _seat = seating.take(caller).map_err(|all| Problem::link_full(all).about(name))?;
+    let until = Instant::now() + context.start_deadline;
+    // Somebody who waits counts as a viewer: it is what makes an on-demand camera start.
+    let _waiting = camera.view();
+    let not_live = |status| not_live(caller, name, status);
+    let formats = camera.wait_ready(context.start_deadline).await.map_err(not_live)?;
+    if formats.video.is_none() {
+        return Err(Problem::no_picture(name));
+    }
+    let units = pictures(&camera, until).await.ok_or_else(|| not_live(camera.status()))?;
+    let (jpeg, captured) = snapshots.take(&camera, units, wish).await?;
+    Ok((jpeg, SystemTime::now() - captured.elapsed()))
 }
 
 /// What a picture or a film that ends at this time is saved as.

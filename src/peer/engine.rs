@@ -17,7 +17,7 @@ use rtc::{
         configuration::{
             RTCConfigurationBuilder,
             media_engine::{MIME_TYPE_H264, MIME_TYPE_RTX, MediaEngine},
-            setting_engine::SettingEngineBuilder,
+            setting_engine::{SctpMaxMessageSize, SettingEngineBuilder},
         },
         sdp::RTCSessionDescription,
         transport::{
@@ -33,11 +33,15 @@ use rtc::{
 
 use super::{
     Candidate, IceMode, Origin, Playout, Role,
+    channel::MAX_PIECE,
     negotiation::{Choice, Codec, Frame, TRANSPORT_CC_FEEDBACK},
     session::Terms,
     transport::Transport,
 };
 use crate::media::AudioCodec;
+
+/// What a viewer may have sent on its data channel and not been answered to, in bytes.
+const RECEIVE_BUFFER: u32 = 64 << 10;
 
 /// How SRTP protects a session's media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +133,8 @@ pub(super) fn build(
         // Would open a multicast socket per session and fail where there is no multicast route.
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_include_loopback_candidate(true)
+        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_PIECE as u32))
+        .with_sctp_max_receive_buffer_size(RECEIVE_BUFFER)
         .with_srtp_protection_profiles(vec![profile])
         .with_crypto_provider(provider)
         // The viewer is watched by `session::ice`, beside the connection.

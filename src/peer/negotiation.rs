@@ -75,6 +75,8 @@ pub(super) struct Choice {
     pub(super) repairs: bool,
     pub(super) video_extensions: Extensions,
     pub(super) audio_extensions: Extensions,
+    /// Whether the viewer has a data channel (RFC 8841).
+    pub(super) has_channel: bool,
 }
 
 /// What an offer and a camera agree on.
@@ -160,7 +162,14 @@ pub(super) fn negotiate(offer: &str, formats: &Formats) -> Result<Negotiated, Re
     choice.video_extensions = sent_video.map(|(_, extensions)| extensions).unwrap_or_default();
     choice.audio_extensions = sent_audio.map(|(_, extensions)| extensions).unwrap_or_default();
     let used: Vec<_> = sent_video.into_iter().chain(sent_audio).collect();
-    let sent: Vec<_> = used.iter().map(|(index, _)| *index).collect();
+    let mut sent: Vec<_> = used.iter().map(|(index, _)| *index).collect();
+    let channel = offer.channel().filter(|index| {
+        let bundle = sent.first().and_then(|first| offer.bundle(*first));
+        bundle.is_some_and(|bundle| bundle.contains(index))
+    });
+    choice.has_channel = channel.is_some();
+    sent.extend(channel);
+    let used: Vec<_> = used.into_iter().chain(channel.map(|index| (index, Extensions::default()))).collect();
     choice.video = video.map(|(_, codec)| codec);
     choice.audio = audio.map(|(_, audio)| audio);
     Ok(Negotiated {

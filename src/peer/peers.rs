@@ -14,7 +14,8 @@ use tokio::{sync::oneshot, time::sleep};
 use tracing::info;
 
 use super::{
-    BindError, Config, Ended, IceServer, NoRoom, Role, SessionId, SessionStatus, ViewerTotals, Visitor,
+    BindError, ChannelEnd, Config, Ended, IceServer, NoRoom, Role, SessionId, SessionStatus, ViewerTotals, Visitor,
+    channel,
     directory::{Directory, Route},
     engine::{Blueprint, Engine},
     ice_description::{IceCredentials, IceFragment, is_candidate_length},
@@ -39,6 +40,8 @@ pub struct Answer {
     pub sdp: String,
     /// Names what ICE is at; see [`Expected`].
     pub generation: String,
+    /// Of a viewer that has offered a data channel. When it is dropped, the channel closes.
+    pub channel: Option<ChannelEnd>,
 }
 
 impl fmt::Debug for Answer {
@@ -300,9 +303,17 @@ impl Peers {
             audio_ssrc,
         };
         let ufrag = blueprint.terms.ours.ufrag.clone();
-        let (session, sdp) = Session::new(self.engine.clone(), blueprint, own, purpose, status.clone(), Instant::now())
+        let has_channel = blueprint.choice.has_channel;
+        let now = Instant::now();
+        let (mut session, sdp) = Session::new(self.engine.clone(), blueprint, own, purpose, status.clone(), now)
             .map_err(|e| Refusal::Malformed(e.to_string()))?;
         let worker = line.idlest().ok_or(OpenError::ShuttingDown)?;
+        let commands = line.worker(worker).filter(|_| has_channel).map(|worker| worker.commands.clone());
+        let channel = commands.map(|commands| {
+            let (near, end) = channel::pair(id, commands);
+            session.attach_channel(near, now);
+            end
+        });
         let generation = ufrag.clone();
         self.directory.enter(Route { worker, session: id }, ufrag, status, &settings.limits)?;
         if !line.adopt(worker, session) {
@@ -310,7 +321,7 @@ impl Peers {
             return Err(OpenError::ShuttingDown);
         }
         info!(camera = %camera.name(), session = ?id, %client, user, note, "{} answered", role.name());
-        Ok(Answer { id, sdp, generation })
+        Ok(Answer { id, sdp, generation, channel })
     }
 
     /// Ends a session of `camera`, as its viewer wishes. Returns whether there was one.

@@ -1,6 +1,7 @@
 //! One viewer's session, or one publisher's, sans-I/O: datagrams, units and the passing of time go in, datagrams come out.
 
 mod binding;
+mod channel;
 mod clock;
 mod datagram;
 mod end;
@@ -31,6 +32,7 @@ use rtc::{
 use tracing::error;
 
 use self::{
+    channel::Channel,
     clock::SteadyClock,
     datagram::{is_dtls, is_rtcp, is_stun},
     flight::LastFlight,
@@ -72,6 +74,8 @@ pub(super) struct Session {
     /// The answer, for what a restart says again of it.
     answer: String,
     media: Media,
+    /// Of a viewer that has offered one.
+    channel: Option<Channel>,
     /// What opens the viewer's RTCP, after the handshake.
     control: Option<ControlReader>,
     camera: Arc<Camera>,
@@ -135,6 +139,7 @@ impl Session {
             ice,
             answer: answer.clone(),
             media,
+            channel: None,
             camera,
             _viewing: viewing,
             audio,
@@ -307,9 +312,9 @@ impl Session {
     /// When [`on_timeout`](Self::on_timeout) is due next.
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
         let own = match self.status.phase() {
-            // The connection has nothing left to do by the clock but ICE, and nobody to do it with; it is told the time with
-            // each sender report.
-            Phase::Connected => self.media.poll_timeout(),
+            // The connection has nothing left to do by the clock but ICE, and nobody to do it with, and a data channel; it is told
+            // the time with each sender report.
+            Phase::Connected => [self.media.poll_timeout(), self.channel_timeout()].into_iter().flatten().min(),
             Phase::New | Phase::Connecting => {
                 [Some(self.opened + CONNECT_DEADLINE), self.connection.rtc.poll_timeout()].into_iter().flatten().min()
             }
@@ -362,8 +367,7 @@ impl Session {
         // What does not parse or decrypt is the sender's fault and no reason to end the session.
         let _ = self.connection.rtc.handle_read(TaggedBytesMut { now, transport, message });
         let _ = self.connection.rtc.handle_timeout(now);
-        // Nothing that viewers send is media we want; an unread queue would grow.
-        while self.connection.rtc.poll_read().is_some() {}
+        self.take_messages(now);
     }
 
     /// Sender reports, when they are due.
@@ -380,10 +384,13 @@ impl Session {
         self.heed_intake();
         self.release_handshake(now);
         while let Some(event) = self.connection.rtc.poll_event() {
-            if let RTCPeerConnectionEvent::OnConnectionStateChangeEvent(state) = event {
-                self.on_state(state, now);
+            match event {
+                RTCPeerConnectionEvent::OnConnectionStateChangeEvent(state) => self.on_state(state, now),
+                RTCPeerConnectionEvent::OnDataChannel(event) => self.on_channel_event(event, now),
+                _ => {}
             }
         }
+        self.pump_channel(now);
         if self.ice.is_lost() && self.end.is_none() {
             self.give_up();
         }

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use super::{
     Phase, SessionId,
     batch::Batch,
+    channel::Wish,
     directory::{Directory, Route},
     ice_update::{Change, IceUpdate, IceUpdateError},
     port::Port,
@@ -49,6 +50,10 @@ pub(super) enum Command {
     Close(SessionId, End, oneshot::Sender<()>),
     /// Change a session's ICE; answered with what came of it.
     UpdateIce(SessionId, Box<Change>, oneshot::Sender<Result<IceUpdate, IceUpdateError>>),
+    /// There is something for a session's data channel.
+    Stir(SessionId),
+    /// The viewer of a session wishes something by its data channel.
+    Wish(SessionId, Wish),
     /// Say goodbye to everyone and end; answered when done.
     Drain(oneshot::Sender<()>),
     /// Panic, as no session makes it.
@@ -191,6 +196,8 @@ impl Worker {
                     Some(Command::UpdateIce(id, change, done)) => {
                         let _ = done.send(self.update_ice(id, *change));
                     }
+                    Some(Command::Stir(id)) => self.with(id, |session, _| session.pump_channel(Instant::now())),
+                    Some(Command::Wish(id, wish)) => self.with(id, |session, _| session.on_wish(wish, Instant::now())),
                     Some(Command::Drain(done)) => {
                         self.drain();
                         let _ = done.send(());

@@ -11,6 +11,7 @@ mod auth_page;
 mod b_frames;
 mod bad_networks;
 mod cameras;
+mod channel;
 mod clip;
 mod congestion;
 mod discover;

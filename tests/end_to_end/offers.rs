@@ -1,7 +1,7 @@
 //! Every recorded offer is posted to a gateway, and its answer held against the rules of offer and answer.
 //!
 //! `tests/offers/*.sdp` are offers as real clients sent them; the `.toml` beside each tells where it comes from and what
-//! the answers are, one word for each m= line: the payload types that are sent, `inactive` or `rejected`; or the status
+//! the answers are, one word for each m= line: the payload types that are sent, `inactive`, `rejected` or `webrtc-datachannel`; or the status
 //! and words of a refusal. The rules are checked on the text, by other code than the gateway's.
 
 use std::{collections::BTreeMap, path::Path};
@@ -125,9 +125,13 @@ fn answers(offer: &str, answer: &str) {
     }
     shares_a_transport(&session, &alive);
     for (section, offered) in sections.iter().zip(&offered).filter(|(section, _)| section.port != 0) {
-        describes_media(section, offered, bundle(&asked).is_some());
+        match section.kind {
+            "application" => describes_a_channel(section, offered),
+            _ => describes_media(section, offered, bundle(&asked).is_some()),
+        }
     }
-    belongs_together(&alive);
+    let media: Vec<_> = alive.into_iter().filter(|section| section.kind != "application").collect();
+    belongs_together(&media);
 }
 
 /// One transport: the same credentials everywhere, candidates of component 1 in the first section only.
@@ -144,6 +148,14 @@ fn shares_a_transport(session: &Section<'_>, alive: &[&Section<'_>]) {
         assert!(candidates.iter().all(|candidate| candidate.split(' ').nth(1) == Some("1")), "{candidates:?}");
         assert_eq!(section.has("end-of-candidates"), index == 0);
     }
+}
+
+/// RFC 8841 section 5 and 6: a port and a bound for messages of each side's own, and nothing of RTP's.
+fn describes_a_channel(section: &Section<'_>, offered: &Section<'_>) {
+    assert_eq!(section.formats, offered.formats);
+    assert!(section.one("sctp-port").parse().is_ok_and(|port: u16| port > 0));
+    assert!(section.one("max-message-size").parse().is_ok_and(|size: u32| size >= 4_096));
+    assert!(!section.lines.iter().any(|line| line.starts_with("rtcp")), "{:?}", section.lines);
 }
 
 /// Payload types mean what they mean in the offer, and nothing is used that was not offered.

@@ -18,7 +18,7 @@ const LOGIN_ASSETS: [&str; 7] =
     ["login.js", "base.js", "failure.js", "request.js", "words.js", "style.css", "icon.svg"];
 
 /// The files that the page of a link loads beside those.
-const SHARE_ASSETS: [&str; 25] = [
+const SHARE_ASSETS: [&str; 26] = [
     "share.js",
     "guest.js",
     "stage.js",
@@ -28,6 +28,7 @@ const SHARE_ASSETS: [&str; 25] = [
     "whep.js",
     "session.js",
     "receiving.js",
+    "channel.js",
     "backoff.js",
     "fragment.js",
     "link.js",

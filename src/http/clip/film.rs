@@ -23,11 +23,11 @@ use crate::{
 const LOOSE: Duration = Duration::from_millis(100);
 
 /// A film that is ready to be sent.
-pub(super) struct Ready {
+pub(in crate::http) struct Ready {
     /// Its bytes, in order.
-    pub(super) pieces: Vec<Bytes>,
+    pub(in crate::http) pieces: Vec<Bytes>,
     /// When its last picture was captured.
-    pub(super) ends: SystemTime,
+    pub(in crate::http) ends: SystemTime,
 }
 
 impl Ready {

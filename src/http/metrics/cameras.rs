@@ -11,7 +11,7 @@ use crate::{
 
 type Read = fn(&CameraCounters) -> u64;
 
-const COUNTERS: [(&str, &str, Read); 18] = [
+const COUNTERS: [(&str, &str, Read); 23] = [
     ("camera_units_total", "Pictures and frames of sound received", |c| c.units.total()),
     ("camera_bytes_total", "Coded bytes received", |c| c.bytes.total()),
     ("camera_unusable_units_total", "Pictures and frames of sound that could not be packed", |c| c.unusable.total()),
@@ -34,6 +34,13 @@ const COUNTERS: [(&str, &str, Read); 18] = [
     ("camera_talks_total", "Times that somebody talked to the people before it", |c| c.talk.begun.total()),
     ("camera_failed_talks_total", "Times that it could not be talked to", |c| c.talk.failures.total()),
     ("camera_talk_late_packets_total", "Packets of such sound that came too late to be heard", |c| c.talk.late.total()),
+    ("camera_channel_messages_total", "Messages of its viewers by data channel", |c| c.channel.messages.total()),
+    ("camera_channel_refused_messages_total", "Of these, those that were refused", |c| c.channel.refused.total()),
+    ("camera_channel_lost_messages_total", "Of these, those that found a queue full", |c| c.channel.lost.total()),
+    ("camera_channel_unsent_messages_total", "Messages for viewers that could not be sent", |c| {
+        c.channel.unsent.total()
+    }),
+    ("camera_channel_files_total", "Files that viewers were sent by data channel", |c| c.channel.files.total()),
 ];
 
 pub(super) fn tell(cameras: &[Arc<Camera>], page: &mut Page) {

@@ -13,7 +13,9 @@ use super::{FRAGMENT, SDP, events, links, preconditions::entity_tag};
 use crate::http::{
     Context,
     auth::Caller,
-    body, cors,
+    body,
+    channel::{self, Files},
+    cors,
     join::{absent, join, missing},
     problem::Problem,
     rate::Client,
@@ -32,6 +34,7 @@ pub(super) async fn post(
     Extension(caller): Extension<Caller>,
     Extension(site): Extension<Site>,
     Extension(client): Extension<Client>,
+    Extension(files): Extension<Files>,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -39,7 +42,10 @@ pub(super) async fn post(
         return Err(missing(&context, &caller, client, &name));
     }
     let offer = body::read(request, SDP).await?;
-    let answer = join(&context, client, &caller, &name, &offer).await?;
+    let mut answer = join(&context, client, &caller, &name, &offer).await?;
+    if let Some(end) = answer.channel.take() {
+        channel::open(&context, &caller, files, &name, answer.id, end);
+    }
     let session = site.path(&format!("/whep/{name}/{}", answer.id));
     let events = caller.address(format!("{session}/events"));
     let extension = AppendHeaders(events::link(&events).map(|link| (header::LINK, link)));

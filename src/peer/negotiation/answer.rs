@@ -24,7 +24,8 @@ use crate::peer::Role;
 /// The discard port (RFC 8840 section 4.1): addresses are told by candidates.
 const DISCARD: isize = 9;
 /// What webrtc-rs needs to know of a section, besides its transport.
-const ABOUT_MEDIA: [&str; 6] = ["mid", "rtpmap", "fmtp", "rtcp-fb", "rtcp-mux", "rtcp-rsize"];
+const ABOUT_MEDIA: [&str; 8] =
+    ["mid", "rtpmap", "fmtp", "rtcp-fb", "rtcp-mux", "rtcp-rsize", "sctp-port", "max-message-size"];
 /// The options of ICE that are answered when they are offered (RFC 8838, RFC 8445 section 10).
 const ICE_OPTIONS: [&str; 2] = ["ice2", "trickle"];
 
@@ -108,7 +109,7 @@ impl Frame {
                 media.media_name.port.value = DISCARD;
                 // WHEP section 4.4 asks for it in every bundled section, although RFC 8858 section 4.3 has it in offers
                 // only.
-                if self.is_bundled {
+                if self.is_bundled && is_rtp(&media) {
                     media = media.with_property_attribute("rtcp-mux-only".to_owned());
                 }
                 media.attributes.append(&mut candidates);
@@ -181,6 +182,7 @@ pub(super) fn reduced(offer: &Offer, used: &[usize], role: Role) -> String {
                 media = media.with_value_attribute(key.to_owned(), value.to_owned());
             }
         }
+        let direction = if is_rtp(&media) { direction } else { "sendrecv" };
         session = session.with_media(media.with_property_attribute(direction.to_owned()));
     }
     session.marshal()

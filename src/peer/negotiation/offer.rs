@@ -75,6 +75,15 @@ impl Offer {
         sections.filter(move |(_, media)| is_wanted(media, kind)).map(|(index, _)| index)
     }
 
+    /// The section of data channels (RFC 8841), if there is one that is open.
+    pub(super) fn channel(&self) -> Option<usize> {
+        let is_channel = |media: &MediaDescription| {
+            is_open(media, "application")
+                && media.media_name.formats.iter().any(|format| format == "webrtc-datachannel")
+        };
+        self.sections().iter().position(is_channel)
+    }
+
     /// The sections of a kind that the publisher wants to send in.
     pub(super) fn sent(&self, kind: &str) -> impl Iterator<Item = usize> {
         let sections = self.sections().iter().enumerate();

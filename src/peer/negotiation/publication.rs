@@ -61,6 +61,7 @@ pub(in crate::peer) fn negotiate_publication(offer: &str, role: Role) -> Result<
         audio_extensions: of_audio.map(|(_, extensions)| extensions).unwrap_or_default(),
         video: video.map(|(_, codec)| codec),
         audio: audio.map(|(_, codec)| (codec, AudioCodec::Opus)),
+        has_channel: false,
     };
     Ok(Negotiated {
         choice,

@@ -80,6 +80,8 @@ pub(super) struct Playback {
     /// Number of the next unit to send.
     next: u64,
     awaiting_keyframe: bool,
+    /// Tracks that the viewer does not want now: picture, sound.
+    paused: [bool; 2],
     last_keyframe: Option<Instant>,
     /// When the source was last asked for one.
     asked: Option<Instant>,
@@ -127,6 +129,7 @@ impl Playback {
             entry: Entry::Done,
             next: 0,
             awaiting_keyframe: true,
+            paused: [false; 2],
             last_keyframe: None,
             asked: None,
             replay_interval: KEYFRAME_INTERVAL,
@@ -153,6 +156,16 @@ impl Playback {
         has_begun
     }
 
+    /// Sends nothing of a track until it is wanted again; a picture then begins as for a newcomer.
+    pub(super) fn pause(&mut self, kind: Kind, is_paused: bool, now: Instant) {
+        let before = std::mem::replace(&mut self.paused[usize::from(kind == Kind::Audio)], is_paused);
+        if kind == Kind::Video && is_paused {
+            self.leave_out(0, 0);
+        } else if kind == Kind::Video && before && self.is_started() {
+            self.entry = Entry::At(now);
+        }
+    }
+
     /// Whether it ever began.
     pub(super) fn is_started(&self) -> bool {
         self.protector.is_some()
@@ -169,6 +182,9 @@ impl Playback {
         self.entry = Entry::Done;
         self.next = join.next;
         self.waiting.clear();
+        if self.paused[0] {
+            return Ok(());
+        }
         let (Some(video), Some(last)) = (&mut self.video, join.gop.last()) else {
             self.await_keyframe(self.video.is_some());
             camera.request_keyframe();
@@ -218,6 +234,9 @@ impl Playback {
             Entry::WithNextPicture | Entry::Done => {}
         }
         self.next = unit.number + 1;
+        if self.paused[usize::from(unit.kind == Kind::Audio)] {
+            return Ok(());
+        }
         match unit.kind {
             Kind::Audio => self.on_sound(now, unit, out),
             Kind::Video => self.on_picture(now, unit, out),

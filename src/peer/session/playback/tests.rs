@@ -22,6 +22,7 @@ fn playback(now: Instant) -> Playback {
         entry: Entry::Done,
         next: 1,
         awaiting_keyframe: false,
+        paused: [false; 2],
         last_keyframe: Some(now),
         asked: None,
         replay_interval: KEYFRAME_INTERVAL,
