@@ -31,7 +31,6 @@ mod shares;
 mod signalling;
 mod site;
 mod snapshot;
-mod talk;
 mod tls;
 mod waiting;
 mod whep;
@@ -80,7 +79,7 @@ pub struct Context {
 fn router(context: Context, limits: Arc<rate::Limits>, registry: whep::Registry) -> Router {
     let limited = middleware::from_fn_with_state(limits, rate::limit);
     let open = Router::new()
-        .merge(whep::routes(registry).merge(whip::routes()).merge(talk::routes()).layer(limited.clone()))
+        .merge(whep::routes(registry).merge(whip::routes()).layer(limited.clone()))
         // A wall of cameras asks for each of them, all the time; who asks holds a session.
         .merge(quality::routes())
         .route("/api/v1/cameras", get(api::cameras))
