@@ -8,7 +8,6 @@ mod device;
 mod multicast;
 mod report;
 mod soap;
-mod xml;
 
 use std::{net::Ipv4Addr, time::Duration};
 

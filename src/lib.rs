@@ -37,15 +37,15 @@
 //! config -> the Config types of source, peer, http, log
 //! http   -> peer, hub, log, media, panics, places, stats
 //! peer   -> rtp, hub, media, panics, places, stats
-//! source -> hub (supervisor and feed only), media, panics, stats
+//! source -> hub (supervisor, feed, published and talk only), media, panics, stats, xml
 //! hub    -> rtp, media, stats
 //! rtp    -> media
 //! play   -> media
 //! probe  -> source, hub, media
-//! discover -> probe, source, media
+//! discover -> probe, source, media, xml
 //! systemd -> panics
 //! log -> stats
-//! media, panics -> nothing of ours
+//! media, panics, xml -> nothing of ours
 //! ```
 
 pub mod app;
@@ -67,3 +67,4 @@ pub mod shutdown;
 pub mod source;
 pub mod stats;
 pub mod systemd;
+mod xml;

@@ -5,6 +5,7 @@
 
 mod access_unit;
 mod codec;
+mod event;
 pub mod h264;
 pub mod mp4;
 mod name;
@@ -15,6 +16,7 @@ pub mod transcode;
 
 pub use access_unit::{AccessUnit, Kind};
 pub use codec::{AudioCodec, AudioFormat, VideoFormat};
+pub use event::CameraEvent;
 pub use name::{BadCameraName, CameraName};
 pub use reason::Reason;
 pub use time::{ClockRate, MediaTime, NtpTime};

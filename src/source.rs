@@ -113,6 +113,7 @@ impl Keep for Configured {
             config::Input::Rtsp { url, credentials, transport } => {
                 let sound = rtsp::Sound { policy: config.audio, bitrate_bps: config.audio_bitrate_bps };
                 let input = rtsp::Input::new(config.name.clone(), url, credentials, transport, sound);
+                let input = input.with_events(config.events);
                 supervisor::drive(config, settings, producer, shutdown, input).await
             }
             config::Input::Pipeline { name, file, with, .. } => {
@@ -175,6 +176,7 @@ mod tests {
             start: Start::Always,
             audio: Audio::Auto,
             audio_bitrate_bps: None,
+            events: false,
             linger: Duration::ZERO,
             gop: limits,
             clip: None,

@@ -56,6 +56,8 @@ pub struct CameraCounters {
     pub reconnects: Counter,
     /// Of a camera that is published to.
     pub published: PublishedCounters,
+    /// What it told that it has noticed.
+    pub events: Counter,
     /// Of a camera that is talked to.
     pub talk: TalkCounters,
     /// Of its viewers' data channels.

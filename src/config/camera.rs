@@ -37,6 +37,7 @@ pub(super) struct CameraSection {
     password_file: Option<PathBuf>,
     transport: Option<Transport>,
     audio: Option<Audio>,
+    events: Option<bool>,
     audio_bitrate_kbps: Option<u32>,
     start: Option<Start>,
     linger_seconds: Option<f64>,
@@ -96,6 +97,7 @@ pub(super) fn camera(
         name: name?,
         input: input?,
         audio: values.audio.unwrap_or(defaults::AUDIO),
+        events: values.events.unwrap_or(defaults::EVENTS),
         audio_bitrate_bps: values.audio_bitrate_kbps.map(|kbps| kbps * 1_000),
         start,
         linger: seconds(values.linger_seconds, defaults::LINGER),
@@ -150,9 +152,12 @@ fn misplaced(
     }
 }
 
+/// What only a camera with an RTSP address has.
+const OF_RTSP: [&str; 5] = ["username", "password", "password_file", "transport", "events"];
+
 fn published(camera: &Checked<CameraSection>, path: &KeyPath, report: &mut Report<'_>) -> Option<Input> {
     let input = "source";
-    misplaced(camera, path, &["username", "password", "password_file", "transport"], (input, "url"), report);
+    misplaced(camera, path, &OF_RTSP, (input, "url"), report);
     misplaced(camera, path, &["with"], (input, "pipeline"), report);
     misplaced(camera, path, &["start", "linger_seconds", "audio_bitrate_kbps"], (input, "url or pipeline"), report);
     camera.values.source.map(|Elsewhere::Whip| Input::Whip {
@@ -175,7 +180,7 @@ fn pipeline(
     pipelines: &Pipelines,
     report: &mut Report<'_>,
 ) -> Option<Input> {
-    misplaced(camera, path, &["username", "password", "password_file", "transport"], ("pipeline", "url"), report);
+    misplaced(camera, path, &OF_RTSP, ("pipeline", "url"), report);
     misplaced(camera, path, &["takeover"], ("pipeline", "source"), report);
     let name = camera.values.pipeline.clone()?;
     let with = camera.values.with.clone().unwrap_or_default();
@@ -285,6 +290,7 @@ impl Checked<CameraSection> {
             "start" => values.start.is_some(),
             "linger_seconds" => values.linger_seconds.is_some(),
             "audio_bitrate_kbps" => values.audio_bitrate_kbps.is_some(),
+            "events" => values.events.is_some(),
             "talk_pipeline" => values.talk_pipeline.is_some(),
             "talk_with" => values.talk_with.is_some(),
             _ => false,

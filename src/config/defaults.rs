@@ -126,6 +126,9 @@ pub(super) const GOP_CACHE_MIB: u64 = 16;
 /// Three times the longest GOP that cameras usually offer (10 s).
 pub(super) const GOP_CACHE_AGE: Duration = Duration::from_secs(30);
 
+/// Off: some cameras do not survive being asked for one track more.
+pub(super) const EVENTS: bool = false;
+
 /// As long as people speak at a door, so that who forgets the button is not heard all day.
 pub(super) const TALK_LIMIT: Duration = Duration::from_secs(60);
 

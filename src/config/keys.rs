@@ -268,6 +268,7 @@ pub(super) static CAMERA: Section = Section {
         key("password_file", Kind::Text("a file with nothing but the password")),
         key("transport", Kind::Choice(&["tcp", "udp"])),
         key("audio", Kind::Choice(&["auto", "passthrough", "off"])),
+        key("events", Kind::Flag),
         key("audio_bitrate_kbps", Kind::Integer { min: 6, max: 510 }),
         key("start", Kind::Choice(&["on-demand", "always"])),
         key("linger_seconds", Kind::Seconds { min: 0.0, max: 86_400.0 }),

@@ -12,9 +12,12 @@ pub use super::soap::Refusal;
 use super::{
     multicast::Found,
     soap::{Asker, escaped},
+};
+use crate::{
+    probe::Target,
+    source::config::Credentials,
     xml::{Document, Element, readable},
 };
-use crate::{probe::Target, source::config::Credentials};
 
 /// Profiles of one device that are asked about.
 const MAX_PROFILES: usize = 16;

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::xml::{Document, readable};
+use crate::xml::{Document, readable};
 
 /// Where devices listen (ONVIF Core section 7).
 const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 255, 255, 250), 3_702);

@@ -21,8 +21,8 @@ use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use tokio::{net::TcpStream, time::timeout};
 use url::{Host, Url};
 
-use super::xml::{Document, readable};
 use crate::source::config::Credentials;
+use crate::xml::{Document, readable};
 
 /// For one question, from the connection to the end of the answer.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -16,7 +16,7 @@ use std::{
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::{task::JoinHandle, time::interval};
 
-use self::message::{Asked, Error, State};
+use self::message::{Asked, Error, Noticed, State};
 use super::{
     Context,
     auth::Caller,
@@ -90,6 +90,7 @@ impl Answering {
             return;
         }
         let (mut states, mut viewers) = (self.camera.status_changes(), self.camera.viewers());
+        let mut events = self.camera.events();
         let mut regularly = interval(EVERY);
         let mut told: Option<(State, Instant)> = None;
         loop {
@@ -106,6 +107,14 @@ impl Answering {
                         }
                     }
                     true
+                }
+                event = events.recv() => {
+                    // Who is behind hears of the newest.
+                    let Ok(event) = event else { continue };
+                    if !self.tell(&Noticed::of(&event)).await {
+                        return;
+                    }
+                    continue;
                 }
                 _ = regularly.tick() => true,
                 _ = states.changed() => false,

@@ -8,14 +8,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 use super::{
     Attachment, CameraState, Clip, ClipLimits, Footage, Formats, GopLimits, Intake, Mailbox, Status, Talk, Unit,
     age::Age, footage::Ring, gop::GopCache, mailbox::Slot,
 };
 use crate::{
-    media::{CameraName, Kind},
+    media::{CameraEvent, CameraName, Kind},
     stats::{CameraCounters, RateMeter},
 };
 
@@ -29,6 +29,9 @@ const SOUND_PATIENCE: Duration = Duration::from_secs(1);
 /// So long a viewer who has nothing to begin with waits for the camera's own keyframe, from the last one on. Longer than the
 /// interval of all but cameras that never send another; an answer costs everybody else part of a second.
 const KEYFRAME_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Events that somebody may be behind; the oldest are forgotten.
+const EVENTS: usize = 64;
 
 /// Measured properties of a camera at one moment.
 #[derive(Clone, Debug)]
@@ -82,6 +85,7 @@ pub struct Camera {
     closed: watch::Sender<bool>,
     intake: Intake,
     talk: Talk,
+    events: broadcast::Sender<Arc<CameraEvent>>,
     next_slot: AtomicU64,
 }
 
@@ -137,6 +141,7 @@ impl Camera {
             closed: watch::Sender::new(false),
             intake: Intake::default(),
             talk: Talk::default(),
+            events: broadcast::Sender::new(EVENTS),
             next_slot: AtomicU64::new(0),
         })
     }
@@ -159,6 +164,18 @@ impl Camera {
     /// Where somebody talks to the people before it.
     pub fn talk(&self) -> &Talk {
         &self.talk
+    }
+
+    /// What it notices from now on.
+    pub fn events(&self) -> broadcast::Receiver<Arc<CameraEvent>> {
+        self.events.subscribe()
+    }
+
+    /// Tells whoever listens what it has noticed.
+    pub fn tell_event(&self, event: CameraEvent) {
+        self.counters.events.add(1);
+        // Nobody need listen.
+        let _ = self.events.send(Arc::new(event));
     }
 
     /// State and since when.

@@ -228,6 +228,7 @@ fn camera(arguments: &Probe, config: &Path) -> Result<source::Config, String> {
         input: Input::Rtsp { url, credentials, transport: way.unwrap_or(Transport::Tcp) },
         audio: Audio::Auto,
         audio_bitrate_bps: None,
+        events: false,
         start: Start::OnDemand,
         linger: Duration::ZERO,
         gop: GopLimits { max_bytes: 0, max_age: Duration::ZERO },

@@ -28,6 +28,8 @@ pub struct Config {
     pub input: Input,
     /// What becomes of the camera's sound.
     pub audio: Audio,
+    /// Whether the camera is asked for what it notices (an ONVIF metadata track).
+    pub events: bool,
     /// Bits per second of sound that is transcoded; `None` for what suits speech.
     pub audio_bitrate_bps: Option<u32>,
     /// When the source connects.
@@ -87,7 +89,10 @@ impl fmt::Debug for Pipeline {
 impl Config {
     /// Whether a camera that is connected as `other` says is connected as this says, too.
     pub(super) fn is_same_source(&self, other: &Self) -> bool {
-        self.input == other.input && self.audio == other.audio && self.audio_bitrate_bps == other.audio_bitrate_bps
+        self.input == other.input
+            && self.events == other.events
+            && self.audio == other.audio
+            && self.audio_bitrate_bps == other.audio_bitrate_bps
     }
 }
 

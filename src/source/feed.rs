@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::slices::{Picture, Slices};
 use crate::{
     hub::Producer,
-    media::{AccessUnit, AudioCodec, AudioFormat, Kind, MediaTime, Reason, VideoFormat},
+    media::{AccessUnit, AudioCodec, AudioFormat, CameraEvent, Kind, MediaTime, Reason, VideoFormat},
     stats::CameraCounters,
 };
 
@@ -83,6 +83,11 @@ impl<'a> Feed<'a> {
     }
 
     /// The camera's counters.
+    /// Something that the camera has noticed.
+    pub(super) fn event(&self, event: CameraEvent) {
+        self.producer.camera().tell_event(event);
+    }
+
     pub(super) fn counters(&self) -> &CameraCounters {
         &self.producer.camera().counters
     }

@@ -8,6 +8,7 @@
 //! camera says beside the media is of no use to us when the media itself is good.
 
 pub(super) mod backchannel;
+mod events;
 mod failure;
 mod faults;
 #[cfg(feature = "fuzzing")]
@@ -80,6 +81,8 @@ pub(super) struct Input {
     credentials: Option<Credentials>,
     transport: Transport,
     sound: Sound,
+    /// Whether it is asked for what it notices.
+    events: bool,
     /// Sessions that are still being torn down.
     group: Arc<SessionGroup>,
     /// The camera broke off when it was asked for its sound, so it is not asked again.
@@ -116,6 +119,7 @@ impl Input {
             credentials,
             transport,
             sound,
+            events: false,
             group,
             without_sound: false,
             asked_again: false,
@@ -123,6 +127,14 @@ impl Input {
             told: None,
             note: None,
         }
+    }
+}
+
+impl Input {
+    /// Whether the camera is asked for what it notices, too.
+    pub(super) fn with_events(mut self, events: bool) -> Self {
+        self.events = events;
+        self
     }
 }
 
@@ -203,6 +215,17 @@ impl Input {
                 }
                 Err(error) if tracks.video.is_none() => return Err(error.into()),
                 Err(error) => return Err(Broken::Sound(error)),
+            }
+        }
+        if let Some(index) = tracks.metadata.take_if(|_| self.events) {
+            match self.setup(&mut session, index).await {
+                Ok(Ok(())) => tracks.metadata = Some(index),
+                Ok(Err(error)) => info!(camera = %self.camera, reason = %error, "the camera does not give its events"),
+                Err(error) => {
+                    info!(camera = %self.camera, reason = %error, "the camera broke off when it was asked for its events: without");
+                    self.events = false;
+                    return Err(error.into());
+                }
             }
         }
         Ok((self.start(session).await.map_err(Broken::behind_describe)?, tracks))

@@ -8,10 +8,13 @@ use crate::{
     LIMIT, gateway,
     support::{
         browser::Browser,
-        camera::Camera,
+        camera::{
+            Camera,
+            scripted::{Scripted, Sound, sdp},
+        },
         gateway::Gateway,
         network::{GATEWAY, Network},
-        wait::until_value,
+        wait::{until, until_value},
     },
 };
 
@@ -134,6 +137,39 @@ async fn what_is_no_message_is_refused_in_words() {
     // A channel of another name is closed; it costs nobody anything.
     browser.run("window.raw.other = window.raw.peer.createDataChannel('chat');").await;
     browser.wait_for("window.raw.other.readyState === 'closed'", LIMIT).await;
+}
+
+/// What an ONVIF camera says when something moves, in its metadata track.
+const MOTION: &str = r#"<tt:MetadataStream xmlns:tt="http://www.onvif.org/ver10/schema"><tt:Event>
+<wsnt:NotificationMessage xmlns:wsnt="http://docs.oasis-open.org/wsn/b-2"><wsnt:Topic>tns1:RuleEngine/CellMotionDetector/Motion</wsnt:Topic>
+<wsnt:Message><tt:Message UtcTime="2026-12-01T10:00:00Z" PropertyOperation="Changed">
+<tt:Source><tt:SimpleItem Name="Rule" Value="MyMotion"/></tt:Source><tt:Data><tt:SimpleItem Name="IsMotion" Value="true"/></tt:Data>
+</tt:Message></wsnt:Message></wsnt:NotificationMessage></tt:Event></tt:MetadataStream>"#;
+
+#[tokio::test]
+async fn what_a_camera_notices_is_told() {
+    let track = "m=application 0 RTP/AVP 97\na=rtpmap:97 vnd.onvif.metadata/90000\na=control:trackID=1\n";
+    let builder = Scripted::builder().sound(Sound::Pcmu).sdp(&sdp::VIDEO.replace("{sound}", track));
+    let camera = builder
+        .reports(|_| Vec::new())
+        .shape_sound(|line, _| {
+            line.payload_type = 97;
+            // Twice a second, and in two packets.
+            if line.frame % 25 > 0 {
+                return Vec::new();
+            }
+            let (first, second) = MOTION.as_bytes().split_at(300);
+            vec![line.packet(first.to_vec(), false), line.packet(second.to_vec(), true)]
+        })
+        .start();
+    let config = format!("{}events = true\n", camera.toml("front"));
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).config(config).spawn().await;
+    let browser = raw(&gateway).await;
+    let noticed = || async { said(&browser, "event").await.into_iter().next() };
+    let event = until("something to be noticed", LIMIT, noticed).await;
+    assert_eq!((&event["kind"], &event["active"]), (&json!("motion"), &json!(true)), "{event}");
+    assert_eq!((&event["source"]["Rule"], &event["data"]["IsMotion"]), (&json!("MyMotion"), &json!("true")), "{event}");
+    assert_eq!(gateway.camera("front").await["reconnects"], 0);
 }
 
 /// To see a picture that does not freeze.

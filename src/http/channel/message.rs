@@ -1,13 +1,13 @@
 //! The messages themselves (docs/data-channel.md): JSON objects with the version and a type.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use crate::{
     hub::Camera,
-    media::{Kind, Reason},
+    media::{CameraEvent, Kind, Reason},
     peer::SessionStatus,
 };
 
@@ -142,6 +142,38 @@ impl State {
             rtt_ms: session.rtt().map(ms),
             queueing_ms: ms(session.path().queueing),
             camera_to_screen_ms: session.screen_delay().map(ms),
+        }
+    }
+}
+
+/// Something that the camera has noticed.
+#[derive(Debug, Serialize)]
+pub(super) struct Noticed<'a> {
+    v: u32,
+    #[serde(rename = "type")]
+    type_: &'static str,
+    kind: Option<&'static str>,
+    active: Option<bool>,
+    topic: &'a str,
+    operation: Option<&'a str>,
+    time: Option<&'a str>,
+    source: BTreeMap<&'a str, &'a str>,
+    data: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Noticed<'a> {
+    pub(super) fn of(event: &'a CameraEvent) -> Self {
+        let map = |items: &'a [(String, String)]| items.iter().map(|(name, value)| (&**name, &**value)).collect();
+        Self {
+            v: VERSION,
+            type_: "event",
+            kind: event.kind(),
+            active: event.is_active(),
+            topic: &event.topic,
+            operation: event.operation.as_deref(),
+            time: event.time.as_deref(),
+            source: map(&event.source),
+            data: map(&event.data),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 
 type Read = fn(&CameraCounters) -> u64;
 
-const COUNTERS: [(&str, &str, Read); 23] = [
+const COUNTERS: [(&str, &str, Read); 24] = [
     ("camera_units_total", "Pictures and frames of sound received", |c| c.units.total()),
     ("camera_bytes_total", "Coded bytes received", |c| c.bytes.total()),
     ("camera_unusable_units_total", "Pictures and frames of sound that could not be packed", |c| c.unusable.total()),
@@ -31,6 +31,7 @@ const COUNTERS: [(&str, &str, Read); 23] = [
     ("camera_publisher_flooded_packets_total", "Packets of its publisher that were one too many", |c| {
         c.published.flooded.total()
     }),
+    ("camera_events_total", "Events that it told", |c| c.events.total()),
     ("camera_talks_total", "Times that somebody talked to the people before it", |c| c.talk.begun.total()),
     ("camera_failed_talks_total", "Times that it could not be talked to", |c| c.talk.failures.total()),
     ("camera_talk_late_packets_total", "Packets of such sound that came too late to be heard", |c| c.talk.late.total()),

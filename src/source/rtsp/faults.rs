@@ -81,7 +81,7 @@ mod tests {
 
     fn tracks() -> Tracks {
         let sound = Way::Passed(AudioFormat { codec: AudioCodec::Pcmu, channels: 1 });
-        Tracks { video: Some(0), audio: Some((1, sound)), unusable_sound: None }
+        Tracks { video: Some(0), audio: Some((1, sound)), metadata: None, unusable_sound: None }
     }
 
     fn add(faults: &mut Faults, is_foreign: bool, now: Instant) -> bool {

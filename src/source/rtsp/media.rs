@@ -25,6 +25,8 @@ pub(super) enum Item {
     Picture(Picture),
     /// A frame or packet of sound.
     Sound(Sound),
+    /// A message of the metadata stream.
+    Message(Bytes),
     /// RTCP.
     Report(ReceivedCompoundPacket),
     /// Something of no use.
@@ -137,6 +139,7 @@ fn framed(item: CodecItem, demuxed: &Demuxed, video: Option<usize>) -> Item {
             data: Bytes::copy_from_slice(frame.data()),
         }),
         CodecItem::Rtcp(report) => Item::Report(report),
+        CodecItem::MessageFrame(message) => Item::Message(Bytes::copy_from_slice(message.data())),
         _ => Item::Other,
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info};
 
 use super::{
-    Input,
+    Input, events,
     failure::{is_about_one_packet, is_foreign, is_odd_answer, is_unanswered_keepalive},
     faults::Faults,
     media::{Item, Media, Picture, Sound},
@@ -226,6 +226,10 @@ impl Receiver<'_, '_> {
                         Item::Sound(sound) => {
                             self.sound(sound);
                             Kind::Audio
+                        }
+                        Item::Message(message) => {
+                            events::read(&message).into_iter().for_each(|event| self.feed.event(event));
+                            continue;
                         }
                         Item::Report(_) | Item::Other => continue,
                     };

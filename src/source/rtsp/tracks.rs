@@ -15,6 +15,8 @@ pub(super) struct Tracks {
     pub(super) video: Option<usize>,
     /// Sound that can be used, and how.
     pub(super) audio: Option<(usize, Way)>,
+    /// What the camera notices (ONVIF Streaming Specification section 5.1.2), uncompressed.
+    pub(super) metadata: Option<usize>,
     /// The sound that cannot, when there is no other.
     pub(super) unusable_sound: Option<Unusable>,
 }
@@ -61,7 +63,9 @@ impl Tracks {
             Some(_) => None,
             None => offers.iter().find(|offer| offer.media == "audio").map(|offer| offer.unusable(policy)),
         };
-        Ok(Self { video, audio, unusable_sound })
+        let is_metadata = |offer: &Offer<'_>| offer.media == "application" && offer.encoding == "vnd.onvif.metadata";
+        let metadata = offers.iter().position(is_metadata);
+        Ok(Self { video, audio, metadata, unusable_sound })
     }
 
     /// Whether the session may be taken as raw packets: sound that is transcoded comes in frames.

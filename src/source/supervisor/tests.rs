@@ -74,6 +74,7 @@ fn run(start: Start, scripts: &[Script]) -> Running {
         start,
         audio: Audio::Auto,
         audio_bitrate_bps: None,
+        events: false,
         linger: Duration::from_secs(10),
         gop: limits,
         clip: None,

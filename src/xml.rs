@@ -10,15 +10,15 @@ const MAX_SHOWN: usize = 100;
 const MAX_DEPTH: usize = 64;
 
 /// A document.
-pub(super) struct Document<'a>(roxmltree::Document<'a>);
+pub(crate) struct Document<'a>(roxmltree::Document<'a>);
 
 /// An element.
 #[derive(Clone, Copy)]
-pub(super) struct Element<'a, 'd>(Node<'a, 'd>);
+pub(crate) struct Element<'a, 'd>(Node<'a, 'd>);
 
 impl<'a> Document<'a> {
     /// `None` for what is no XML, has a DTD, or is too large or too deep.
-    pub(super) fn read(text: &'a str) -> Option<Self> {
+    pub(crate) fn read(text: &'a str) -> Option<Self> {
         if depth(text) > MAX_DEPTH {
             return None;
         }
@@ -27,28 +27,33 @@ impl<'a> Document<'a> {
     }
 
     /// The first element of that local name.
-    pub(super) fn first(&self, name: &str) -> Option<Element<'_, 'a>> {
+    pub(crate) fn first(&self, name: &str) -> Option<Element<'_, 'a>> {
         Element(self.0.root_element()).first(name)
     }
 
     /// All of that local name.
-    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = Element<'_, 'a>> {
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = Element<'_, 'a>> {
         self.0.descendants().filter(move |node| node.has_tag_name_local(name)).map(Element)
     }
 }
 
 impl<'a, 'd> Element<'a, 'd> {
     /// The first element of that local name in it, or itself.
-    pub(super) fn first(self, name: &str) -> Option<Self> {
+    pub(crate) fn first(self, name: &str) -> Option<Self> {
         self.0.descendants().find(|node| node.has_tag_name_local(name)).map(Self)
     }
 
     /// What stands in the first element of that local name, without white space around it; `None` when there is nothing.
-    pub(super) fn text(self, name: &str) -> Option<&'a str> {
+    pub(crate) fn text(self, name: &str) -> Option<&'a str> {
         self.first(name)?.0.text().map(str::trim).filter(|text| !text.is_empty())
     }
 
-    pub(super) fn attribute(self, name: &str) -> Option<&'a str> {
+    /// All of that local name in it.
+    pub(crate) fn all(self, name: &'static str) -> impl Iterator<Item = Self> + use<'a, 'd> {
+        self.0.descendants().filter(move |node| node.has_tag_name_local(name)).map(Self)
+    }
+
+    pub(crate) fn attribute(self, name: &str) -> Option<&'a str> {
         self.0.attribute(name)
     }
 }
@@ -84,7 +89,7 @@ fn depth(text: &str) -> usize {
 
 /// A stranger's text for a terminal: one line, not too long, with control characters spelt out, and those that change the
 /// direction of writing.
-pub(super) fn readable(text: &str) -> String {
+pub(crate) fn readable(text: &str) -> String {
     let harmless = |c: char| {
         !c.is_control()
             && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
