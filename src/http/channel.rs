@@ -93,6 +93,8 @@ impl Answering {
         let mut events = self.camera.events();
         let mut regularly = interval(EVERY);
         let mut told: Option<(State, Instant)> = None;
+        // Something has changed that is told soon.
+        let mut is_due = false;
         loop {
             let is_regular = tokio::select! {
                 said = end.next() => {
@@ -120,12 +122,20 @@ impl Answering {
                 _ = states.changed() => false,
                 changed = viewers.changed() => {
                     let is_early = told.as_ref().is_some_and(|(_, at)| at.elapsed() < LEAST);
-                    if changed.is_err() || is_early {
+                    if changed.is_err() {
+                        return;
+                    }
+                    if is_early {
+                        // Not each time, or who comes and goes all the time would put it off for ever.
+                        if !std::mem::replace(&mut is_due, true) {
+                            regularly.reset_after(LEAST);
+                        }
                         continue;
                     }
                     false
                 }
             };
+            is_due &= !is_regular;
             let state = self.state();
             if is_regular || told.as_ref().is_none_or(|(before, _)| *before != state) {
                 if !self.tell(&state).await {
