@@ -40,10 +40,10 @@ const TEARDOWN_LIMIT: Duration = Duration::from_millis(500);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// Where a camera is, and who may ask.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(in crate::source) struct Address {
     pub(in crate::source) camera: CameraName,
-    /// Of its stream; its `Debug` is not for logs.
+    /// Of its stream; a password may stand in it.
     pub(in crate::source) url: Url,
     pub(in crate::source) credentials: Option<Credentials>,
 }
