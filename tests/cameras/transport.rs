@@ -216,7 +216,7 @@ async fn an_absent_camera_is_knocked_at_twice_a_second() {
     let port = scene.camera.port();
     let Scene { mut camera, gateway, viewer, .. } = scene;
     camera.stop();
-    gateway.wait_camera("front", "backing_off", LIMIT).await;
+    gateway.wait_log("camera-refuses-connections", LIMIT).await;
     // Takes the place of the camera without being one: each knock is answered, and nobody speaks.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
     let (knock, _) = tokio::time::timeout(LIMIT, listener.accept()).await.expect("a knock").unwrap();
