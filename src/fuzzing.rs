@@ -4,7 +4,7 @@
 
 pub use crate::{
     config::fuzzing::configuration,
-    http::fuzzing::{credentials, passed_on, signalling, tokens},
-    peer::fuzzing::{datagrams, fragment, handshake, offer},
-    source::fuzzing::{launch_template, rtp_of_h264},
+    http::fuzzing::{channel_message, credentials, passed_on, signalling, tokens},
+    peer::fuzzing::{datagrams, fragment, handshake, offer, reception},
+    source::fuzzing::{camera_texts, launch_template, rtp_of_h264},
 };

@@ -1,4 +1,4 @@
-//! `Authorization`, `Cookie` and `Origin`, a line each; the whole as a message of a signalling socket.
+//! `Authorization`, `Cookie` and `Origin`, a line each; the whole as a message of a signalling socket and of a data channel.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,5 +9,6 @@ fuzz_target!(|data: &[u8]| {
     camgate::fuzzing::credentials(line(), line(), line());
     if let Ok(text) = std::str::from_utf8(data) {
         camgate::fuzzing::signalling(text);
+        camgate::fuzzing::channel_message(text);
     }
 });

@@ -5,6 +5,8 @@
 //! stand still, and what the viewer says is dropped. Each message has the rights of the session: it ends with them.
 
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod message;
 
 use std::{

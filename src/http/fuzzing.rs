@@ -10,6 +10,7 @@ use super::{
 };
 pub use super::{
     auth::fuzzing::{credentials, tokens},
+    channel::fuzzing::channel_message,
     signalling::fuzzing::signalling,
 };
 

@@ -36,6 +36,8 @@ use crate::{
     media::{AudioCodec, AudioFormat, VideoFormat},
 };
 
+pub use super::reception::fuzzing::reception;
+
 /// The offer of a viewer whose datagrams are of interest.
 const OFFER: &str = include_str!("../../tests/offers/webrtc-rs.sdp");
 const OURS: (&str, &str) = ("camgatefuzzing00", "0123456789abcdefghijklmnopqrstuv");

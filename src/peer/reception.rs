@@ -7,6 +7,8 @@
 
 mod arrivals;
 mod flood;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod order;
 mod statistics;
 
@@ -140,6 +142,11 @@ impl Reception {
             return self.camera.counters.published.flooded.add(1);
         }
         let Some(packet) = reader.read(datagram) else { return };
+        self.on_packet(packet, now);
+    }
+
+    /// A packet in the clear.
+    fn on_packet(&mut self, packet: rtp::Packet, now: Instant) {
         self.publication.heard(now);
         let payload_type = packet.header.payload_type;
         let is_of = |stream: &&mut Stream| stream.payload_type == payload_type || stream.rtx == Some(payload_type);

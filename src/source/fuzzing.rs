@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::capture::launch;
-pub use super::rtsp::fuzzing::rtp_of_h264;
+pub use super::rtsp::fuzzing::{camera_texts, rtp_of_h264};
 
 /// Fills `text`, a pipeline file, with `with`. A value must not be able to add an element or a property.
 pub fn launch_template(text: &str, with: &[(&str, &str)]) {

@@ -29,6 +29,14 @@ impl fmt::Debug for MasterKey {
     }
 }
 
+#[cfg(feature = "fuzzing")]
+impl MasterKey {
+    /// For what is not opened.
+    pub(in crate::peer) fn blank() -> Self {
+        Self { key: [0; 16], salt: [0; 14] }
+    }
+}
+
 /// The keys of both directions.
 pub(in crate::peer) struct MasterKeys {
     pub(in crate::peer) ours: MasterKey,

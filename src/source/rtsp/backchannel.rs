@@ -7,7 +7,7 @@
 //! The camera's picture goes on as it is, in the session of its own. Each await has a deadline.
 
 mod conversation;
-mod description;
+pub(super) mod description;
 
 use std::time::{Duration, Instant};
 

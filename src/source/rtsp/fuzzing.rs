@@ -2,7 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::h264_rtp::{Depacketizer, Packet};
+use url::Url;
+
+use super::{
+    backchannel::description,
+    events,
+    h264_rtp::{Depacketizer, Packet},
+};
 use crate::media::h264;
 
 /// Bytes of an RTP header without extras (RFC 3550 section 5.1).
@@ -33,5 +39,16 @@ pub fn rtp_of_h264(mut framed: &[u8]) {
             let _ = h264::dimensions(&sps);
             let _ = h264::profile_level_id(&sps).map(h264::Profile::of);
         }
+    }
+}
+
+/// Reads what a camera says of what it notices (XML), and the description (SDP) in which its loudspeaker is looked for.
+pub fn camera_texts(text: &[u8]) {
+    for event in events::read(text) {
+        let _ = (event.kind(), event.is_active());
+        assert!(event.topic.chars().all(|c| !c.is_control()), "{event:?}");
+    }
+    if let Ok(base) = Url::parse("rtsp://192.0.2.9/stream") {
+        let _ = description::read(text, &base);
     }
 }

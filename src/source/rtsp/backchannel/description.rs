@@ -34,7 +34,7 @@ enum Codec {
 
 /// What is to be known of the whole.
 #[derive(Debug)]
-pub(super) struct Description {
+pub(in crate::source::rtsp) struct Description {
     pub(super) ear: Ear,
     /// What PLAY is for.
     pub(super) aggregate: Url,
@@ -46,7 +46,7 @@ pub(super) struct Description {
 ///
 /// # Errors
 /// It cannot be read, has no section to send to, or none in a codec that is known here.
-pub(super) fn read(sdp: &[u8], base: &Url) -> Result<Description, Error> {
+pub(in crate::source::rtsp) fn read(sdp: &[u8], base: &Url) -> Result<Description, Error> {
     let session = Session::parse(sdp).map_err(|error| Error::Protocol {
         step: Step::Describe,
         reason: format!("its SDP cannot be read: {error}"),
