@@ -94,7 +94,7 @@ mod tests {
 
     fn format(id: [u8; 3], width: u32, height: u32) -> Formats {
         let sps = [&[0x67][..], &id].concat();
-        let video = VideoFormat { sps: sps.into(), pps: vec![0x68].into(), width, height };
+        let video = VideoFormat { sps: sps.into(), pps: vec![vec![0x68].into()], width, height };
         Formats { video: Some(video), ..Formats::default() }
     }
 

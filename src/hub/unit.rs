@@ -40,8 +40,12 @@ impl Unit {
             return None;
         }
         let nals = self.nal_units();
-        let find = |kind| nals.iter().find(|nal| nal.kind() == kind).map(NalUnit::to_bytes);
-        VideoFormat::from_parameter_sets(find(h264::NAL_SPS)?, find(h264::NAL_PPS)?).ok()
+        let all = |kind| nals.iter().filter(move |nal| nal.kind() == kind).map(NalUnit::to_bytes);
+        let pps: Vec<_> = all(h264::NAL_PPS).collect();
+        if pps.is_empty() {
+            return None;
+        }
+        VideoFormat::from_parameter_sets(all(h264::NAL_SPS).next()?, pps).ok()
     }
 
     /// Memory that it takes, payloads and what holds them, in bytes.

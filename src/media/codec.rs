@@ -9,8 +9,9 @@ use super::{ClockRate, h264};
 pub struct VideoFormat {
     /// Sequence parameter set, a NAL unit without start code (H.264 clause 7.3.2.1).
     pub sps: Bytes,
-    /// Picture parameter set, a NAL unit without start code (H.264 clause 7.3.2.2).
-    pub pps: Bytes,
+    /// Picture parameter sets, NAL units without start codes (H.264 clause 7.3.2.2): one, but for encoders that change between
+    /// several from picture to picture.
+    pub pps: Vec<Bytes>,
     /// Displayed width in pixels, cropping applied.
     pub width: u32,
     /// Displayed height in pixels, cropping applied.
@@ -22,7 +23,7 @@ impl VideoFormat {
     ///
     /// # Errors
     /// [`h264::BadSps`] when it is not a sequence parameter set that describes a picture.
-    pub fn from_parameter_sets(sps: Bytes, pps: Bytes) -> Result<Self, h264::BadSps> {
+    pub fn from_parameter_sets(sps: Bytes, pps: Vec<Bytes>) -> Result<Self, h264::BadSps> {
         let (width, height) = h264::dimensions(&sps)?;
         Ok(Self { sps, pps, width, height })
     }

@@ -61,6 +61,21 @@ pub fn first_macroblock(data: &Bytes) -> Option<u32> {
     RefNal::new(&slice, &[], true).rbsp_bits().read_ue("first_mb_in_slice").ok()
 }
 
+/// Of a picture parameter set its own id, and that of its sequence parameter set (clause 7.4.2.2).
+pub fn pps_ids(pps: &[u8]) -> Option<(u32, u32)> {
+    if pps.is_empty() {
+        return None;
+    }
+    let nal = RefNal::new(pps, &[], true);
+    let mut bits = nal.rbsp_bits();
+    Some((bits.read_ue("pic_parameter_set_id").ok()?, bits.read_ue("seq_parameter_set_id").ok()?))
+}
+
+/// `seq_parameter_set_id` of a sequence parameter set (clause 7.4.2.1.1).
+pub fn sps_id(sps: &[u8]) -> Option<u32> {
+    parse_sps(sps).ok().map(|sps| sps.seq_parameter_set_id.id().into())
+}
+
 /// Displayed width and height in pixels.
 ///
 /// # Errors
@@ -111,6 +126,16 @@ mod tests {
         assert_eq!(dimensions(SMALL), Ok((322, 182)));
         assert_eq!(dimensions(FULL_HD), Ok((1920, 1080)));
         assert_eq!(profile_level_id(FULL_HD), Some([0x64, 0x00, 0x28]));
+    }
+
+    #[test]
+    fn parameter_sets_have_ids() {
+        assert_eq!((sps_id(SMALL), sps_id(&[0x67, 1])), (Some(0), None));
+        // ue(v): 1 is 0; 010 is 1; 011 is 2.
+        assert_eq!(pps_ids(&[0x68, 0b1100_1110]), Some((0, 0)));
+        assert_eq!(pps_ids(&[0x68, 0b0111_1110]), Some((2, 0)));
+        assert_eq!(pps_ids(&[0x68, 0b1010_1110]), Some((0, 1)));
+        assert_eq!((pps_ids(&[0x68]), pps_ids(&[])), (None, None));
     }
 
     #[test]

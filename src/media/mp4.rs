@@ -168,9 +168,11 @@ impl Film {
     }
 
     fn avc1(&self, width: u16, height: u16) -> Result<Avc1, Mp4Error> {
-        let (sps, pps) = (&self.format.sps, &self.format.pps);
+        let sps = &self.format.sps;
+        let (pps, more) = self.format.pps.split_first().ok_or(Mp4Error::Empty)?;
         let [chroma_format, bit_depth_luma, bit_depth_chroma] = Coding::of(sps)?.chroma;
         let mut avcc = Avcc::new(sps, pps)?;
+        avcc.picture_parameter_sets.extend(more.iter().map(|pps| pps.to_vec()));
         // Only for profiles that have a choice (ISO/IEC 14496-15 section 5.3.3.1.2).
         if matches!(avcc.avc_profile_indication, 100 | 110 | 122 | 144) {
             avcc.ext = Some(AvccExt { chroma_format, bit_depth_luma, bit_depth_chroma, ..AvccExt::default() });

@@ -142,7 +142,7 @@ fn session(offer: &str) -> Option<Session> {
     let formats = Formats {
         video: Some(VideoFormat {
             sps: vec![0x67, 0x42, 0xc0, 0x1e].into(),
-            pps: vec![0x68].into(),
+            pps: vec![vec![0x68].into()],
             width: 16,
             height: 16,
         }),

@@ -521,7 +521,7 @@ mod tests {
     async fn a_worker_that_panics_says_goodbye_to_its_viewers_and_goes_on() {
         let peers = door();
         let camera = Camera::new("front".parse().expect("a name"), GopLimits { max_bytes: 0, max_age: Duration::ZERO });
-        let (sps, pps) = (vec![0x67, 0x42, 0xc0, 0x1e].into(), vec![0x68].into());
+        let (sps, pps) = (vec![0x67, 0x42, 0xc0, 0x1e].into(), vec![vec![0x68].into()]);
         let video = Some(VideoFormat { sps, pps, width: 16, height: 16 });
         let formats = Formats { video, ..Formats::default() };
         let offer = include_str!("../../tests/offers/webrtc-rs.sdp");

@@ -199,7 +199,7 @@ impl Watch {
         self.gop.note(picture.keyframe, picture.ticks, picture.received);
     }
 
-    fn use_parameter_sets(&mut self, sets: Option<(bytes::Bytes, bytes::Bytes)>) {
+    fn use_parameter_sets(&mut self, sets: Option<(bytes::Bytes, Vec<bytes::Bytes>)>) {
         if let Some((sps, pps)) = sets {
             self.b_frames = BFrames::of(&sps);
             self.format = VideoFormat::from_parameter_sets(sps, pps).ok().or_else(|| self.format.take());

@@ -119,7 +119,7 @@ mod tests {
         let nal = |header: u8, length: usize| -> Vec<u8> {
             std::iter::once(header).chain((1..length).map(|at| at as u8)).collect()
         };
-        let format = VideoFormat { sps: nal(0x67, 20).into(), pps: nal(0x68, 4).into(), width: 16, height: 16 };
+        let format = VideoFormat { sps: nal(0x67, 20).into(), pps: vec![nal(0x68, 4).into()], width: 16, height: 16 };
         let slices = [nal(0x65, 9_000), nal(0x65, 700), nal(0x06, 3)];
         let mut data = BytesMut::new();
         for nal in &slices {
@@ -128,7 +128,7 @@ mod tests {
         }
         let nals = nal_units(&pack_h264(&data.freeze(), true, &format));
         let whole: Vec<_> = nals.iter().map(|nal| nal.to_bytes().to_vec()).collect();
-        let expected = [&[format.sps.to_vec(), format.pps.to_vec()][..], &slices[..]].concat();
+        let expected = [&[format.sps.to_vec(), format.pps[0].to_vec()][..], &slices[..]].concat();
         assert_eq!(whole, expected);
         assert_eq!(nals.iter().map(NalUnit::kind).collect::<Vec<_>>(), [7, 8, 5, 5, 6]);
         assert_eq!(nals[2].len(), 9_000);

@@ -3,6 +3,8 @@
 //! In: an access unit and the parameter sets in force. Out: payloads without RTP headers, cheap to clone. Called by
 //! the hub's producer. Fragments of one NAL unit have one size but for the last, so that a unit leaves as few GSO trains.
 
+use std::iter;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::media::{VideoFormat, h264};
@@ -53,23 +55,23 @@ pub fn pack_audio(data: &Bytes) -> Vec<Bytes> {
 }
 
 fn pack_parameter_sets(format: &VideoFormat, payloads: &mut Vec<Bytes>) {
-    let (sps, pps) = (&format.sps, &format.pps);
-    let size = 1 + 2 + sps.len() + 2 + pps.len();
-    let fits = size <= MAX_PAYLOAD;
-    let (Ok(sps_len), Ok(pps_len), true) = (u16::try_from(sps.len()), u16::try_from(pps.len()), fits) else {
+    let sets = || iter::once(&format.sps).chain(&format.pps);
+    let size = 1 + sets().map(|set| 2 + set.len()).sum::<usize>();
+    if size > MAX_PAYLOAD {
         // Scaling matrices can make a parameter set large; then each travels alone.
-        for set in [sps, pps] {
+        for set in sets() {
             if set.len() <= MAX_PAYLOAD { payloads.push(set.clone()) } else { fragment(set, payloads) }
         }
         return;
-    };
-    let importance = [sps, pps].iter().filter_map(|set| set.first()).map(|byte| byte & 0x60).max().unwrap_or(0x60);
+    }
+    let importance = sets().filter_map(|set| set.first()).map(|byte| byte & 0x60).max().unwrap_or(0x60);
     let mut packet = BytesMut::with_capacity(size);
     packet.put_u8(importance | STAP_A);
-    packet.put_u16(sps_len);
-    packet.put_slice(sps);
-    packet.put_u16(pps_len);
-    packet.put_slice(pps);
+    for set in sets() {
+        // Shorter than a packet.
+        packet.put_u16(set.len() as u16);
+        packet.put_slice(set);
+    }
     payloads.push(packet.freeze());
 }
 
@@ -99,7 +101,7 @@ mod tests {
     fn format() -> VideoFormat {
         VideoFormat {
             sps: Bytes::from_static(&[0x67, 1, 2, 3]),
-            pps: Bytes::from_static(&[0x68, 4]),
+            pps: vec![Bytes::from_static(&[0x68, 4])],
             width: 16,
             height: 16,
         }
@@ -121,6 +123,16 @@ mod tests {
         assert_eq!(payloads[0], [0x78, 0, 4, 0x67, 1, 2, 3, 0, 2, 0x68, 4].as_slice());
         assert_eq!(payloads[1], [0x65, 7].as_slice());
         assert_eq!(payloads.len(), 2);
+    }
+
+    #[test]
+    fn several_picture_parameter_sets_travel_together() {
+        let format = VideoFormat { pps: vec![vec![0x68, 4].into(), vec![0x68, 5, 6].into()], ..format() };
+        let payloads = pack_h264(&framed(&[&[0x65, 7]]), true, &format);
+        assert_eq!(payloads[0], [0x78, 0, 4, 0x67, 1, 2, 3, 0, 2, 0x68, 4, 0, 3, 0x68, 5, 6].as_slice());
+        let large = VideoFormat { pps: vec![vec![0x68; 700].into(), vec![0x68; 701].into()], ..format };
+        let lengths: Vec<_> = pack_h264(&framed(&[&[0x65, 7]]), true, &large).iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [4, 700, 701, 2]);
     }
 
     #[test]

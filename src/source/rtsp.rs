@@ -7,6 +7,7 @@
 //! retina has no deadlines, so every await here has one. Its policies are set to whatever tolerates most: what a
 //! camera says beside the media is of no use to us when the media itself is good.
 
+pub(super) mod aac_rtp;
 pub(super) mod backchannel;
 mod events;
 mod failure;
@@ -16,6 +17,7 @@ pub(super) mod fuzzing;
 mod greeting;
 pub(super) mod h264_rtp;
 mod media;
+mod raw;
 mod receive;
 mod samples;
 mod tracks;

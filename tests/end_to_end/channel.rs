@@ -10,7 +10,7 @@ use crate::{
         browser::Browser,
         camera::{
             Camera,
-            scripted::{Scripted, Sound, sdp},
+            scripted::{Builder, Scripted, Sound, sdp},
         },
         gateway::Gateway,
         network::{GATEWAY, Network},
@@ -148,9 +148,20 @@ const MOTION: &str = r#"<tt:MetadataStream xmlns:tt="http://www.onvif.org/ver10/
 
 #[tokio::test]
 async fn what_a_camera_notices_is_told() {
+    let (gateway, _camera) = something_is_noticed(|builder| builder).await;
+    assert_eq!(gateway.camera("front").await["reconnects"], 0);
+}
+
+/// Where retina cannot put the pictures together.
+#[tokio::test]
+async fn what_a_camera_notices_is_told_where_packets_are_taken_as_they_are() {
+    something_is_noticed(|builder| builder.shape(|line, unit| line.marked(unit))).await;
+}
+
+async fn something_is_noticed(change: impl FnOnce(Builder) -> Builder) -> (Gateway, Scripted) {
     let track = "m=application 0 RTP/AVP 97\na=rtpmap:97 vnd.onvif.metadata/90000\na=control:trackID=1\n";
     let builder = Scripted::builder().sound(Sound::Pcmu).sdp(&sdp::VIDEO.replace("{sound}", track));
-    let camera = builder
+    let camera = change(builder)
         .reports(|_| Vec::new())
         .shape_sound(|line, _| {
             line.payload_type = 97;
@@ -169,7 +180,7 @@ async fn what_a_camera_notices_is_told() {
     let event = until("something to be noticed", LIMIT, noticed).await;
     assert_eq!((&event["kind"], &event["active"]), (&json!("motion"), &json!(true)), "{event}");
     assert_eq!((&event["source"]["Rule"], &event["data"]["IsMotion"]), (&json!("MyMotion"), &json!("true")), "{event}");
-    assert_eq!(gateway.camera("front").await["reconnects"], 0);
+    (gateway, camera)
 }
 
 /// To see a picture that does not freeze.

@@ -90,7 +90,7 @@ impl Bench {
         self.hub.insert(camera.clone());
         let mut producer = Producer::new(camera.clone());
         let sps = Bytes::from_static(&[0x67, 0x42, 0xc0, 0x1e, 0xd9]);
-        producer.set_video(VideoFormat { sps, pps: Bytes::from_static(&[0x68, 0xce]), width: 16, height: 16 });
+        producer.set_video(VideoFormat { sps, pps: vec![Bytes::from_static(&[0x68, 0xce])], width: 16, height: 16 });
         camera.set_state(CameraState::Live);
         producer
     }

@@ -23,7 +23,7 @@ fn producer() -> Producer {
 }
 
 fn format(tag: u8) -> VideoFormat {
-    VideoFormat { sps: vec![0x67, tag].into(), pps: vec![0x68, tag].into(), width: 16, height: 16 }
+    VideoFormat { sps: vec![0x67, tag].into(), pps: vec![vec![0x68, tag].into()], width: 16, height: 16 }
 }
 
 /// One picture per 40 ms; NAL unit type 5 makes a keyframe.

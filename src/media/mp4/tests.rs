@@ -9,7 +9,7 @@ const SPS: &[u8] = &[
 ];
 
 fn film() -> Film {
-    let format = VideoFormat::from_parameter_sets(Bytes::from_static(SPS), Bytes::from_static(&[0x68, 0xee]));
+    let format = VideoFormat::from_parameter_sets(Bytes::from_static(SPS), vec![Bytes::from_static(&[0x68, 0xee])]);
     Film::new(format.expect("a format"), 1)
 }
 

@@ -21,7 +21,7 @@ fn stream(count: u8) -> (VideoFormat, Vec<Vec<u8>>) {
     let start = |nal: &[u8]| nal.iter().position(|byte| *byte == 1).expect("a start code") + 1;
     let nals: Vec<_> = nal_units(&pictures[0]).map(|nal| &nal[start(nal)..]).collect();
     let find = |kind| nals.iter().find(|nal| h264::nal_type(nal) == kind).expect("a parameter set").to_vec().into();
-    let format = VideoFormat::from_parameter_sets(find(h264::NAL_SPS), find(h264::NAL_PPS)).expect("a format");
+    let format = VideoFormat::from_parameter_sets(find(h264::NAL_SPS), vec![find(h264::NAL_PPS)]).expect("a format");
     (format, pictures)
 }
 

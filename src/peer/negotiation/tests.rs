@@ -24,7 +24,7 @@ const CHROMIUM_AUDIO: &str = "m=audio 9 UDP/TLS/RTP/SAVPF 111 9 0 8\r\nc=IN IP4 
 fn formats(profile: Option<[u8; 3]>, audio: Option<AudioCodec>) -> Formats {
     let video = profile.map(|[idc, constraints, level]| VideoFormat {
         sps: vec![0x67, idc, constraints, level].into(),
-        pps: vec![0x68].into(),
+        pps: vec![vec![0x68].into()],
         width: 16,
         height: 16,
     });

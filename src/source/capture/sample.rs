@@ -17,7 +17,7 @@ pub(super) fn video_format(caps: &gst::CapsRef) -> Result<VideoFormat, String> {
     VideoFormat::from_parameter_sets(sps, pps).map_err(|error| error.to_string())
 }
 
-fn parameter_sets(record: &[u8]) -> Result<(Bytes, Bytes), String> {
+fn parameter_sets(record: &[u8]) -> Result<(Bytes, Vec<Bytes>), String> {
     let short = "the AVC decoder configuration is too short";
     let length_size = record.get(4).ok_or(short)? & 3;
     if length_size != 3 {
@@ -27,18 +27,19 @@ fn parameter_sets(record: &[u8]) -> Result<(Bytes, Bytes), String> {
         ));
     }
     let mut rest = &record[5..];
-    let mut sets = |mask: u8| -> Option<Option<Bytes>> {
+    let mut sets = |mask: u8| -> Option<Vec<Bytes>> {
         let count = *rest.split_off_first()? & mask;
-        let mut first = None;
-        for _ in 0..count {
+        let mut set = || {
             let length = u16::from_be_bytes(*rest.split_off(..2)?.first_chunk()?);
-            let set = rest.split_off(..usize::from(length))?;
-            first.get_or_insert_with(|| Bytes::copy_from_slice(set));
-        }
-        Some(first)
+            rest.split_off(..usize::from(length)).map(Bytes::copy_from_slice)
+        };
+        (0..count).map(|_| set()).collect()
     };
-    let sps = sets(0x1f).ok_or(short)?.ok_or("there is no sequence parameter set")?;
-    let pps = sets(0xff).ok_or(short)?.ok_or("there is no picture parameter set")?;
+    let sps = sets(0x1f).ok_or(short)?.into_iter().next().ok_or("there is no sequence parameter set")?;
+    let pps = sets(0xff).ok_or(short)?;
+    if pps.is_empty() {
+        return Err("there is no picture parameter set".into());
+    }
     Ok((sps, pps))
 }
 
@@ -72,12 +73,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_parameter_sets_are_taken() {
+    fn parameter_sets_are_taken() {
         let record = [
             1, 0x42, 0xc0, 0x0c, 0xff, 0xe1, 0, 3, 0x67, 1, 2, 2, 0, 2, 0x68, 9, 0, 1, 0x68, /* extensions */ 0xfd,
         ];
         let (sps, pps) = parameter_sets(&record).unwrap();
-        assert_eq!((&sps[..], &pps[..]), (&[0x67, 1, 2][..], &[0x68, 9][..]));
+        assert_eq!(sps[..], [0x67, 1, 2]);
+        assert_eq!(pps, [&[0x68, 9][..], &[0x68]]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! H.264 out of RTP packets (RFC 6184), for what retina's own depacketiser cannot serve: retina hands out either frames of every
-//! stream or raw packets of every stream, and it has no frames for Opus, nor for pictures whose packets break a rule. What is
-//! published to a camera comes in packets, too.
+//! stream or raw packets of every stream, and it has no frames for Opus, nor for pictures whose packets break a rule or that refer
+//! to several picture parameter sets. What is published to a camera comes in packets, too.
 //!
 //! In: packets in order, with the number lost before each. Out: access units framed by four-byte lengths. Refuses nothing:
 //! what cannot be understood is left out, and the picture it belonged to with it.
 
-use std::{iter, time::Instant};
+use std::{collections::BTreeMap, iter, time::Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -17,6 +17,8 @@ const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 /// A larger access unit is thrown away: no camera makes one, but one whose markers are lost would grow for ever.
 const MAX_UNIT: usize = 8 << 20;
+/// Picture parameter sets that are kept. Encoders that have several have two or three.
+const MAX_PPS: usize = 16;
 
 /// One packet.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +44,8 @@ pub(in crate::source) struct Unit {
 #[derive(Debug, Default)]
 pub(in crate::source) struct Depacketizer {
     sps: Option<Bytes>,
-    pps: Option<Bytes>,
+    /// By their ids.
+    pps: BTreeMap<u32, Bytes>,
     new_parameters: bool,
     unit: Option<Partial>,
 }
@@ -80,9 +83,20 @@ impl Depacketizer {
     }
 
     /// The parameter sets in force if they have changed since this was last asked.
-    pub(in crate::source) fn new_parameters(&mut self) -> Option<(Bytes, Bytes)> {
+    pub(in crate::source) fn new_parameters(&mut self) -> Option<(Bytes, Vec<Bytes>)> {
         let changed = std::mem::take(&mut self.new_parameters);
-        self.sps.clone().zip(self.pps.clone()).filter(|_| changed)
+        if !changed || self.pps.is_empty() {
+            return None;
+        }
+        let sps = self.sps.clone()?;
+        let id = h264::sps_id(&sps);
+        // Those of a sequence that is over are of no use.
+        let is_of = |pps: &&Bytes| h264::pps_ids(pps).is_some_and(|(_, of)| Some(of) == id);
+        let mut pps: Vec<_> = self.pps.values().filter(is_of).cloned().collect();
+        if pps.is_empty() {
+            pps = self.pps.values().cloned().collect();
+        }
+        Some((sps, pps))
     }
 
     fn finish(&mut self) -> Option<Unit> {
@@ -128,7 +142,7 @@ impl Depacketizer {
     fn piece(&mut self, nal: &[u8]) {
         match h264::nal_type(nal) {
             h264::NAL_SPS => self.new_parameters |= replace(&mut self.sps, nal),
-            h264::NAL_PPS => self.new_parameters |= replace(&mut self.pps, nal),
+            h264::NAL_PPS => self.new_parameters |= self.replace_pps(nal),
             kind => {
                 if let Some(unit) = &mut self.unit {
                     unit.drop_fragment();
@@ -137,6 +151,17 @@ impl Depacketizer {
                 }
             }
         }
+    }
+
+    /// Whether it is a new one.
+    fn replace_pps(&mut self, nal: &[u8]) -> bool {
+        let id = h264::pps_ids(nal).map_or(0, |(id, _)| id);
+        let is_known = self.pps.get(&id).is_some_and(|known| known == nal);
+        let is_new = !is_known && (self.pps.len() < MAX_PPS || self.pps.contains_key(&id));
+        if is_new {
+            self.pps.insert(id, Bytes::copy_from_slice(nal));
+        }
+        is_new
     }
 
     fn fragment(&mut self, payload: &[u8]) {
@@ -270,7 +295,7 @@ mod tests {
     fn a_keyframe_of_every_kind_of_packet() {
         let mut line = Line::new();
         assert_eq!(line.push(0, false, &[0x78, 0, 2, 0x67, 1, 0, 2, 0x68, 2]), None);
-        assert_eq!(line.depacketizer.new_parameters(), Some((vec![0x67, 1].into(), vec![0x68, 2].into())));
+        assert_eq!(line.depacketizer.new_parameters(), Some((vec![0x67, 1].into(), vec![vec![0x68, 2].into()])));
         assert_eq!(line.depacketizer.new_parameters(), None);
         assert_eq!(line.push(0, false, &[0x06, 9]), None);
         assert_eq!(line.push(0, false, &[0x7c, 0x85, 1, 2]), None);
@@ -286,12 +311,12 @@ mod tests {
         let whole = Some((0, true, vec![0, 0, 0, 2, 0x65, 3]));
         let mut line = Line::new();
         assert_eq!(line.push(0, true, &stream), whole);
-        assert_eq!(line.depacketizer.new_parameters(), Some((vec![0x67, 1].into(), vec![0x68, 2].into())));
+        assert_eq!(line.depacketizer.new_parameters(), Some((vec![0x67, 1].into(), vec![vec![0x68, 2].into()])));
         let mut line = Line::new();
         let (first, last) = stream[1..].split_at(3);
         assert_eq!(line.push(0, false, &[&[0x7c, 0x87][..], first].concat()), None);
         assert_eq!(line.push(0, true, &[&[0x7c, 0x47][..], last].concat()), whole);
-        assert_eq!(line.depacketizer.new_parameters(), Some((vec![0x67, 1].into(), vec![0x68, 2].into())));
+        assert_eq!(line.depacketizer.new_parameters(), Some((vec![0x67, 1].into(), vec![vec![0x68, 2].into()])));
     }
 
     #[test]
@@ -299,10 +324,38 @@ mod tests {
         let mut line = Line::new();
         assert_eq!(line.push(0, false, &[0, 0, 0, 1, 0x67, 1]), None);
         assert_eq!(line.push(0, false, &[0, 0, 1, 0x68, 2]), None);
-        assert_eq!(line.depacketizer.new_parameters(), Some((vec![0x67, 1].into(), vec![0x68, 2].into())));
+        assert_eq!(line.depacketizer.new_parameters(), Some((vec![0x67, 1].into(), vec![vec![0x68, 2].into()])));
         // The first zero is taken for the header of what is fragmented.
         assert_eq!(line.push(0, false, &[0x1c, 0x80, 0, 0, 1, 0x65]), None);
         assert_eq!(line.push(0, true, &[0x1c, 0x40, 3]), Some((0, true, vec![0, 0, 0, 2, 0x65, 3])));
+    }
+
+    /// Pictures may refer to several, by their ids; those of a sequence that is over are left out.
+    #[test]
+    fn several_picture_parameter_sets_are_kept() {
+        // x264's for 322x182, of sequence 0.
+        let sps = [
+            0x67, 0x42, 0xc0, 0x15, 0xda, 0x05, 0x46, 0x78, 0x89, 0xb0, 0x16, 0xa0, 0xc0, 0xc0, 0xd4, 0xa0, 0x00, 0x00,
+            0x03, 0x00, 0x20, 0x00, 0x00, 0x03, 0x03, 0xd1, 0xe2, 0xc5, 0xd4,
+        ];
+        // Sets 0 and 1 of it, and set 2 of sequence 1.
+        let (zero, one, two) = ([0x68, 0b1100_1110], [0x68, 0b0101_1110], [0x68, 0b0110_1011]);
+        let mut line = Line::new();
+        for nal in [&sps[..], &one, &two, &zero, &one] {
+            line.push(0, false, nal);
+        }
+        let sets = |pps: &[&[u8]]| Some((sps.to_vec().into(), pps.iter().map(|pps| pps.to_vec().into()).collect()));
+        assert_eq!(line.depacketizer.new_parameters(), sets(&[&zero, &one]));
+        line.push(0, false, &zero);
+        assert_eq!(line.depacketizer.new_parameters(), None);
+        let other = [0x68, 0b1100_1111];
+        line.push(0, false, &other);
+        assert_eq!(line.depacketizer.new_parameters(), sets(&[&other, &one]));
+        // More than anybody needs.
+        for id in 0..u8::MAX {
+            line.push(0, false, &[0x68, 0, 0b1000_0000 | id >> 1, id << 7 | 0b0111_1111]);
+        }
+        assert_eq!(line.depacketizer.pps.len(), MAX_PPS);
     }
 
     #[test]

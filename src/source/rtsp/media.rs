@@ -1,22 +1,18 @@
 //! What a playing session gives, whichever way it is taken from retina: frames that retina put together, or, for a camera
-//! whose sound is Opus or whose pictures retina does not understand, raw packets that are put together here.
+//! whose sound is Opus or whose pictures retina does not understand, raw packets that are put together in [`raw`](super::raw).
 
-use std::{collections::VecDeque, time::Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use retina::{
     Error as RetinaError,
-    client::{Demuxed, PacketItem, Playing, Session, Stream},
+    client::{Demuxed, Playing, Session, Stream},
     codec::{CodecItem, ParametersRef, VideoParametersCodec},
     rtcp::ReceivedCompoundPacket,
-    rtp::ReceivedPacket,
 };
 
-use super::{
-    h264_rtp::{Depacketizer, Packet},
-    tracks::Tracks,
-};
+use super::{raw::Raw, tracks::Tracks};
 use crate::media::h264;
 
 /// One thing that came from the camera.
@@ -41,7 +37,7 @@ pub(super) struct Picture {
     /// Packets lost before or in it.
     pub(super) lost: u32,
     /// Parameter sets in force from this picture on, if they have changed.
-    pub(super) parameters: Option<(Bytes, Bytes)>,
+    pub(super) parameters: Option<(Bytes, Vec<Bytes>)>,
     pub(super) keyframe: bool,
     pub(super) data: Bytes,
 }
@@ -62,45 +58,36 @@ pub(super) enum Media {
     Raw(Box<Raw>),
 }
 
-/// A session whose packets are taken as they are.
-pub(super) struct Raw {
-    session: Session<Playing>,
-    video: Option<usize>,
-    audio: Option<usize>,
-    depacketizer: Depacketizer,
-    /// Packets of the video stream lost since the last picture.
-    lost: u32,
-    ready: VecDeque<Item>,
-}
-
 impl Media {
-    /// Takes `session`, raw if its sound is Opus, or if retina cannot put its pictures together and we may.
+    /// Takes `session`, raw if retina makes no frames of its sound, or cannot put its pictures together.
     ///
     /// # Errors
     /// retina's, when it has no depacketiser for a stream that was set up.
     pub(super) fn open(session: Session<Playing>, tracks: &Tracks, is_odd: bool) -> Result<Self, RetinaError> {
-        let video = tracks.video;
-        if !(tracks.is_raw() || is_odd && tracks.may_be_raw()) {
-            return Ok(Self::Framed { demuxed: Box::new(session.demuxed()?), video });
+        if tracks.is_raw() || is_odd {
+            return Ok(Self::Raw(Box::new(Raw::new(session, tracks))));
         }
-        let audio = tracks.audio.map(|(index, _)| index);
-        let depacketizer = Depacketizer::default();
-        Ok(Self::Raw(Box::new(Raw { session, video, audio, depacketizer, lost: 0, ready: VecDeque::new() })))
+        Ok(Self::Framed { demuxed: Box::new(session.demuxed()?), video: tracks.video })
+    }
+
+    /// Whether retina puts frames together.
+    pub(super) fn is_framed(&self) -> bool {
+        matches!(self, Self::Framed { .. })
     }
 
     /// The streams as the SDP describes them.
     pub(super) fn streams(&self) -> &[Stream] {
         match self {
             Self::Framed { demuxed, .. } => demuxed.streams(),
-            Self::Raw(raw) => raw.session.streams(),
+            Self::Raw(raw) => raw.streams(),
         }
     }
 
     /// The video's parameter sets, as the SDP has them or, framed, as they are now.
-    pub(super) fn parameters(&self) -> Option<(Bytes, Bytes)> {
+    pub(super) fn parameters(&self) -> Option<(Bytes, Vec<Bytes>)> {
         let video = match self {
             Self::Framed { video, .. } => *video,
-            Self::Raw(raw) => raw.video,
+            Self::Raw(raw) => raw.video(),
         };
         parameters(&self.streams()[video?])
     }
@@ -144,55 +131,8 @@ fn framed(item: CodecItem, demuxed: &Demuxed, video: Option<usize>) -> Item {
     }
 }
 
-fn parameters(stream: &Stream) -> Option<(Bytes, Bytes)> {
+fn parameters(stream: &Stream) -> Option<(Bytes, Vec<Bytes>)> {
     let Some(ParametersRef::Video(parameters)) = stream.parameters() else { return None };
     let VideoParametersCodec::H264 { sps, pps } = parameters.codec_params() else { return None };
-    Some((sps.clone(), pps.clone()))
-}
-
-impl Raw {
-    async fn next(&mut self) -> Option<Result<Item, RetinaError>> {
-        loop {
-            if let Some(item) = self.ready.pop_front() {
-                return Some(Ok(item));
-            }
-            match self.session.next().await? {
-                Err(error) => return Some(Err(error)),
-                Ok(PacketItem::Rtcp(report)) => return Some(Ok(Item::Report(report))),
-                Ok(PacketItem::Rtp(packet)) if Some(packet.stream_id()) == self.video => self.picture(&packet),
-                Ok(PacketItem::Rtp(packet)) if Some(packet.stream_id()) == self.audio => {
-                    return Some(Ok(Item::Sound(Sound {
-                        ticks: packet.timestamp().timestamp(),
-                        received: packet.ctx().received(),
-                        lost: packet.loss().into(),
-                        // One Opus packet per RTP packet (RFC 7587 section 4.2).
-                        data: packet.into_payload_bytes(),
-                    })));
-                }
-                Ok(_) => return Some(Ok(Item::Other)),
-            }
-        }
-    }
-
-    fn picture(&mut self, packet: &ReceivedPacket) {
-        let lost = u32::from(packet.loss());
-        self.lost += lost;
-        let units = self.depacketizer.push(Packet {
-            ticks: packet.timestamp().timestamp(),
-            received: packet.ctx().received(),
-            marker: packet.mark(),
-            lost,
-            payload: packet.payload(),
-        });
-        for unit in units {
-            self.ready.push_back(Item::Picture(Picture {
-                ticks: unit.ticks,
-                received: unit.received,
-                lost: std::mem::take(&mut self.lost),
-                parameters: self.depacketizer.new_parameters(),
-                keyframe: unit.keyframe,
-                data: unit.data,
-            }));
-        }
-    }
+    Some((sps.clone(), vec![pps.clone()]))
 }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     media::{
         ClockRate, Kind, MediaTime, NtpTime, Reason, VideoFormat,
-        h264::BadSps,
+        h264::{self, BadSps},
         transcode::{Options, Source, TranscodeError},
     },
     source::{
@@ -76,7 +76,17 @@ pub(super) async fn receive(
     feed.tracks(tracks.video.is_some(), format);
     feed.set_audio_note(input.note.take());
     let clock = Clock::default();
-    let mut receiver = Receiver { input, tracks, feed, media, transcoding, clock, keyframe_seen: false };
+    let mut receiver = Receiver {
+        input,
+        tracks,
+        feed,
+        media,
+        transcoding,
+        clock,
+        keyframe_seen: false,
+        pps: None,
+        has_several_pps: false,
+    };
     if let Some(parameters) = receiver.media.parameters() {
         receiver.use_parameters(parameters);
     }
@@ -92,6 +102,9 @@ struct Receiver<'a, 'p> {
     clock: Clock,
     /// Of this session.
     keyframe_seen: bool,
+    /// The sequence parameter set in force, and the id of the last picture parameter set.
+    pps: Option<(Bytes, u32)>,
+    has_several_pps: bool,
 }
 
 /// Starts what makes a stream's sound into Opus; `None`, and the reason in the log, when it cannot be done.
@@ -137,11 +150,11 @@ pub(super) fn coded_sound(stream: &Stream, way: Way) -> Result<Source, Reason> {
 }
 
 /// The format of these parameter sets, without the bytes that the SPS has behind its end.
-fn trimmed(sps: &Bytes, pps: &Bytes) -> Result<VideoFormat, BadSps> {
-    let whole = VideoFormat::from_parameter_sets(sps.clone(), pps.clone());
+fn trimmed(sps: &Bytes, pps: &[Bytes]) -> Result<VideoFormat, BadSps> {
+    let whole = VideoFormat::from_parameter_sets(sps.clone(), pps.to_vec());
     whole.or_else(|error| {
         let shorter = (1..=MAX_STRAY).filter_map(|stray| sps.len().checked_sub(stray));
-        let mut formats = shorter.map(|length| VideoFormat::from_parameter_sets(sps.slice(..length), pps.clone()));
+        let mut formats = shorter.map(|length| VideoFormat::from_parameter_sets(sps.slice(..length), pps.to_vec()));
         formats.find_map(Result::ok).ok_or(error)
     })
 }
@@ -215,6 +228,11 @@ impl Receiver<'_, '_> {
                     let kind = match item {
                         Item::Picture(picture) => {
                             self.picture(picture);
+                            if self.has_several_pps && !std::mem::replace(&mut self.input.is_odd, true) {
+                                let camera = &self.input.camera;
+                                info!(%camera, "the camera's pictures refer to several parameter sets: taking them otherwise");
+                                return Ok(());
+                            }
                             // A session that had none would not begin with one next time either.
                             if self.keyframe_seen && self.feed.is_keyframe_overdue() {
                                 let camera = &self.input.camera;
@@ -245,7 +263,7 @@ impl Receiver<'_, '_> {
 
     /// What retina does not understand may be understood here, in another session.
     fn take_otherwise(&mut self, failure: Error) -> Result<(), Error> {
-        let is_taken = self.tracks.is_raw() || !self.tracks.may_be_raw() || self.tracks.video.is_none();
+        let is_taken = self.tracks.is_raw() || self.tracks.video.is_none();
         if is_taken || std::mem::replace(&mut self.input.is_odd, true) {
             return Err(failure);
         }
@@ -296,7 +314,12 @@ impl Receiver<'_, '_> {
         }
     }
 
-    fn use_parameters(&mut self, (sps, pps): (Bytes, Bytes)) {
+    fn use_parameters(&mut self, (sps, pps): (Bytes, Vec<Bytes>)) {
+        let id = pps.first().and_then(|pps| h264::pps_ids(pps));
+        // retina keeps the last one only.
+        self.has_several_pps |= self.media.is_framed()
+            && matches!((&self.pps, id), (Some((of, before)), Some((after, _))) if *of == sps && *before != after);
+        self.pps = id.map(|(id, _)| (sps.clone(), id));
         match trimmed(&sps, &pps) {
             Ok(format) => self.feed.set_video(format),
             Err(error) => self.input.warn_about_parameter_sets(&error),

@@ -68,11 +68,6 @@ impl Tracks {
         Ok(Self { video, audio, metadata, unusable_sound })
     }
 
-    /// Whether the session may be taken as raw packets: sound that is transcoded comes in frames.
-    pub(super) fn may_be_raw(&self) -> bool {
-        !matches!(self.audio, Some((_, Way::Transcoded(_) | Way::Expanded(..))))
-    }
-
     /// Whether the session must be taken as raw packets, because retina makes no frames of the sound.
     pub(super) fn is_raw(&self) -> bool {
         match self.audio {
@@ -235,7 +230,7 @@ mod tests {
         let wide = audio(offer("audio", "pcma", 16_000));
         let rate = ClockRate::new(16_000).unwrap();
         assert_eq!(wide.audio, Some((1, Way::Expanded(rate, Samples::ALaw))));
-        assert!(!wide.is_raw() && !wide.may_be_raw());
+        assert!(!wide.is_raw());
         assert!(audio(offer("audio", "pcm", 8_000)).is_raw(), "retina does not know it");
     }
 

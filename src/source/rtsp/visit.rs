@@ -100,7 +100,7 @@ pub struct Offer {
     /// `a=framerate`.
     pub frame_rate: Option<f32>,
     /// H.264: sequence and picture parameter set, where the SDP has them.
-    pub parameter_sets: Option<(Bytes, Bytes)>,
+    pub parameter_sets: Option<(Bytes, Vec<Bytes>)>,
     /// In pixels, of other video whose SDP tells it.
     pub size: Option<(u32, u32)>,
     /// What the gateway does with it.
@@ -154,7 +154,7 @@ pub struct Picture {
     /// NAL units framed by four-byte lengths, without parameter sets.
     pub data: Bytes,
     /// Parameter sets in force from here on, if they came in band and are not those before.
-    pub parameter_sets: Option<(Bytes, Bytes)>,
+    pub parameter_sets: Option<(Bytes, Vec<Bytes>)>,
 }
 
 /// Visits the camera of `host` until `notice` says that it is enough, until `leave`, or until a failure; tears the session
@@ -324,7 +324,7 @@ impl Offer {
         let (mut parameter_sets, mut size) = (None, None);
         if let Some(ParametersRef::Video(video)) = stream.parameters() {
             match video.codec_params() {
-                VideoParametersCodec::H264 { sps, pps } => parameter_sets = Some((sps.clone(), pps.clone())),
+                VideoParametersCodec::H264 { sps, pps } => parameter_sets = Some((sps.clone(), vec![pps.clone()])),
                 _ => size = Some(video.pixel_dimensions()),
             }
         }

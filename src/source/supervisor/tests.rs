@@ -44,7 +44,7 @@ impl Connector for Scripted {
         };
         feed.tracks(true, None);
         let set = |bytes: &'static [u8]| bytes.into();
-        feed.set_video(VideoFormat { sps: set(&[0x67, 1, 2, 3]), pps: set(&[0x68]), width: 16, height: 16 });
+        feed.set_video(VideoFormat { sps: set(&[0x67, 1, 2, 3]), pps: vec![set(&[0x68])], width: 16, height: 16 });
         let time = MediaTime { ticks: 0, rate: ClockRate::VIDEO };
         feed.video(time, now(), true, (&[0, 0, 0, 1, 0x65][..]).into());
         tokio::select! {

@@ -10,6 +10,7 @@ use super::{FAULT, VIDEO, gateway};
 use crate::LIMIT;
 use crate::support::browser::Browser;
 use crate::support::camera::scripted::clip::Refresh;
+use crate::support::camera::scripted::pps::two_sets;
 use crate::support::camera::scripted::{Scripted, Video};
 use crate::support::viewer::Kind;
 
@@ -86,6 +87,25 @@ async fn chromium_shows_intra_refresh() {
     let keyframes = browser.video_stats().await.unwrap_or_default().key_frames_decoded;
     println!("intra refresh: {keyframes} keyframes decoded");
     assert_eq!(camera.plays_total(), 1);
+}
+
+/// The encoder has two picture parameter sets and changes between them: Chromium decodes all pictures, also those behind the
+/// change of the way in which they are taken.
+#[tokio::test]
+async fn chromium_shows_pictures_of_two_parameter_sets() {
+    let camera = Scripted::builder().video(VIDEO).shape(two_sets).start();
+    let gateway = gateway(&camera, "").await;
+    let browser = Browser::start().await;
+    browser.open_bare(&gateway.whep("front"), LIMIT).await;
+    let plays = || async { camera.plays_total() };
+    crate::support::wait::until_value("sessions", LIMIT, plays, |count| *count == 2).await;
+    browser.wait_decoded(10, LIMIT).await;
+    let before = browser.video_stats().await.unwrap_or_default();
+    let after = browser.wait_decoded(60, LIMIT).await;
+    let decoded = after.frames_decoded - before.frames_decoded;
+    let received = after.frames_received - before.frames_received;
+    assert!(received - decoded <= 5, "{decoded} of {received} pictures were decoded");
+    assert_eq!(camera.plays_total(), 2);
 }
 
 /// Keyframes of two megabytes, which are 1,713 packets: Chromium keeps at most 2,048 of one picture.

@@ -69,10 +69,7 @@ async fn every_packet_has_a_marker() {
         if (line.session, line.frame) < (0, FAULT) {
             return line.packetize(unit);
         }
-        let mut packets = line.parameter_sets(unit);
-        packets.extend(unit.nals.iter().flat_map(|nal| line.fu_a(nal, 100)));
-        packets.iter_mut().for_each(|packet| packet.marker = true);
-        packets
+        line.marked(unit)
     }))
     .await;
     scene.wait_plays(2).await;

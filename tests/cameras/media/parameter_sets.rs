@@ -7,6 +7,7 @@ use crate::LIMIT;
 use crate::support::camera::Profile;
 use crate::support::camera::scripted::clip::Clip;
 use crate::support::camera::scripted::packets::{Line, Packet};
+use crate::support::camera::scripted::pps::two_sets;
 use crate::support::camera::scripted::{Builder, Scripted, Video, sdp};
 use crate::support::viewer::h264::NalTypes;
 use crate::support::viewer::{Kind, Viewer};
@@ -46,6 +47,20 @@ async fn parameter_sets_come_two_seconds_late() {
     println!("parameter sets 2 s late: first picture after {} ms", (first.at - scene.begun).as_millis());
     scene.goes_on("parameter sets 2 s late").await;
     scene.is_first_session();
+}
+
+/// The encoder has two picture parameter sets and changes between them. The RTSP library keeps the last one only, so that the next
+/// session is taken without it.
+#[tokio::test]
+async fn pictures_refer_to_two_parameter_sets() {
+    let scene = scene(Scripted::builder().video(VIDEO).shape(two_sets)).await;
+    scene.wait_plays(2).await;
+    let sets = |nals: &Vec<Vec<u8>>| nals.iter().filter(|nal| nal[0] & 0x1f == 8).count();
+    let most = || async { scene.viewer.with(Kind::Video, |log| log.pictures().iter().map(sets).max()) };
+    wait::until_value("both sets before a keyframe", LIMIT, most, |most| *most == Some(2)).await;
+    scene.goes_on("two picture parameter sets").await;
+    scene.was_never_away();
+    assert_eq!(scene.camera.plays_total(), 2);
 }
 
 /// There are none at all, which is said; the next session has them.

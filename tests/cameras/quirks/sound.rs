@@ -11,6 +11,7 @@ use super::{Scene, camera, seen};
 use crate::LIMIT;
 use crate::support::camera::scripted::packets::{Line, Packet};
 use crate::support::camera::scripted::{Builder, Sound, sdp};
+use crate::support::gateway::Gateway;
 use crate::support::viewer::{Kind, Viewer};
 use crate::support::wait;
 
@@ -196,6 +197,18 @@ async fn a_camera_sends_several_aac_frames_in_a_packet() {
     for in_packet in [1, 3] {
         seen(sends_aac(&good(1), 1, in_packet)).await.hears_the_tone().await;
     }
+}
+
+/// AAC beside pictures that the RTSP library takes nothing of, so that the session is taken without it.
+#[tokio::test]
+async fn aac_is_heard_beside_pictures_that_are_taken_otherwise() {
+    let camera = sends_aac(&good(1), 1, 3).shape(|line, unit| line.marked(unit)).start();
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).config(camera.toml("front")).spawn().await;
+    let viewer = Viewer::builder(gateway.whep("front")).keep_payloads().join().await;
+    viewer.wait_keyframes(2, LIMIT).await;
+    let scene = Scene { camera, gateway, viewer };
+    scene.hears_the_tone().await;
+    assert_eq!(scene.camera.plays_total(), 2, "the first session shows that it does not work");
 }
 
 /// AAC whose description leaves out, or gets wrong, what a decoder has to know.

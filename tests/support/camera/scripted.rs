@@ -47,6 +47,7 @@ mod connection;
 pub mod faults;
 mod login;
 pub mod packets;
+pub mod pps;
 pub mod pump;
 pub mod rtsp;
 pub mod sdp;

@@ -74,6 +74,14 @@ impl Line {
         packets
     }
 
+    /// As a camera does it that takes the marker for something else: each packet has one.
+    pub fn marked(&mut self, unit: &Unit) -> Vec<Packet> {
+        let mut packets = self.parameter_sets(unit);
+        packets.extend(unit.nals.iter().flat_map(|nal| self.fu_a(nal, 100)));
+        packets.iter_mut().for_each(|packet| packet.marker = true);
+        packets
+    }
+
     /// SPS and PPS in packets of their own, of a keyframe; nothing of another picture.
     pub fn parameter_sets(&mut self, unit: &Unit) -> Vec<Packet> {
         if unit.keyframe { vec![self.single(&unit.sps), self.single(&unit.pps)] } else { Vec::new() }
