@@ -223,6 +223,11 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Caught> {
 pub struct Caught(Option<Seen>);
 
 impl Caught {
+    /// Whether it is in the source code of this dependency, which may panic where it should refuse.
+    pub fn is_in(&self, package: &str) -> bool {
+        self.0.as_ref().is_some_and(|seen| seen.at.contains(&format!("/{package}-")))
+    }
+
     /// Counts it and puts it into the log.
     pub fn tell(self, part: Part, whose: Whose<'_>) -> Panicked {
         note(part, whose, self.0)
@@ -237,13 +242,24 @@ impl Caught {
 /// # Cancel safety
 /// That of `work`.
 pub async fn caught_task<F: Future>(part: Part, whose: Whose<'_>, work: F) -> Result<F::Output, Panicked> {
+    catch_task(work).await.map_err(|caught| caught.tell(part, whose))
+}
+
+/// The same, for whoever can say only afterwards what it was.
+///
+/// # Errors
+/// [`Caught`], which is to be told.
+///
+/// # Cancel safety
+/// That of `work`.
+pub async fn catch_task<F: Future>(work: F) -> Result<F::Output, Caught> {
     let mut work = pin!(work);
     let ended = std::future::poll_fn(|context| match catch(|| work.as_mut().poll(context)) {
         Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
         Ok(Poll::Pending) => Poll::Pending,
         Err(caught) => Poll::Ready(Err(caught)),
     });
-    ended.await.map_err(|caught| caught.tell(part, whose))
+    ended.await
 }
 
 /// Does what `begin` begins until it ends by itself: once more, after [`PAUSE`], for each time that it panics.

@@ -43,7 +43,10 @@ use super::{
     feed::Feed,
     supervisor::Connector,
 };
-use crate::media::{CameraName, Reason};
+use crate::{
+    media::{CameraName, Reason},
+    panics::catch_task,
+};
 
 /// For the TCP connection and DESCRIBE together, with its second round for digest authentication. Cameras that wake
 /// from standby take up to 8 s for it.
@@ -245,9 +248,10 @@ impl Input {
     }
 
     async fn describe_at(&self, url: &Url) -> Result<Session<Described>, Error> {
-        let described = timeout(DESCRIBE_LIMIT, Session::describe(url.clone(), self.session_options())).await;
-        match described {
-            Ok(described) => described.map_err(|error| self.failure(&error, Step::Describe)),
+        let described = catch_task(Session::describe(url.clone(), self.session_options()));
+        match timeout(DESCRIBE_LIMIT, described).await {
+            Ok(Ok(described)) => described.map_err(|error| self.failure(&error, Step::Describe)),
+            Ok(Err(panic)) => Err(self.undescribed(panic)),
             Err(_) => {
                 let listens = self.door.knock_within(PROBE_LIMIT).await.is_ok();
                 let step = if listens { Step::Describe } else { Step::Connect };

@@ -6,16 +6,21 @@
 use std::io;
 
 use super::Input;
-use crate::source::{
-    Error, Step,
-    config::Transport,
-    error::{is_out_of_descriptors, redacted},
+use crate::{
+    panics::{Caught, Part, Whose},
+    source::{
+        Error, Step,
+        config::Transport,
+        error::{is_out_of_descriptors, redacted},
+    },
 };
 
 /// How retina's text begins when a socket could not be connected.
 const CONNECT: &str = "Unable to connect to RTSP server: ";
 /// What stands before the reason why it cannot log in.
 const CHALLENGE: &str = "Can't understand WWW-Authenticate header: ";
+/// What stands before the reason why it cannot read a description.
+const DESCRIPTION: &str = "Unable to parse SDP: ";
 /// What its texts about an answer to SETUP say where the answer's Transport cannot be used.
 const TRANSPORT: [&str; 3] = ["Transport header", "channel", "server_port"];
 
@@ -40,11 +45,21 @@ impl Input {
                 Error::UnclearTransport { tried, instead, reason }
             }
             // The request was granted, but the answer makes no sense.
+            Some(200..=299) if step == Step::Describe && text.contains(DESCRIPTION) => unreadable(&reason),
             Some(200..=299) => Error::Protocol { step, reason },
             Some(status) if status == 453 || (status == 503 && step != Step::Describe) => Error::Full { step, status },
             Some(status) => Error::Status { step, status },
             None => self.without_status(&text, reason, step),
         }
+    }
+
+    /// DESCRIBE panicked. sdp-types 0.1.8 does behind a line of a media section that is no `key=value`.
+    pub(super) fn undescribed(&self, panic: Caught) -> Error {
+        if panic.is_in("sdp-types") {
+            return unreadable("Unable to parse SDP: a line is no key=value");
+        }
+        let reason = panic.tell(Part::Camera, Whose::camera(&self.camera)).to_string();
+        Error::Protocol { step: Step::Describe, reason }
     }
 
     /// The transport that is asked for, and the other one.
@@ -73,6 +88,11 @@ impl Input {
             _ => Error::Protocol { step, reason },
         }
     }
+}
+
+/// GStreamer reads all descriptions that are known to be refused here.
+fn unreadable(reason: &str) -> Error {
+    Error::Protocol { step: Step::Describe, reason: format!("{reason}; pipeline = \"rtspsrc\" may understand it") }
 }
 
 /// What is not understood of a challenge.

@@ -5,6 +5,7 @@ use crate::LIMIT;
 use crate::support::camera::scripted::rtsp::{Reply, Request};
 use crate::support::camera::scripted::{Builder, sdp};
 use crate::support::gateway::Gateway;
+use crate::support::viewer::Viewer;
 use crate::support::wait;
 
 /// The code and the sentence with which a camera is not shown.
@@ -25,6 +26,7 @@ async fn refused(camera: Builder) -> (String, String) {
 async fn flir_describes_a_time_that_is_no_number() {
     let (code, reason) = refused(camera().sdp(&sdp::VIDEO.replace("t=0 0", "t=now-"))).await;
     assert!(code == "camera-not-understood" && reason.contains("Unable to parse SDP"), "{code} {reason}");
+    assert!(reason.contains("pipeline = \"rtspsrc\""), "{reason}");
 }
 
 /// The description has two lines `s=`.
@@ -40,6 +42,38 @@ async fn uniarch_uho_s2e_m3_describes_no_address() {
     let (code, reason) =
         refused(camera().sdp(&sdp::VIDEO.replace(" IP4 0.0.0.0", "").replace(" IP4 127.0.0.1", ""))).await;
     assert!(code == "camera-not-understood" && reason.contains("Unable to parse SDP"), "{code} {reason}");
+}
+
+/// A line of the description that is none.
+#[tokio::test]
+async fn a_camera_describes_something_in_a_line_without_a_key() {
+    let odd = sdp::VIDEO.replace("a=control:trackID=0\n", "framesize 320-180\na=control:trackID=0\n");
+    let (code, reason) = refused(camera().sdp(&odd)).await;
+    assert!(code == "camera-not-understood" && reason.contains("a line is no key=value"), "{code} {reason}");
+    assert!(reason.contains("pipeline = \"rtspsrc\""), "{reason}");
+}
+
+/// What cannot be read of these four GStreamer reads.
+#[tokio::test]
+async fn descriptions_that_are_not_understood_are_read_by_gstreamer() {
+    for (what, with) in [
+        ("t=0 0", "t=now-"),
+        ("a=control:trackID=0\n", "framesize 320-180\na=control:trackID=0\n"),
+        ("s=camera\n", "s=camera\ns=again\n"),
+        ("o=- 1 1 IN IP4 127.0.0.1\ns=camera\nc=IN IP4 0.0.0.0", "o=- 1 1 IN\ns=camera\nc=IN"),
+    ] {
+        assert!(sdp::VIDEO.contains(what), "{}", sdp::VIDEO);
+        let camera = camera().sdp(&sdp::VIDEO.replace(what, with)).start();
+        let config = format!(
+            "[pipelines]\npath = [\"{}/pipelines\"]\n[[camera]]\nname = \"front\"\npipeline = \"rtspsrc\"\n\
+             [camera.with]\nurl = \"{}\"\n",
+            env!("CARGO_MANIFEST_DIR"),
+            camera.url(),
+        );
+        let gateway = Gateway::builder(env!("CARGO_BIN_EXE_camgate")).config(config).spawn().await;
+        let viewer = Viewer::builder(gateway.whep("front")).join().await;
+        viewer.wait_keyframes(2, LIMIT).await;
+    }
 }
 
 /// Over UDP, the answer to SETUP does not say from which port the camera sends.

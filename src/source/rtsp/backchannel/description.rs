@@ -47,7 +47,7 @@ pub(in crate::source::rtsp) struct Description {
 /// # Errors
 /// It cannot be read, has no section to send to, or none in a codec that is known here.
 pub(in crate::source::rtsp) fn read(sdp: &[u8], base: &Url) -> Result<Description, Error> {
-    let session = Session::parse(sdp).map_err(|error| Error::Protocol {
+    let session = Session::parse(&lines(sdp)).map_err(|error| Error::Protocol {
         step: Step::Describe,
         reason: format!("its SDP cannot be read: {error}"),
     })?;
@@ -77,6 +77,12 @@ pub(in crate::source::rtsp) fn read(sdp: &[u8], base: &Url) -> Result<Descriptio
     let controls = session.medias.iter().filter_map(|media| join(base, attribute(&media.attributes, "control")?));
     let others = controls.filter(|control| *control != ear.control).collect();
     Ok(Description { ear, aggregate, others })
+}
+
+/// The lines that are some: sdp-types 0.1.8 panics behind one that is not.
+fn lines(sdp: &[u8]) -> Vec<u8> {
+    let lines = sdp.split_inclusive(|byte| *byte == b'\n').filter(|line| line.get(1) == Some(&b'='));
+    lines.flatten().copied().collect()
 }
 
 /// Cameras show their microphone as `recvonly`, or say nothing of it.
