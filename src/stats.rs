@@ -77,6 +77,8 @@ pub struct ChannelCounters {
     pub unsent: Counter,
     /// Files that were sent as a whole.
     pub files: Counter,
+    /// Channels with another label, which were closed.
+    pub foreign: Counter,
 }
 
 /// What happened to what was said to the people before a camera.

@@ -13,7 +13,8 @@ use crate::{
             scripted::{Builder, Scripted, Sound, sdp},
         },
         gateway::Gateway,
-        network::{GATEWAY, Network},
+        network::{GATEWAY, Network, VIEWER},
+        viewer::{Kind, Viewer},
         wait::{until, until_value},
     },
 };
@@ -137,6 +138,20 @@ async fn what_is_no_message_is_refused_in_words() {
     // A channel of another name is closed; it costs nobody anything.
     browser.run("window.raw.other = window.raw.peer.createDataChannel('chat');").await;
     browser.wait_for("window.raw.other.readyState === 'closed'", LIMIT).await;
+    assert_eq!(metric(&gateway, "foreign_total").await, 1.0);
+    // As many as there is room for end the session, and no other.
+    browser
+        .run(
+            "const { raw } = window;
+             raw.many = setInterval(() => {
+                 for (let at = 0; at < 10; at += 1) raw.peer.createDataChannel('chat');
+             }, 100);",
+        )
+        .await;
+    let sessions = || async { gateway.sessions().await.len() };
+    until_value("the session to be ended", LIMIT, sessions, |count| *count == 1).await;
+    gateway.wait_log("too-many-channels", LIMIT).await;
+    viewer.wait_decoded(20, LIMIT).await;
 }
 
 /// What an ONVIF camera says when something moves, in its metadata track.
@@ -186,6 +201,61 @@ async fn something_is_noticed(change: impl FnOnce(Builder) -> Builder) -> (Gatew
 /// To see a picture that does not freeze.
 const ATTEMPTS: u32 = 3;
 
+/// Noise: a megabyte a second at no cost.
+const NOISE: &str = "videotestsrc is-live=true pattern=snow ! video/x-raw,width=320,height=180,framerate=15/1
+    ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=8000 key-int-max=15
+    ! video/x-h264,profile=constrained-baseline ! h264parse ! video/x-h264,stream-format=avc,alignment=au ! appsink name=video";
+
+/// A gateway on this network with a camera that is kept.
+async fn with_clips(network: &Network, camera: &str) -> Gateway {
+    let builder = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
+        .on(network, "gateway")
+        .http_listen(&format!("{GATEWAY}:8080"))
+        .http("allow_anonymous = true")
+        .webrtc_listen("0.0.0.0:8189")
+        .file("noise.launch", NOISE)
+        .config(format!(
+            "[[camera]]\nname = \"front\"\n{KEPT}{camera}\n[pipelines]\npath = [{:?}, \".\"]",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines")
+        ));
+    builder.spawn().await
+}
+
+/// So many bytes are kept for clips.
+async fn keeps(gateway: &Gateway, least: f64) {
+    let kept = || async {
+        let page = gateway.get("/metrics").await.expect("an answer").text().await.expect("a text");
+        let line = page.lines().find_map(|line| line.strip_prefix("camgate_camera_clip_bytes{camera=\"front\"} "));
+        line.and_then(|bytes| bytes.parse::<f64>().ok()).unwrap_or_default()
+    };
+    until_value("a clip to be kept", 3 * LIMIT, kept, |bytes| *bytes >= least).await;
+}
+
+/// Nothing large reaches it, so that it acknowledges nothing of a file, and goes on being there.
+#[test]
+fn a_viewer_that_reads_nothing_costs_little_and_disturbs_nobody() {
+    /// The port of whoever reads.
+    const READER: u16 = 40_000;
+    let network = Network::new();
+    network.inside("viewer", async {
+        let gateway = with_clips(&network, "pipeline = \"noise\"").await;
+        let browser = watching(&gateway).await;
+        keeps(&gateway, 16e6).await;
+        let reader = Viewer::builder(gateway.whep("front")).bind(&format!("{VIEWER}:{READER}")).join().await;
+        reader.wait_packets(Kind::Video, 30, LIMIT).await;
+        network.rules(&format!("forward udp sport 8189 udp dport != {READER} meta length > 900 drop"));
+        let before = gateway.rss_kb();
+        browser.run(&format!("window.asked = {CHANNEL}.file('clip', {{}}, () => {{}}).catch(() => {{}});")).await;
+        until_value("the clip to be asked for", LIMIT, || metric(&gateway, "messages_total"), |count| *count >= 1.0)
+            .await;
+        reader.wait_more(Kind::Video, 1_000, LIMIT).await;
+        assert_eq!((metric(&gateway, "files_total").await, reader.video().missing()), (0.0, 0));
+        assert_eq!(gateway.sessions().await.len(), 2, "it is there");
+        let more = gateway.rss_kb().saturating_sub(before);
+        assert!(more < 8 << 10, "{more} kB more");
+    });
+}
+
 /// Five megabytes beside a picture that goes on, on a network that loses two packets in a hundred each way.
 fn a_clip_arrives_whole(rules: &str) {
     let network = Network::new();
@@ -193,24 +263,9 @@ fn a_clip_arrives_whole(rules: &str) {
         network.rules(rules);
     }
     network.inside("viewer", async {
-        let builder = Gateway::builder(env!("CARGO_BIN_EXE_camgate"))
-            .on(&network, "gateway")
-            .http_listen(&format!("{GATEWAY}:8080"))
-            .http("allow_anonymous = true")
-            .webrtc_listen("0.0.0.0:8189")
-            .config(format!(
-                "[[camera]]\nname = \"front\"\npipeline = \"test-pattern\"\n{KEPT}[camera.with]\nbitrate = 4000\n\
-                 [pipelines]\npath = [{:?}]",
-                concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines")
-            ));
-        let gateway = builder.spawn().await;
+        let gateway = with_clips(&network, "pipeline = \"test-pattern\"\n[camera.with]\nbitrate = 4000").await;
         let browser = watching(&gateway).await;
-        let bytes = || async {
-            let page = gateway.get("/metrics").await.expect("an answer").text().await.expect("a text");
-            let line = page.lines().find_map(|line| line.strip_prefix("camgate_camera_clip_bytes{camera=\"front\"} "));
-            line.and_then(|bytes| bytes.parse::<f64>().ok()).unwrap_or_default()
-        };
-        until_value("five megabytes to be kept", 3 * LIMIT, bytes, |bytes| *bytes >= 5.2e6).await;
+        keeps(&gateway, 5.2e6).await;
         // A machine that is busy with other tests freezes a picture, too.
         for attempt in 1..=ATTEMPTS {
             let before = browser.wait_decoded(30, LIMIT).await;

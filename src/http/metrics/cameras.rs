@@ -11,7 +11,7 @@ use crate::{
 
 type Read = fn(&CameraCounters) -> u64;
 
-const COUNTERS: [(&str, &str, Read); 24] = [
+const COUNTERS: [(&str, &str, Read); 25] = [
     ("camera_units_total", "Pictures and frames of sound received", |c| c.units.total()),
     ("camera_bytes_total", "Coded bytes received", |c| c.bytes.total()),
     ("camera_unusable_units_total", "Pictures and frames of sound that could not be packed", |c| c.unusable.total()),
@@ -42,6 +42,9 @@ const COUNTERS: [(&str, &str, Read); 24] = [
         c.channel.unsent.total()
     }),
     ("camera_channel_files_total", "Files that viewers were sent by data channel", |c| c.channel.files.total()),
+    ("camera_channel_foreign_total", "Data channels of viewers with another label, which were closed", |c| {
+        c.channel.foreign.total()
+    }),
 ];
 
 pub(super) fn tell(cameras: &[Arc<Camera>], page: &mut Page) {

@@ -14,13 +14,15 @@ use rtc::{
 };
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::Session;
+use super::{End, Session};
 use crate::peer::channel::{MAX_SAID, Message, Near, Said, Wish};
 
 /// Which channel is ours.
 const LABEL: &str = "camgate";
 /// What may be sent and not be read, in bytes: 5 Mbit/s at a round trip of 100 ms. All of it may stand in a queue before the picture.
 const OUTSTANDING: usize = 64 << 10;
+/// Channels that are none of ours and are closed. Who opens more means nothing good, and each takes memory until its session ends.
+const MAX_FOREIGN: u32 = 64;
 /// So long after something came SCTP may have something to do by the clock: acknowledgements are delayed by 200 ms (RFC 9260
 /// section 6.2). While something that was sent is not acknowledged it always may.
 const BUSY: Duration = Duration::from_millis(500);
@@ -33,13 +35,15 @@ pub(super) struct Channel {
     held: Option<Message>,
     busy_until: Instant,
     is_busy: bool,
+    /// How many were closed at once.
+    foreign: u32,
 }
 
 impl Session {
     /// Its viewer has offered a data channel, and somebody answers.
     pub(in crate::peer) fn attach_channel(&mut self, near: Near, now: Instant) {
         let busy_until = now + super::CONNECT_DEADLINE;
-        self.channel = Some(Channel { near, id: None, held: None, busy_until, is_busy: true });
+        self.channel = Some(Channel { near, id: None, held: None, busy_until, is_busy: true, foreign: 0 });
     }
 
     /// When SCTP is due, if it may be.
@@ -55,6 +59,11 @@ impl Session {
                 let Some(mut opened) = self.connection.rtc.data_channel(id) else { return };
                 if channel.id.is_some() || opened.label() != LABEL || !opened.ordered() {
                     let _ = opened.close();
+                    channel.foreign += 1;
+                    self.camera.counters.channel.foreign.add(1);
+                    if channel.foreign > MAX_FOREIGN {
+                        self.close(End::TooManyChannels);
+                    }
                 } else {
                     channel.id = Some(id);
                     channel.busy_until = now + BUSY;

@@ -30,6 +30,8 @@ pub(in crate::peer) enum End {
     FormatChanged,
     /// A fault of ours that this viewer provoked.
     Broken,
+    /// It opened data channels without end.
+    TooManyChannels,
     /// Another publisher took its place.
     TakenOver,
     /// The camera is not published to, or talked to, any more.
@@ -62,6 +64,7 @@ impl End {
             Self::CameraRemoved => "camera_removed",
             Self::FormatChanged => "format_changed",
             Self::Broken => "internal_error",
+            Self::TooManyChannels => "too_many_channels",
             Self::TakenOver => "taken_over",
             Self::NotPublished => "not_published",
             Self::TalkedLong => "talked_long",
@@ -111,6 +114,10 @@ impl End {
             Self::Broken => {
                 ("internal-error", "an internal error of camgate ended the session: please report it with its log")
             }
+            Self::TooManyChannels => (
+                "too-many-channels",
+                "the viewer opened one data channel after the other: a session has one, with the label camgate",
+            ),
             Self::TakenOver => {
                 ("taken-over", "somebody else publishes to this camera now: stop that before you publish again")
             }
