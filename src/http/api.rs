@@ -2,14 +2,23 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::{Extension, Json, extract::State};
+use axum::{
+    Extension, Json,
+    extract::{RawQuery, State},
+};
 use serde::Serialize;
+use url::form_urlencoded;
 
-use super::{Action, Context, auth::Caller, problem::Problem, waiting};
+use super::{
+    Action, Context,
+    auth::Caller,
+    problem::{BadParameter, Problem},
+    waiting,
+};
 use crate::{
     hub::{Camera, CameraState, Talking},
     media::{Reason, h264},
-    peer::SessionStatus,
+    peer::{Role, SessionStatus},
 };
 
 #[derive(Debug, Serialize)]
@@ -71,6 +80,7 @@ struct AudioView {
 pub(super) struct SessionView {
     id: String,
     camera: String,
+    role: &'static str,
     state: &'static str,
     /// Why there is no picture, or not all of it.
     reason: Option<String>,
@@ -119,16 +129,26 @@ pub(super) async fn cameras(
     Json(caller.cameras(&context.hub).iter().map(|camera| CameraView::of(camera, now)).collect())
 }
 
-/// `GET /api/v1/sessions`, oldest first.
+/// `GET /api/v1/sessions`, oldest first: of viewers, or of the `role` that is asked for.
 pub(super) async fn sessions(
     State(context): State<Context>,
+    RawQuery(query): RawQuery,
     Extension(caller): Extension<Caller>,
-) -> Json<Vec<SessionView>> {
-    let mut sessions = context.peers.sessions();
+) -> Result<Json<Vec<SessionView>>, Problem> {
+    let role = role(query.as_deref().unwrap_or_default()).map_err(|bad| Problem::bad_parameter(&bad))?;
+    let mut sessions = if role == Role::Viewer { context.peers.sessions() } else { context.peers.senders() };
+    sessions.retain(|session| session.role == role);
     sessions.retain(|session| caller.sees(session.camera.as_str()));
     let now = Instant::now();
     let why = |session: &SessionStatus| waiting::why(session, &*context.hub.get(session.camera.as_str())?, now);
-    Json(sessions.iter().map(|session| SessionView::of(session, why(session))).collect())
+    Ok(Json(sessions.iter().map(|session| SessionView::of(session, why(session))).collect()))
+}
+
+fn role(query: &str) -> Result<Role, BadParameter> {
+    let wished = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "role").last();
+    let Some((_, wished)) = wished else { return Ok(Role::Viewer) };
+    let role = [Role::Viewer, Role::Publisher, Role::Talker].into_iter().find(|role| role.name() == wished);
+    role.ok_or_else(|| BadParameter { name: "role".to_owned(), allowed: "viewer, publisher, talker" })
 }
 
 /// `GET /api/v1/user`: who asks; without a name where nobody needs one. Of a link whose camera is gone: 410.
@@ -226,6 +246,7 @@ impl SessionView {
             // The whole would let anybody end it.
             id: format!("{:?}", session.id),
             camera: session.camera.to_string(),
+            role: session.role.name(),
             state: session.phase().name(),
             reason,
             code,

@@ -214,6 +214,15 @@ impl Directory {
         by_age(all)
     }
 
+    /// The sessions of those who send, oldest first.
+    pub(super) fn senders(&self) -> Vec<Arc<SessionStatus>> {
+        let tables = self.lock();
+        let statuses = tables.sessions.values().map(|entry| &entry.status);
+        let senders = statuses.filter(|status| !status.is_viewer()).cloned().collect();
+        drop(tables);
+        by_age(senders)
+    }
+
     /// All viewers' sessions, oldest first, and what the viewers of each camera have come to.
     pub(super) fn census(&self) -> (Vec<Arc<SessionStatus>>, BTreeMap<CameraName, ViewerTotals>) {
         let tables = self.lock();

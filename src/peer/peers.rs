@@ -396,7 +396,12 @@ impl Peers {
         self.directory.all()
     }
 
-    /// The same, with what the viewers of each camera have come to, those that have left included.
+    /// The sessions of publishers and talkers, oldest first.
+    pub fn senders(&self) -> Vec<Arc<SessionStatus>> {
+        self.directory.senders()
+    }
+
+    /// All viewers' sessions, with what the viewers of each camera have come to, those that have left included.
     pub fn census(&self) -> (Vec<Arc<SessionStatus>>, BTreeMap<CameraName, ViewerTotals>) {
         self.directory.census()
     }

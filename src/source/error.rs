@@ -266,6 +266,18 @@ pub enum Error {
         /// How long was waited.
         limit: Duration,
     },
+    /// Packets come from it, and no picture comes of them.
+    #[error(
+        "no picture has come of what the publisher sends for {} s: if it has changed its codec, set H.264 in it and begin again, or \
+         open /publish/{camera} of the gateway instead",
+        limit.as_secs()
+    )]
+    PublisherUnreadable {
+        /// The camera's name.
+        camera: String,
+        /// How long was waited.
+        limit: Duration,
+    },
     /// Pictures come from it, and none to start decoding with.
     #[error(
         "the publisher has sent no keyframe for {} s, although it was asked for one: set a keyframe interval in it (2 s), or open \
@@ -402,6 +414,7 @@ impl Error {
             | Self::Silent { .. }
             | Self::NoKeyframe { .. }
             | Self::NoKeyframeFor { .. }
+            | Self::PublisherUnreadable { .. }
             | Self::NoParameterSets { .. }
             | Self::Stalled { .. }
             | Self::Status { .. }

@@ -29,7 +29,7 @@ use crate::{
 
 /// From the answer to the first media: as long as a session may take to connect, and for a camera to be opened.
 const FIRST_MEDIA_LIMIT: Duration = Duration::from_secs(25);
-/// From one picture to the next, or one sound where there is no picture. A browser sends 30 in a second, and black ones when
+/// From one picture to the next, or one sound where there is no picture: packets that no picture comes of do not count. A browser sends 30 in a second, and black ones when
 /// its camera is muted.
 const MEDIA_LIMIT: Duration = Duration::from_secs(5);
 /// From the first picture to the first keyframe: some twenty are asked for in it.
@@ -97,6 +97,8 @@ struct Receiver<'a, 'p> {
     held_until: Option<Instant>,
     last_keyframe: Option<Instant>,
     first_picture: Option<Instant>,
+    last_picture: Option<Instant>,
+    last_packet: Option<Instant>,
 }
 
 impl<'a, 'p> Receiver<'a, 'p> {
@@ -111,6 +113,8 @@ impl<'a, 'p> Receiver<'a, 'p> {
             held_until: None,
             last_keyframe: None,
             first_picture: None,
+            last_picture: None,
+            last_packet: None,
         }
     }
 
@@ -148,13 +152,21 @@ impl<'a, 'p> Receiver<'a, 'p> {
                         self.clock.sender_report(kind, time, clock, received);
                     }
                     Some(Item::Packet(packet)) => {
-                        if packet.kind == Kind::Video || !self.has_video {
-                            (due, limit) = (now() + MEDIA_LIMIT, MEDIA_LIMIT);
-                        }
                         self.packet(packet);
+                        let last = if self.has_video { self.last_picture } else { self.last_packet };
+                        if let Some(last) = last {
+                            (due, limit) = (last + MEDIA_LIMIT, MEDIA_LIMIT);
+                        }
                     }
                 },
-                () = sleep_until(due.into()) => return Error::PublisherSilent { camera, limit },
+                () = sleep_until(due.into()) => {
+                    let comes = self.last_packet.is_some_and(|last| now() < last + MEDIA_LIMIT);
+                    return if comes {
+                        Error::PublisherUnreadable { camera, limit }
+                    } else {
+                        Error::PublisherSilent { camera, limit }
+                    };
+                }
                 () = keyframe, if self.has_video => {
                     keyframe_allowed = now() + KEYFRAME_PAUSE;
                     published.request_keyframe();
@@ -175,6 +187,9 @@ impl<'a, 'p> Receiver<'a, 'p> {
         self.feed.counters().lost_packets.add(packet.lost.into());
         let time = self.time(packet.kind, packet.timestamp);
         if packet.kind == Kind::Audio {
+            if !self.has_video {
+                self.last_packet = Some(now());
+            }
             // Without content it only keeps the way open.
             if !packet.payload.is_empty() {
                 let captured = self.clock.captured(Kind::Audio, time, packet.received);
@@ -183,6 +198,7 @@ impl<'a, 'p> Receiver<'a, 'p> {
             }
             return;
         }
+        self.last_packet = Some(now());
         if packet.lost > 0 {
             self.held_until = Some(now() + HOLD);
         }
@@ -195,6 +211,7 @@ impl<'a, 'p> Receiver<'a, 'p> {
 
     fn picture(&mut self, unit: Unit) {
         self.first_picture.get_or_insert_with(now);
+        self.last_picture = Some(now());
         if unit.keyframe {
             self.last_keyframe = Some(now());
             self.held_until = None;

@@ -72,6 +72,10 @@ async fn a_browser_is_a_camera_and_another_watches_it() {
     assert_eq!((&camera["video"]["codec"], &camera["audio"]["codec"]), (&json!("H264"), &json!("opus")), "{camera}");
     assert_eq!(camera["viewers"], 0, "a publisher is none");
     assert!(gateway.sessions().await.is_empty(), "nor is it a viewer's session");
+    let publishers = gateway.array("/api/v1/sessions?role=publisher").await;
+    assert_eq!(publishers.len(), 1, "{publishers:?}");
+    assert_eq!((&publishers[0]["role"], &publishers[0]["camera"]), (&json!("publisher"), &json!("phone")));
+    assert_eq!(gateway.get("/api/v1/sessions?role=admin").await.expect("an answer").status(), 400);
     let watcher = shows(&gateway).await;
     let picture = watcher.picture().await.expect("a picture");
     assert!(picture.shows_something(), "{picture:?}");

@@ -324,7 +324,7 @@ impl Gateway {
         self.array("/api/v1/sessions").await
     }
 
-    async fn array(&self, path: &str) -> Vec<Value> {
+    pub async fn array(&self, path: &str) -> Vec<Value> {
         match self.get_json(path).await {
             Value::Array(items) => items,
             other => panic!("GET {path}: no array: {other}"),

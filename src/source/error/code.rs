@@ -36,6 +36,7 @@ impl Error {
             Self::NotPublished { .. } => "nobody-publishes",
             Self::PublisherGone { .. } => "publisher-gone",
             Self::PublisherSilent { .. } => "publisher-silent",
+            Self::PublisherUnreadable { .. } => "publisher-unreadable",
             Self::NoBackchannel => "no-backchannel",
             Self::BackchannelCodec { .. } => "backchannel-codec",
             Self::BackchannelTaken { .. } => "backchannel-taken",

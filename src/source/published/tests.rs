@@ -13,6 +13,12 @@ const SPS: &[u8] = &[
     0x00, 0x20, 0x00, 0x00, 0x03, 0x03, 0xd1, 0xe2, 0xc5, 0xd4,
 ];
 
+/// From the same: 1920x1080, High.
+const HIGH: &[u8] = &[
+    0x67, 0x64, 0x00, 0x28, 0xac, 0xb2, 0x00, 0xf0, 0x04, 0x4f, 0xcb, 0x80, 0xb5, 0x01, 0x01, 0x01, 0x40, 0x00, 0x00,
+    0x03, 0x00, 0x40, 0x00, 0x00, 0x0c, 0xa3, 0xc6, 0x0c, 0x92,
+];
+
 struct Scene {
     camera: Arc<Camera>,
     publication: Option<Publication>,
@@ -40,7 +46,11 @@ impl Scene {
     }
 
     fn keyframe(&mut self) {
-        let parts = [SPS, &[0x68, 0xce, 0x3c, 0x80], &[0x65, 0x88, 1]];
+        self.keyframe_of(SPS);
+    }
+
+    fn keyframe_of(&mut self, sps: &[u8]) {
+        let parts = [sps, &[0x68, 0xce, 0x3c, 0x80], &[0x65, 0x88, 1]];
         let aggregate = parts.iter().flat_map(|nal| [&(nal.len() as u16).to_be_bytes()[..], nal].concat());
         let payload: Vec<u8> = [0x78].into_iter().chain(aggregate).collect();
         self.timestamp += 3_000;
@@ -114,6 +124,24 @@ async fn pictures_and_sound_are_published_and_keyframes_asked_for() {
     assert_eq!(camera.counters.units.total(), 2 + 30 + 1 + 45);
 }
 
+/// From Baseline to High, as an encoder does that is set anew.
+#[tokio::test(start_paused = true)]
+async fn a_publisher_changes_its_profile() {
+    let scene = Scene::new(BOTH);
+    let profile = |scene: &Scene| scene.camera.formats().video.as_ref().map(|video| video.profile_level_id()[0]);
+    let ended = scene.play(async |scene| {
+        scene.keyframe();
+        ms(33).await;
+        assert_eq!(profile(scene), Some(66));
+        scene.keyframe_of(HIGH);
+        ms(33).await;
+        assert_eq!(profile(scene), Some(100));
+        assert_eq!(scene.camera.counters.units.total(), 2);
+        scene.publication = None;
+    });
+    assert_eq!(ended.await.expect_err("it has gone").code(), "publisher-gone");
+}
+
 #[tokio::test(start_paused = true)]
 async fn behind_a_loss_pictures_wait_for_a_keyframe_and_not_for_ever() {
     let scene = Scene::new(BOTH);
@@ -164,6 +192,19 @@ async fn each_way_to_send_nothing_has_its_sentence() {
         }
     });
     assert_eq!(without.await.expect_err("no keyframe comes").code(), "no-keyframe");
+    // VP8 under the number of H.264.
+    let other = Scene::new(BOTH).play(async |scene| {
+        scene.keyframe();
+        loop {
+            scene.timestamp += 3_000;
+            scene.send(Kind::Video, 0, &[0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a]);
+            scene.send(Kind::Audio, 0, &[1]);
+            ms(33).await;
+        }
+    });
+    let began = now();
+    assert_eq!(other.await.expect_err("no picture comes of it").code(), "publisher-unreadable");
+    assert!(now().duration_since(began) < MEDIA_LIMIT + Duration::from_millis(100));
     let mut nobody = Scene::new(BOTH);
     nobody.publication = None;
     assert_eq!(nobody.play(async |_| {}).await.expect_err("nobody is there").code(), "nobody-publishes");
