@@ -17,6 +17,7 @@ pub(crate) mod fuzzing;
 mod published;
 mod rtsp;
 mod slices;
+mod speech;
 mod supervisor;
 pub mod talk;
 mod transcoding;

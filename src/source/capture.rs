@@ -33,6 +33,8 @@ mod repeat;
 mod run;
 #[cfg(feature = "gstreamer")]
 mod sample;
+#[cfg(feature = "gstreamer")]
+pub(super) mod speech_coder;
 #[cfg(all(test, feature = "gstreamer"))]
 mod tests;
 #[cfg(feature = "gstreamer")]

@@ -81,7 +81,9 @@ async fn hears_the_tone(heard: impl Fn() -> Vec<i16>, hz: f64) {
 #[tokio::test]
 async fn a_camera_says_what_the_microphone_hears() {
     let folder = tempfile::tempdir().expect("a folder");
-    for (loudspeaker, codec) in [(Loudspeaker::Pcmu, "PCMU/8000"), (Loudspeaker::Pcma, "PCMA/8000")] {
+    for (loudspeaker, codec) in
+        [(Loudspeaker::Pcmu, "PCMU/8000"), (Loudspeaker::Pcma, "PCMA/8000"), (Loudspeaker::Aac, "AAC/8000")]
+    {
         let door = Doorbell::with_login(loudspeaker, Some(("bell", "open-sesame")));
         let gateway = gateway_of(&format!("{}{TALK}", door.toml("front"))).spawn().await;
         let browser = speaker(folder.path()).await;

@@ -46,8 +46,9 @@ pub(in crate::source) struct Loudspeaker {
     name: String,
 }
 
+/// A pipeline that is fed. Dropping it waits for drivers, if it has any.
 #[derive(Debug)]
-struct Running {
+pub(super) struct Running {
     pipeline: gst::Pipeline,
     talk: AppSrc,
 }
@@ -67,19 +68,8 @@ impl Loudspeaker {
             return Err(words.failed("GStreamer", "this process has no file descriptors left for it", ""));
         }
         let description = launch::read(file, with, Flow::Out)?.description(None);
-        let starting = {
-            let words = words.clone();
-            spawn_blocking(move || caught(Part::Pipeline, Whose::NOBODYS, || start(&description, &words)).ok())
-        };
-        // What starts later than that is dropped, and so stopped, on its own thread.
-        match timeout(START_LIMIT, starting).await {
-            Ok(Ok(Some(started))) => {
-                let (running, end) = started?;
-                Ok(Self { running: Some(running), end, name: name.to_owned() })
-            }
-            Ok(_) => Err(words.unusable("GStreamer failed without a reason")),
-            Err(_) => Err(Error::Timeout { peer: format!("pipeline {name}"), step: Step::Start, limit: START_LIMIT }),
-        }
+        let (running, end) = started(description, words, HZ, true).await?;
+        Ok(Self { running: Some(running), end, name: name.to_owned() })
     }
 
     /// Plays samples as soon as it can. Never waits.
@@ -87,7 +77,7 @@ impl Loudspeaker {
         let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
         if let Some(running) = &self.running {
             // One that does not flow has ended, which `lost` tells.
-            let _ = running.talk.push_buffer(gst::Buffer::from_slice(bytes));
+            let _ = running.push(gst::Buffer::from_slice(bytes));
         }
     }
 
@@ -128,8 +118,44 @@ impl Drop for Running {
     }
 }
 
+impl Running {
+    pub(super) fn element(&self, name: &str) -> Option<gst::Element> {
+        self.pipeline.by_name(name)
+    }
+
+    /// Never waits.
+    pub(super) fn push(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.talk.push_buffer(buffer)
+    }
+}
+
+/// Starts a pipeline whose `appsrc name=talk` takes samples at `hz`; `now`: they have the time at which they are pushed.
+///
+/// # Errors
+/// GStreamer does not start it.
+pub(super) async fn started(
+    description: String,
+    words: Words,
+    hz: u32,
+    now: bool,
+) -> Result<(Running, oneshot::Receiver<Error>), Error> {
+    let starting = {
+        let words = words.clone();
+        spawn_blocking(move || caught(Part::Pipeline, Whose::NOBODYS, || start(&description, &words, hz, now)).ok())
+    };
+    // What starts later than that is dropped, and so stopped, on its own thread.
+    match timeout(START_LIMIT, starting).await {
+        Ok(Ok(Some(started))) => started,
+        Ok(_) => Err(words.unusable("GStreamer failed without a reason")),
+        Err(_) => {
+            let peer = format!("pipeline {}", words.pipeline());
+            Err(Error::Timeout { peer, step: Step::Start, limit: START_LIMIT })
+        }
+    }
+}
+
 /// Blocks while devices are opened.
-fn start(description: &str, words: &Words) -> Result<(Running, oneshot::Receiver<Error>), Error> {
+fn start(description: &str, words: &Words, hz: u32, now: bool) -> Result<(Running, oneshot::Receiver<Error>), Error> {
     gst::init().map_err(|error| words.failed("GStreamer", error.message(), ""))?;
     let pipeline = parse(description, words)?;
     let talk = pipeline.by_name("talk").and_then(|talk| talk.downcast::<AppSrc>().ok());
@@ -137,14 +163,14 @@ fn start(description: &str, words: &Words) -> Result<(Running, oneshot::Receiver
     let caps = gst::Caps::builder("audio/x-raw")
         .field("format", "S16LE")
         .field("layout", "interleaved")
-        .field("rate", HZ as i32)
+        .field("rate", hz as i32)
         .field("channels", 1)
         .build();
     talk.set_caps(Some(&caps));
     talk.set_format(gst::Format::Time);
     talk.set_stream_type(AppStreamType::Stream);
     talk.set_is_live(true);
-    talk.set_do_timestamp(true);
+    talk.set_do_timestamp(now);
     // GStreamer 1.20 and newer.
     if talk.has_property("leaky-type") && talk.has_property("max-time") {
         talk.set_property_from_str("leaky-type", "downstream");

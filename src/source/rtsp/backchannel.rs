@@ -8,6 +8,7 @@
 
 mod conversation;
 pub(super) mod description;
+mod payloads;
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use url::Url;
 use self::{
     conversation::{Conversation, Request},
     description::{Description, Ear},
+    payloads::Payloads,
 };
 use super::{PLAY_LIMIT, PORT, SETUP_LIMIT};
 use crate::{
@@ -52,6 +54,7 @@ pub(in crate::source) struct Address {
 pub(in crate::source) struct Backchannel {
     conversation: Conversation,
     ear: Ear,
+    payloads: Payloads,
     /// What PLAY and TEARDOWN are for.
     aggregate: Url,
     /// Of the RTP packets (RFC 3550 section 5.1).
@@ -90,6 +93,7 @@ impl Backchannel {
         });
         let Description { ear, aggregate, mut others } =
             description::read(answer.body(), base.as_ref().unwrap_or(&address.url))?;
+        let payloads = Payloads::of(&ear).await?;
         let server = answer.header(&headers::SERVER).map_or("", |value| value.as_str());
         if !server.starts_with(ALL_OR_NOTHING) {
             others.clear();
@@ -126,6 +130,7 @@ impl Backchannel {
         Ok(Self {
             conversation,
             ear,
+            payloads,
             aggregate,
             ssrc: rand::random(),
             sequence: rand::random(),
@@ -150,15 +155,10 @@ impl Backchannel {
     /// # Errors
     /// The camera has hung up, or takes nothing any more.
     pub(in crate::source) async fn say(&mut self, speech: &Speech) -> Result<(), Error> {
-        let bytes_per_sample = self.ear.bytes_per_sample();
-        // 20 ms in a packet, as in RFC 3551 section 4.2; what was concealed comes with what follows it.
-        let most = (self.ear.hz / 50) as usize;
-        let mut time = speech.time;
-        for samples in speech.samples.chunks(most) {
-            let mut packet = Vec::with_capacity(RTP_HEADER + most * bytes_per_sample);
+        for (time, payload) in self.payloads.of_speech(speech)? {
+            let mut packet = Vec::with_capacity(RTP_HEADER + payload.len());
             self.head(time, &mut packet);
-            self.ear.encode(samples, &mut packet);
-            time = time.wrapping_add(samples.len() as u32);
+            packet.extend(payload);
             let sent = timeout(WRITE_LIMIT, self.conversation.send_data(self.channel, packet)).await;
             sent.map_err(|_| Error::Timeout {
                 peer: self.conversation.peer(),
@@ -169,10 +169,11 @@ impl Backchannel {
         Ok(())
     }
 
-    /// The fixed header (RFC 3550 section 5.1); the marker begins a talkspurt (RFC 3551 section 4.1).
+    /// The fixed header (RFC 3550 section 5.1); the marker begins a talkspurt (RFC 3551 section 4.1), or ends a frame (RFC 3640
+    /// section 3.1).
     fn head(&mut self, time: u32, packet: &mut Vec<u8>) {
         const VERSION: u8 = 2 << 6;
-        let marker = u8::from(std::mem::take(&mut self.is_first)) << 7;
+        let marker = u8::from(std::mem::take(&mut self.is_first) || self.payloads.are_frames()) << 7;
         packet.extend([VERSION, marker | self.ear.payload_type]);
         packet.extend(self.sequence.to_be_bytes());
         packet.extend(time.to_be_bytes());

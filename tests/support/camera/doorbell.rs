@@ -24,6 +24,8 @@ pub const HZ: f64 = 8_000.0;
 pub enum Loudspeaker {
     Pcmu,
     Pcma,
+    /// LC, 8 kHz.
+    Aac,
     /// There is none.
     None,
 }
@@ -57,16 +59,22 @@ impl Doorbell {
             format!(
                 "( capsfilter name=depay_backchannel \
                  caps=\"application/x-rtp, media=audio, payload={payload_type}, clock-rate=8000, encoding-name={encoding}\" \
-                 ! rtp{depay}depay ! {decoder} ! audioconvert ! audio/x-raw,format=S16LE,channels=1 \
+                 ! {decoder} ! audioconvert ! audio/x-raw,format=S16LE,channels=1 \
                  ! filesink location={} buffer-mode=unbuffered sync=false async=false )",
                 heard.display(),
-                depay = encoding.to_lowercase(),
             )
         };
-        match loudspeaker {
-            Loudspeaker::Pcmu => factory.set_backchannel_launch(Some(&ear("PCMU", 0, "mulawdec"))),
-            Loudspeaker::Pcma => factory.set_backchannel_launch(Some(&ear("PCMA", 8, "alawdec"))),
-            Loudspeaker::None => {}
+        // 1588: AAC-LC, 8 kHz, one channel (ISO/IEC 14496-3 section 1.6.2.1).
+        let aac = "MPEG4-GENERIC, mode=(string)AAC-hbr, config=(string)1588, sizelength=(string)13, \
+             indexlength=(string)3, indexdeltalength=(string)3, streamtype=(string)5, profile-level-id=(string)15";
+        let launch = match loudspeaker {
+            Loudspeaker::Pcmu => Some(ear("PCMU", 0, "rtppcmudepay ! mulawdec")),
+            Loudspeaker::Pcma => Some(ear("PCMA", 8, "rtppcmadepay ! alawdec")),
+            Loudspeaker::Aac => Some(ear(aac, 97, "rtpmp4gdepay ! avdec_aac")),
+            Loudspeaker::None => None,
+        };
+        if launch.is_some() {
+            factory.set_backchannel_launch(launch.as_deref());
         }
         let factory = factory.upcast::<gst_rtsp_server::RTSPMediaFactory>();
         factory.set_media_gtype(gst_rtsp_server::RTSPOnvifMedia::static_type());

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::{
     media::transcode::G711,
-    source::{Error, Step},
+    source::{Error, Step, speech::Coding},
 };
 
 /// Rates that Opus is decoded to.
@@ -21,15 +21,17 @@ pub(super) struct Ear {
     pub(super) control: Url,
     pub(super) payload_type: u8,
     pub(super) hz: u32,
-    codec: Codec,
+    pub(super) codec: Codec,
 }
 
 /// How samples travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Codec {
+pub(super) enum Codec {
     G711(G711),
     /// 16 bits, big endian (RFC 3551 section 4.5.11).
     L16,
+    /// By an encoder.
+    Coded(Coding),
 }
 
 /// What is to be known of the whole.
@@ -66,8 +68,12 @@ pub(in crate::source::rtsp) fn read(sdp: &[u8], base: &Url) -> Result<Descriptio
         })
     };
     let mut known: Vec<_> = formats.iter().filter_map(known).collect();
-    // More than a telephone only where the camera likes it best.
-    known.sort_by_key(|ear| ear.codec == Codec::L16);
+    // More than a telephone only where the camera knows nothing less, and an encoder last.
+    known.sort_by_key(|ear| match ear.codec {
+        Codec::G711(_) => 0,
+        Codec::L16 => 1,
+        Codec::Coded(_) => 2,
+    });
     let Some(ear) = known.into_iter().next() else {
         let offered: Vec<_> = formats.iter().map(|(_, format)| format.to_string()).collect();
         return Err(Error::BackchannelCodec { offered: offered.join(", ") });
@@ -148,7 +154,7 @@ impl Format {
             "PCMU" => Some(Codec::G711(G711::MuLaw)),
             "PCMA" => Some(Codec::G711(G711::ALaw)),
             "L16" => Some(Codec::L16),
-            _ => None,
+            name => Coding::named(name).map(Codec::Coded),
         }
     }
 }
@@ -160,30 +166,14 @@ impl fmt::Display for Format {
     }
 }
 
-impl Ear {
-    pub(super) fn bytes_per_sample(&self) -> usize {
-        match self.codec {
-            Codec::G711(_) => 1,
-            Codec::L16 => 2,
-        }
-    }
-
-    /// Adds samples as the camera wants them.
-    pub(super) fn encode(&self, samples: &[i16], payload: &mut Vec<u8>) {
-        match self.codec {
-            Codec::G711(law) => payload.extend(samples.iter().map(|sample| law.byte(*sample))),
-            Codec::L16 => payload.extend(samples.iter().flat_map(|sample| sample.to_be_bytes())),
-        }
-    }
-}
-
 impl fmt::Display for Ear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.codec {
-            Codec::G711(G711::MuLaw) => "PCMU",
-            Codec::G711(G711::ALaw) => "PCMA",
-            Codec::L16 => "L16",
-        };
-        write!(f, "{name}/{}", self.hz)
+        match self.codec {
+            Codec::G711(G711::MuLaw) => f.write_str("PCMU")?,
+            Codec::G711(G711::ALaw) => f.write_str("PCMA")?,
+            Codec::L16 => f.write_str("L16")?,
+            Codec::Coded(coding) => coding.fmt(f)?,
+        }
+        write!(f, "/{}", self.hz)
     }
 }

@@ -1,5 +1,4 @@
 use super::{description::read as read_sdp, *};
-use crate::media::transcode::G711;
 
 const BASE: &str = "rtsp://192.0.2.7/cam/realmonitor?channel=1&subtype=0&unicast=true&proto=Onvif/";
 
@@ -33,9 +32,19 @@ fn the_section_that_is_to_be_sent_is_the_loudspeaker() {
     assert_eq!(description.ear.payload_type, 97);
     assert_eq!(description.ear.control.as_str(), format!("{BASE}trackID=5"));
     assert_eq!(description.aggregate.as_str(), BASE);
-    let mut payload = Vec::new();
-    description.ear.encode(&[0, 1_000], &mut payload);
-    assert_eq!(payload, [G711::ALaw.byte(0), G711::ALaw.byte(1_000)]);
+}
+
+/// An encoder is used where there is nothing else.
+#[cfg(feature = "gstreamer")]
+#[test]
+fn what_takes_an_encoder_comes_last() {
+    let chosen = |maps: &[&str]| {
+        let lines = [&["m=audio 0 RTP/AVP 97 2 0"][..], maps, &["a=sendonly"]].concat();
+        read(&lines).expect("one that is known").ear.to_string()
+    };
+    let (aac, g726) = ("a=rtpmap:97 mpeg4-generic/16000", "a=rtpmap:2 G726-32/8000");
+    assert_eq!(chosen(&[aac, g726]), "PCMU/8000");
+    assert_eq!(chosen(&[aac, g726, "a=rtpmap:0 PCMU/8000/2"]), "AAC/16000");
 }
 
 #[test]
