@@ -17,7 +17,7 @@ const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 /// A larger access unit is thrown away: no camera makes one, but one whose markers are lost would grow for ever.
 const MAX_UNIT: usize = 8 << 20;
-/// Picture parameter sets that are kept. Encoders that have several have two or three.
+/// Picture parameter sets that are kept, those that came last. Encoders that have several at a time have two or three.
 const MAX_PPS: usize = 16;
 
 /// One packet.
@@ -44,8 +44,9 @@ pub(in crate::source) struct Unit {
 #[derive(Debug, Default)]
 pub(in crate::source) struct Depacketizer {
     sps: Option<Bytes>,
-    /// By their ids.
-    pps: BTreeMap<u32, Bytes>,
+    /// By their ids, each with how many had come before it came last.
+    pps: BTreeMap<u32, (u64, Bytes)>,
+    pps_seen: u64,
     new_parameters: bool,
     unit: Option<Partial>,
 }
@@ -91,12 +92,10 @@ impl Depacketizer {
         let sps = self.sps.clone()?;
         let id = h264::sps_id(&sps);
         // Those of a sequence that is over are of no use.
-        let is_of = |pps: &&Bytes| h264::pps_ids(pps).is_some_and(|(_, of)| Some(of) == id);
-        let mut pps: Vec<_> = self.pps.values().filter(is_of).cloned().collect();
-        if pps.is_empty() {
-            pps = self.pps.values().cloned().collect();
-        }
-        Some((sps, pps))
+        let all = || self.pps.values().map(|(_, pps)| pps.clone());
+        let is_of = |pps: &Bytes| h264::pps_ids(pps).is_some_and(|(_, of)| Some(of) == id);
+        let pps: Vec<_> = all().filter(is_of).collect();
+        Some((sps, if pps.is_empty() { all().collect() } else { pps }))
     }
 
     fn finish(&mut self) -> Option<Unit> {
@@ -156,12 +155,21 @@ impl Depacketizer {
     /// Whether it is a new one.
     fn replace_pps(&mut self, nal: &[u8]) -> bool {
         let id = h264::pps_ids(nal).map_or(0, |(id, _)| id);
-        let is_known = self.pps.get(&id).is_some_and(|known| known == nal);
-        let is_new = !is_known && (self.pps.len() < MAX_PPS || self.pps.contains_key(&id));
-        if is_new {
-            self.pps.insert(id, Bytes::copy_from_slice(nal));
+        self.pps_seen += 1;
+        if let Some((seen, known)) = self.pps.get_mut(&id) {
+            *seen = self.pps_seen;
+            let is_new = *known != nal;
+            if is_new {
+                *known = Bytes::copy_from_slice(nal);
+            }
+            return is_new;
         }
-        is_new
+        let oldest = self.pps.iter().min_by_key(|(_, (seen, _))| *seen).map(|(id, _)| *id);
+        if let Some(oldest) = oldest.filter(|_| self.pps.len() >= MAX_PPS) {
+            self.pps.remove(&oldest);
+        }
+        self.pps.insert(id, (self.pps_seen, Bytes::copy_from_slice(nal)));
+        true
     }
 
     fn fragment(&mut self, payload: &[u8]) {
@@ -351,11 +359,12 @@ mod tests {
         let other = [0x68, 0b1100_1111];
         line.push(0, false, &other);
         assert_eq!(line.depacketizer.new_parameters(), sets(&[&other, &one]));
-        // More than anybody needs.
-        for id in 0..u8::MAX {
+        // An encoder that counts on and on: the last ones are kept. ue(v) of eight zeros: 255 and what follows.
+        for id in 0..100 {
             line.push(0, false, &[0x68, 0, 0b1000_0000 | id >> 1, id << 7 | 0b0111_1111]);
         }
-        assert_eq!(line.depacketizer.pps.len(), MAX_PPS);
+        let ids: Vec<_> = line.depacketizer.pps.keys().copied().collect();
+        assert_eq!(ids, (255 + 100 - MAX_PPS as u32..255 + 100).collect::<Vec<_>>());
     }
 
     #[test]
