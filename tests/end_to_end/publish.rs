@@ -1,8 +1,12 @@
 //! Cameras that publish to us: Chromium with its fake camera and microphone, which has real encoders, is the camera.
 
-use std::time::Duration;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
     LIMIT,
@@ -274,6 +278,64 @@ async fn a_publisher_restarts_ice() {
     viewer.wait_more(Kind::Video, 100, LIMIT).await;
     phone.wait_for("window.publisher.peer.iceConnectionState === 'connected'", LIMIT).await;
     assert_eq!(viewer.video().missing(), 0);
+}
+
+/// What looks like RTP, from the address and port of a publisher: as many as the network carries, for `time`.
+fn flood(from: SocketAddr, to: SocketAddr, time: Duration) -> u64 {
+    const LENGTH: u16 = 200;
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP)).expect("root");
+    // Without a checksum, which IPv4 allows (RFC 768); then version 2 and a payload type of video.
+    let mut datagram = [from.port().to_be_bytes(), to.port().to_be_bytes(), LENGTH.to_be_bytes(), [0; 2]].concat();
+    datagram.extend([0x80, 102]);
+    datagram.resize(LENGTH.into(), 0);
+    let (end, mut sent) = (Instant::now() + time, 0_u64);
+    while Instant::now() < end {
+        datagram[10..12].copy_from_slice(&(sent as u16).to_be_bytes());
+        sent += u64::from(socket.send_to(&datagram, &to.into()).is_ok());
+    }
+    sent
+}
+
+#[test]
+fn a_publisher_that_floods_disturbs_nobody_else() {
+    let network = Network::new();
+    let origin = format!("http://{GATEWAY}:8080");
+    network.inside("viewer", async {
+        let pipelines = concat!("[pipelines]\npath = [\"", env!("CARGO_MANIFEST_DIR"), "/pipelines\"]");
+        let other = "[[camera]]\nname = \"other\"\npipeline = \"test-pattern\"\nwith = { width = 320, height = 180 }\n";
+        let gateway = gateway_of(&format!("{PHONE}{other}{pipelines}"))
+            .on(&network, "gateway")
+            .http_listen(&format!("{GATEWAY}:8080"))
+            // Not over IPv6, for which a checksum is needed.
+            .webrtc_listen(&format!("{GATEWAY}:8189"))
+            .spawn()
+            .await;
+        let flag = format!("--unsafely-treat-insecure-origin-as-secure={origin}");
+        let phone = Browser::builder().fake_devices().hide_addresses(false).flag(&flag).start().await;
+        phone.open(&format!("{origin}/healthz")).await;
+        let answer = phone.publish(&format!("{origin}/whip/phone"), &Publication::default()).await;
+        assert_eq!(answer["status"], 201, "{answer}");
+        gateway.wait_camera("phone", "live", LIMIT).await;
+        let viewer = Viewer::builder(gateway.whep("other")).bind(&format!("{VIEWER}:0")).join().await;
+        viewer.wait_packets(Kind::Video, 50, LIMIT).await;
+        let publishers = gateway.array("/api/v1/sessions?role=publisher").await;
+        let from: SocketAddr = publishers[0]["remote"].as_str().and_then(|it| it.parse().ok()).expect("its address");
+        let to: SocketAddr = format!("{GATEWAY}:8189").parse().expect("an address");
+        assert!(from.is_ipv4(), "{from}");
+        let flooding = tokio::task::spawn_blocking(move || flood(from, to, Duration::from_secs(3)));
+        let sent = flooding.await.expect("it ends");
+        let flooded = metric(&gateway, "publisher_flooded_packets_total").await;
+        assert!(flooded > 0.0, "{sent} sent");
+        viewer.wait_more(Kind::Video, 200, LIMIT).await;
+        assert_eq!(
+            (viewer.video().missing(), gateway.sessions().await.len()),
+            (0, 1),
+            "{sent} sent, {flooded} dropped"
+        );
+        gateway.wait_camera("phone", "live", LIMIT).await;
+        let watcher = Viewer::builder(gateway.whep("phone")).bind(&format!("{VIEWER}:0")).join().await;
+        watcher.wait_keyframes(2, LIMIT).await;
+    });
 }
 
 /// 2 % of the packets between the publisher and the gateway, each way and of every kind.
