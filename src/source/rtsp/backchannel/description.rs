@@ -87,7 +87,8 @@ pub(in crate::source::rtsp) fn read(sdp: &[u8], base: &Url) -> Result<Descriptio
 
 /// The lines that are some: sdp-types 0.1.8 panics behind one that is not.
 fn lines(sdp: &[u8]) -> Vec<u8> {
-    let lines = sdp.split_inclusive(|byte| *byte == b'\n').filter(|line| line.get(1) == Some(&b'='));
+    let is_one = |line: &&[u8]| line.iter().position(|byte| *byte == b'=') == Some(1);
+    let lines = sdp.split_inclusive(|byte| *byte == b'\n').filter(is_one);
     lines.flatten().copied().collect()
 }
 
