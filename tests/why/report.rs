@@ -73,13 +73,13 @@ Not provoked by `tests/why`; many are by other tests.
 | `camera-hung-up`, `camera-error`, `camera-not-understood` | the camera closed the connection, answered with another status, or said something that makes no sense |
 | `media-stopped`, `no-keyframe`, `no-parameter-sets` | pictures came and stopped; pictures came, and none to begin with within 30 s (10 s of who publishes); those to begin with came, and not how they are coded |
 | `wrong-transport` | the camera does not send over TCP, or over UDP |
-| `publisher-gone`, `publisher-silent` | whoever published to a camera with source = \"whip\" has left, or sends nothing any more |
+| `publisher-gone`, `publisher-silent`, `publisher-unreadable` | whoever published to a camera with source = \"whip\" has left, sends nothing any more, or sends what no picture comes of |
 | `no-video` | no H.264, and no sound that browsers play |
 | `pipeline-unreadable`, `pipeline-unusable`, `pipeline-failed`, `pipeline-hangs`, `pipeline-ended`, `no-gstreamer` | a pipeline's file, its text, one of its elements, its start, its end; a build without GStreamer |
 | `sound-unsupported`, `sound-refused`, `sound-reduced` | sound that is left out, or not whole, while the picture plays |
 | `not-connected-yet`, `waiting-for-keyframe`, `network-too-slow` | of a session that is there, in `/api/v1/sessions` |
 | `no-address`, `viewer-in-container`, `foreign-packets`, `path-not-chosen`, `no-handshake`, `handshake-unfinished`, `never-connected` | a session that never connected |
-| `viewer-left`, `deleted`, `barred`, `viewer-silent`, `shutdown` | a session that is over; `barred`: the login or link by which it was opened is, or does not open the camera any more |
+| `viewer-left`, `deleted`, `barred`, `viewer-silent`, `too-many-channels`, `shutdown` | a session that is over; `barred`: the login or link by which it was opened is, or does not open the camera any more; `too-many-channels`: it opened data channels without end |
 | `publisher-left`, `taken-over`, `not-published`, `already-published` | of who publishes: they left; another took their place; the camera has a source of its own; another one is there |
 | `no-backchannel`, `backchannel-codec`, `backchannel-taken`, `talk-off`, `already-talking`, `talk-interrupted`, `talked-long`, `talker-left`, `talker-silent` | of who talks at a camera ([talk.md](talk.md)): it has no loudspeaker, none for a codec that is made here, one that somebody has; nobody may, somebody does; it stopped taking sound, the time is over, they left, they are not heard |
 | `camera-viewers-full`, `user-full`, `address-full`, `address-connecting`, `too-many-connecting` | other limits of `[webrtc]` |
