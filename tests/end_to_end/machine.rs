@@ -109,8 +109,16 @@ async fn a_gateway_that_is_given_too_little_memory_says_what_it_needs() {
         }
         let status = gateway.wait_exit(LIMIT).await;
         let told = |words: &str| gateway.find_log(words).is_some();
-        // Where the C library or the loader gets none it is they who say it.
-        let reasons = ["it needs", "internal error", "memory allocation of", "error while loading", "annot allocate"];
+        // Where the C library, the loader or Rust's runtime gets none it is they who say it.
+        let reasons = [
+            "it needs",
+            "internal error",
+            "memory allocation of",
+            "error while loading",
+            "annot allocate",
+            "out of memory",
+            "fatal runtime error",
+        ];
         let what = format!("{status} with {megabytes} MB is explained");
         wait::until(&what, LIMIT, || async { reasons.iter().any(|reason| told(reason)).then_some(()) }).await;
         said += usize::from(told("raise its limit of memory") && status.code() == Some(1));
