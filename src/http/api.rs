@@ -136,8 +136,7 @@ pub(super) async fn sessions(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Vec<SessionView>>, Problem> {
     let role = role(query.as_deref().unwrap_or_default()).map_err(|bad| Problem::bad_parameter(&bad))?;
-    let mut sessions = if role == Role::Viewer { context.peers.sessions() } else { context.peers.senders() };
-    sessions.retain(|session| session.role == role);
+    let mut sessions = context.peers.sessions_of(role);
     sessions.retain(|session| caller.sees(session.camera.as_str()));
     let now = Instant::now();
     let why = |session: &SessionStatus| waiting::why(session, &*context.hub.get(session.camera.as_str())?, now);

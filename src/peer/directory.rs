@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Ended, SessionId, SessionStatus,
+    Ended, Role, SessionId, SessionStatus,
     checks::Checks,
     limits::{self, Limits, NoRoom, Visitor},
     session::{End, Transaction, transaction},
@@ -208,25 +208,16 @@ impl Directory {
         self.lock().sessions.get(&session).map(|entry| (entry.route, entry.status.clone()))
     }
 
-    /// All viewers' sessions, oldest first.
-    pub(super) fn all(&self) -> Vec<Arc<SessionStatus>> {
-        let all = self.lock().statuses();
+    /// All sessions of this role, oldest first.
+    pub(super) fn all(&self, role: Role) -> Vec<Arc<SessionStatus>> {
+        let all = self.lock().statuses(role);
         by_age(all)
-    }
-
-    /// The sessions of those who send, oldest first.
-    pub(super) fn senders(&self) -> Vec<Arc<SessionStatus>> {
-        let tables = self.lock();
-        let statuses = tables.sessions.values().map(|entry| &entry.status);
-        let senders = statuses.filter(|status| !status.is_viewer()).cloned().collect();
-        drop(tables);
-        by_age(senders)
     }
 
     /// All viewers' sessions, oldest first, and what the viewers of each camera have come to.
     pub(super) fn census(&self) -> (Vec<Arc<SessionStatus>>, BTreeMap<CameraName, ViewerTotals>) {
         let tables = self.lock();
-        let all = tables.statuses();
+        let all = tables.statuses(Role::Viewer);
         let totals = tables.totals.with(all.iter().map(|status| &**status));
         drop(tables);
         (by_age(all), totals)
@@ -260,9 +251,9 @@ fn by_age(mut sessions: Vec<Arc<SessionStatus>>) -> Vec<Arc<SessionStatus>> {
 }
 
 impl Tables {
-    fn statuses(&self) -> Vec<Arc<SessionStatus>> {
+    fn statuses(&self, role: Role) -> Vec<Arc<SessionStatus>> {
         let statuses = self.sessions.values().map(|entry| &entry.status);
-        statuses.filter(|status| status.is_viewer()).cloned().collect()
+        statuses.filter(|status| status.role == role).cloned().collect()
     }
 
     fn check_room(&mut self, limits: &Limits, visitor: &Visitor, camera: &str) -> Result<(), NoRoom> {
@@ -452,7 +443,7 @@ mod tests {
         directory.forget(routes[1].session, End::ViewerLeft, None);
         assert_eq!(directory.route(addr(1), &[22], now), None);
         assert_eq!(directory.route(addr(1), &request("ufrag1:theirs"), now), None);
-        assert!(directory.all().is_empty());
+        assert!(directory.all(Role::Viewer).is_empty());
     }
 
     #[test]
@@ -522,7 +513,7 @@ mod tests {
         let route = Route { worker: 0, session: SessionId::random() };
         let status = Arc::new(SessionStatus::new(route.session, "front".parse().expect("a name"), Visitor::here()));
         assert_eq!(directory.enter(route, "third".to_owned(), status, &Limits::all(2)), Err(NoRoom::Full(2)));
-        assert_eq!(directory.all().len(), 2);
+        assert_eq!(directory.all(Role::Viewer).len(), 2);
     }
 
     #[test]

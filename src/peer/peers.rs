@@ -393,12 +393,12 @@ impl Peers {
 
     /// All viewers' sessions, oldest first.
     pub fn sessions(&self) -> Vec<Arc<SessionStatus>> {
-        self.directory.all()
+        self.sessions_of(Role::Viewer)
     }
 
-    /// The sessions of publishers and talkers, oldest first.
-    pub fn senders(&self) -> Vec<Arc<SessionStatus>> {
-        self.directory.senders()
+    /// All sessions of this role, oldest first.
+    pub fn sessions_of(&self, role: Role) -> Vec<Arc<SessionStatus>> {
+        self.directory.all(role)
     }
 
     /// All viewers' sessions, with what the viewers of each camera have come to, those that have left included.

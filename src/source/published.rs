@@ -29,8 +29,8 @@ use crate::{
 
 /// From the answer to the first media: as long as a session may take to connect, and for a camera to be opened.
 const FIRST_MEDIA_LIMIT: Duration = Duration::from_secs(25);
-/// From one picture to the next, or one sound where there is no picture: packets that no picture comes of do not count. A browser sends 30 in a second, and black ones when
-/// its camera is muted.
+/// From one picture to the next, or one sound where there is no picture: packets that no picture comes of do not count. A
+/// browser sends 30 in a second, and black ones when its camera is muted.
 const MEDIA_LIMIT: Duration = Duration::from_secs(5);
 /// From the first picture to the first keyframe: some twenty are asked for in it.
 const KEYFRAME_LIMIT: Duration = Duration::from_secs(10);
@@ -186,10 +186,10 @@ impl<'a, 'p> Receiver<'a, 'p> {
     fn packet(&mut self, packet: Packet) {
         self.feed.counters().lost_packets.add(packet.lost.into());
         let time = self.time(packet.kind, packet.timestamp);
+        if packet.kind == Kind::Video || !self.has_video {
+            self.last_packet = Some(now());
+        }
         if packet.kind == Kind::Audio {
-            if !self.has_video {
-                self.last_packet = Some(now());
-            }
             // Without content it only keeps the way open.
             if !packet.payload.is_empty() {
                 let captured = self.clock.captured(Kind::Audio, time, packet.received);
@@ -198,7 +198,6 @@ impl<'a, 'p> Receiver<'a, 'p> {
             }
             return;
         }
-        self.last_packet = Some(now());
         if packet.lost > 0 {
             self.held_until = Some(now() + HOLD);
         }

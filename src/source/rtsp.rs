@@ -7,7 +7,7 @@
 //! retina has no deadlines, so every await here has one. Its policies are set to whatever tolerates most: what a
 //! camera says beside the media is of no use to us when the media itself is good.
 
-pub(super) mod aac_rtp;
+mod aac_rtp;
 pub(super) mod backchannel;
 mod events;
 mod failure;

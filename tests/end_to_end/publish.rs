@@ -280,6 +280,20 @@ async fn a_publisher_restarts_ice() {
     assert_eq!(viewer.video().missing(), 0);
 }
 
+/// The same on this network, where the browser is whoever calls it.
+async fn published_over(network: &Network, config: &str, webrtc_listen: &str) -> (Gateway, Browser) {
+    let builder = gateway_of(config).on(network, "gateway").http_listen(&format!("{GATEWAY}:8080"));
+    let gateway = builder.webrtc_listen(webrtc_listen).spawn().await;
+    let origin = format!("http://{GATEWAY}:8080");
+    let flag = format!("--unsafely-treat-insecure-origin-as-secure={origin}");
+    let phone = Browser::builder().fake_devices().hide_addresses(false).flag(&flag).start().await;
+    phone.open(&format!("{origin}/healthz")).await;
+    let answer = phone.publish(&format!("{origin}/whip/phone"), &Publication::default()).await;
+    assert_eq!(answer["status"], 201, "{answer}");
+    gateway.wait_camera("phone", "live", LIMIT).await;
+    (gateway, phone)
+}
+
 /// What looks like RTP, from the address and port of a publisher: as many as the network carries, for `time`.
 fn flood(from: SocketAddr, to: SocketAddr, time: Duration) -> u64 {
     const LENGTH: u16 = 200;
@@ -299,28 +313,17 @@ fn flood(from: SocketAddr, to: SocketAddr, time: Duration) -> u64 {
 #[test]
 fn a_publisher_that_floods_disturbs_nobody_else() {
     let network = Network::new();
-    let origin = format!("http://{GATEWAY}:8080");
     network.inside("viewer", async {
         let pipelines = concat!("[pipelines]\npath = [\"", env!("CARGO_MANIFEST_DIR"), "/pipelines\"]");
         let other = "[[camera]]\nname = \"other\"\npipeline = \"test-pattern\"\nwith = { width = 320, height = 180 }\n";
-        let gateway = gateway_of(&format!("{PHONE}{other}{pipelines}"))
-            .on(&network, "gateway")
-            .http_listen(&format!("{GATEWAY}:8080"))
-            // Not over IPv6, for which a checksum is needed.
-            .webrtc_listen(&format!("{GATEWAY}:8189"))
-            .spawn()
-            .await;
-        let flag = format!("--unsafely-treat-insecure-origin-as-secure={origin}");
-        let phone = Browser::builder().fake_devices().hide_addresses(false).flag(&flag).start().await;
-        phone.open(&format!("{origin}/healthz")).await;
-        let answer = phone.publish(&format!("{origin}/whip/phone"), &Publication::default()).await;
-        assert_eq!(answer["status"], 201, "{answer}");
-        gateway.wait_camera("phone", "live", LIMIT).await;
+        // Not over IPv6, for which a checksum is needed.
+        let to: SocketAddr = format!("{GATEWAY}:8189").parse().expect("an address");
+        let config = format!("{PHONE}{other}{pipelines}");
+        let (gateway, _phone) = published_over(&network, &config, &to.to_string()).await;
         let viewer = Viewer::builder(gateway.whep("other")).bind(&format!("{VIEWER}:0")).join().await;
         viewer.wait_packets(Kind::Video, 50, LIMIT).await;
         let publishers = gateway.array("/api/v1/sessions?role=publisher").await;
         let from: SocketAddr = publishers[0]["remote"].as_str().and_then(|it| it.parse().ok()).expect("its address");
-        let to: SocketAddr = format!("{GATEWAY}:8189").parse().expect("an address");
         assert!(from.is_ipv4(), "{from}");
         let flooding = tokio::task::spawn_blocking(move || flood(from, to, Duration::from_secs(3)));
         let sent = flooding.await.expect("it ends");
@@ -344,20 +347,8 @@ fn a_network_that_loses_packets_is_repaired() {
     /// The port of whoever watches, whose packets are not lost.
     const WATCHER: u16 = 40_000;
     let network = Network::new();
-    let origin = format!("http://{GATEWAY}:8080");
     network.inside("viewer", async {
-        let gateway = gateway_of(PHONE)
-            .on(&network, "gateway")
-            .http_listen(&format!("{GATEWAY}:8080"))
-            .webrtc_listen("0.0.0.0:8189")
-            .spawn()
-            .await;
-        let flag = format!("--unsafely-treat-insecure-origin-as-secure={origin}");
-        let phone = Browser::builder().fake_devices().hide_addresses(false).flag(&flag).start().await;
-        phone.open(&format!("{origin}/healthz")).await;
-        let answer = phone.publish(&format!("{origin}/whip/phone"), &Publication::default()).await;
-        assert_eq!(answer["status"], 201, "{answer}");
-        gateway.wait_camera("phone", "live", LIMIT).await;
+        let (gateway, _phone) = published_over(&network, PHONE, "0.0.0.0:8189").await;
         network.rules(&format!(
             "forward udp dport 8189 udp sport != {WATCHER} numgen random mod 100 < 2 drop
              forward udp sport 8189 udp dport != {WATCHER} numgen random mod 100 < 2 drop"

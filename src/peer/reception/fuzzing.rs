@@ -29,8 +29,8 @@ const RTX: u8 = 103;
 const OPUS: u8 = 111;
 const NUMBERED: u8 = 3;
 
-/// RTP and RTCP of a publisher, each behind the milliseconds since the last one and its length, in two bytes each. All that is said to the
-/// publisher can be sent.
+/// RTP and RTCP of a publisher, each behind the milliseconds since the last one and its length, in two bytes each. All
+/// that is said to the publisher can be sent.
 pub fn reception(mut framed: &[u8]) {
     let mut now = Instant::now();
     let Some((mut reception, camera)) = reception_of(now) else { return };

@@ -41,12 +41,12 @@ const NO_SOURCE: &str = "it has no element \"appsrc name=talk\"";
 /// A pipeline that plays what is said.
 #[derive(Debug)]
 pub(in crate::source) struct Loudspeaker {
-    running: Option<Running>,
+    running: Running,
     end: oneshot::Receiver<Error>,
     name: String,
 }
 
-/// A pipeline that is fed. Dropping it waits for drivers, if it has any.
+/// A pipeline that is fed. Dropping it stops it, on a thread of its own.
 #[derive(Debug)]
 pub(super) struct Running {
     pipeline: gst::Pipeline,
@@ -69,16 +69,14 @@ impl Loudspeaker {
         }
         let description = launch::read(file, with, Flow::Out)?.description(None);
         let (running, end) = started(description, words, HZ, true).await?;
-        Ok(Self { running: Some(running), end, name: name.to_owned() })
+        Ok(Self { running, end, name: name.to_owned() })
     }
 
     /// Plays samples as soon as it can. Never waits.
     pub(in crate::source) fn say(&self, samples: &[i16]) {
         let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-        if let Some(running) = &self.running {
-            // One that does not flow has ended, which `lost` tells.
-            let _ = running.push(gst::Buffer::from_slice(bytes));
-        }
+        // One that does not flow has ended, which `lost` tells.
+        let _ = self.running.push(gst::Buffer::from_slice(bytes));
     }
 
     /// Why the pipeline has ended, once it has.
@@ -91,30 +89,27 @@ impl Loudspeaker {
     }
 
     /// Plays out what there is and stops.
-    pub(in crate::source) async fn close(mut self) {
-        let running = self.running.take();
-        let stopping = spawn_blocking(move || drop(running));
+    pub(in crate::source) async fn close(self) {
+        let pipeline = self.running.pipeline.clone();
+        let stopping = spawn_blocking(move || stop(&pipeline));
         if timeout(STOP_LIMIT, stopping).await.is_err() {
             warn!(pipeline = self.name, "the loudspeaker's pipeline does not stop; leaving it to itself");
         }
     }
 }
 
-impl Drop for Loudspeaker {
+impl Drop for Running {
     fn drop(&mut self) {
         // To stop it waits for drivers, which this thread must not.
-        if let Some(running) = self.running.take() {
-            std::thread::spawn(move || drop(running));
-        }
+        let pipeline = self.pipeline.clone();
+        std::thread::spawn(move || stop(&pipeline));
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.pipeline.set_state(gst::State::Null);
-        if let Some(bus) = self.pipeline.bus() {
-            bus.unset_sync_handler();
-        }
+fn stop(pipeline: &gst::Pipeline) {
+    let _ = pipeline.set_state(gst::State::Null);
+    if let Some(bus) = pipeline.bus() {
+        bus.unset_sync_handler();
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     media::transcode::Speech,
+    panics::{Part, Whose, caught},
     source::{Error, speech::Coding},
 };
 
@@ -24,7 +25,7 @@ const NO_SINK: &str = "it has no element \"appsink name=coded\"";
 /// An encoder that runs.
 #[derive(Debug)]
 pub(in crate::source) struct SpeechCoder {
-    running: Option<Running>,
+    running: Running,
     end: oneshot::Receiver<Error>,
     frames: mpsc::Receiver<Frame>,
     hz: u32,
@@ -59,14 +60,16 @@ impl SpeechCoder {
         let (send, frames) = mpsc::channel(FRAMES);
         let callbacks = AppSinkCallbacks::builder().new_sample(move |sink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            // What there is no room for is late anyway.
-            if let Some(frame) = frame(&sample, hz) {
+            // A panic that came as far as C would end the process.
+            let frame = caught(Part::Pipeline, Whose::NOBODYS, || frame(&sample, hz));
+            if let Some(frame) = frame.map_err(|_| gst::FlowError::Error)? {
+                // What there is no room for is late anyway.
                 let _ = send.try_send(frame);
             }
             Ok(gst::FlowSuccess::Ok)
         });
         sink.set_callbacks(callbacks.build());
-        Ok(Self { running: Some(running), end, frames, hz, name })
+        Ok(Self { running, end, frames, hz, name })
     }
 
     /// Has it coded.
@@ -81,25 +84,15 @@ impl SpeechCoder {
             buffer.set_pts(at(speech.time.into()));
             buffer.set_duration(at(speech.samples.len() as u64));
         }
-        let pushed = self.running.as_ref().map(|running| running.push(buffer));
-        if let Some(Ok(_)) = pushed {
-            return Ok(());
-        }
-        Err(self.end.try_recv().unwrap_or_else(|_| Error::EndOfStream { pipeline: self.name.clone() }))
+        self.running
+            .push(buffer)
+            .map(drop)
+            .map_err(|_| self.end.try_recv().unwrap_or_else(|_| Error::EndOfStream { pipeline: self.name.clone() }))
     }
 
     /// The next frame, if there is one yet.
     pub(in crate::source) fn next(&mut self) -> Option<Frame> {
         self.frames.try_recv().ok()
-    }
-}
-
-impl Drop for SpeechCoder {
-    fn drop(&mut self) {
-        // To stop it waits for GStreamer's threads, which this one must not.
-        if let Some(running) = self.running.take() {
-            std::thread::spawn(move || drop(running));
-        }
     }
 }
 
